@@ -1,0 +1,14 @@
+add_library(margay_options INTERFACE)
+target_compile_options(margay_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror>)
+target_compile_definitions(margay_options INTERFACE MARGAY_VERSION="${PROJECT_VERSION}")
+if(MARGAY_SANITIZE)
+  target_compile_options(margay_options INTERFACE
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(margay_options INTERFACE -fsanitize=address,undefined)
+endif()
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+endif()
