@@ -1,5 +1,7 @@
 # margay_add_test(<label>.<path> SOURCES ... LIBS ... [TIMEOUT s] [SERIAL])
 # One GoogleTest binary a thing under test; the first word of its name is its ctest label.
+add_custom_target(unit_tests) # everything that needs no root: what the sanitizer build runs
+
 function(margay_add_test name)
   cmake_parse_arguments(T "SERIAL" "TIMEOUT" "SOURCES;LIBS" ${ARGN})
   string(REGEX REPLACE "\\..*" "" label ${name})
@@ -7,6 +9,9 @@ function(margay_add_test name)
   target_link_libraries(test.${name} PRIVATE ${T_LIBS} GTest::gmock GTest::gtest_main)
   target_include_directories(test.${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   set_target_properties(test.${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  if(label MATCHES "^(unit|wire)$")
+    add_dependencies(unit_tests test.${name})
+  endif()
   add_test(NAME ${name} COMMAND test.${name})
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 120)

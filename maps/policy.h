@@ -20,12 +20,12 @@
 
 #include "maps/abi.h"
 
-#define POLICY_SLOTS 8192       /* "policies": PROG_ARRAY; the next segments of a long program too */
-#define CLASS_MAX 16384         /* "class_sets": ARRAY of struct class_sets */
-#define CLASS_PREFIXES 1048576  /* "classes4": LPM_TRIE, as Calico's MaxIpsetSize */
-#define CLASS_SET_WORDS 128     /* of 32 bits: 4,096 address sets at a time */
+#define POLICY_SLOTS 8192      /* "policies": PROG_ARRAY; the next segments of a long program too */
+#define CLASS_MAX 16384        /* "class_sets": ARRAY of struct class_sets */
+#define CLASS_PREFIXES 1048576 /* "classes4": LPM_TRIE, as Calico's MaxIpsetSize */
+#define CLASS_SET_WORDS 128    /* of 32 bits: 4,096 address sets at a time */
 #define CLASS_SET_MAX (CLASS_SET_WORDS * 32)
-#define STAGE_MAX 16            /* "stages": PROG_ARRAY, indices in bpf/stages.h */
+#define STAGE_MAX 16 /* "stages": PROG_ARRAY, indices in bpf/stages.h */
 
 enum policy_verdict {
     POLICY_UNDECIDED = 0, /* the program did not finish: a drop */

@@ -12,8 +12,8 @@ public:
     using Time = std::chrono::steady_clock::time_point;
 
     virtual ~Clock() = default;
-    virtual Time now() const = 0;                                     // monotonic
-    virtual std::chrono::system_clock::time_point wall() const = 0;   // for people and etcd
+    virtual Time now() const = 0;                                   // monotonic
+    virtual std::chrono::system_clock::time_point wall() const = 0; // for people and etcd
 };
 
 class SystemClock final : public Clock {

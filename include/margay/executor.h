@@ -27,7 +27,8 @@ public:
 
     void start(std::chrono::nanoseconds delay, std::function<void()> on_expiry)
     {
-        timer_.expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(delay));
+        timer_.expires_after(
+            std::chrono::duration_cast<std::chrono::steady_clock::duration>(delay));
         pending_ = std::make_shared<std::function<void()>>(std::move(on_expiry));
         timer_.async_wait([this, mine = std::weak_ptr(pending_)](const boost::system::error_code&) {
             const auto run = mine.lock();

@@ -22,7 +22,8 @@ TEST(PrefixTest, bare_address_is_a_host_prefix)
 
 TEST(PrefixTest, garbage_is_refused)
 {
-    for (const char* text : {"", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/8x", "10.0.0/8", "x"})
+    for (const char* text :
+         {"", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/8x", "10.0.0/8", "x"})
         EXPECT_FALSE(Prefix4::parse(text)) << text;
     EXPECT_FALSE(Prefix6::parse("2001:db8::/129"));
 }

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Checks that a reader would otherwise have to make: format, include arrows, threads, words.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+status=0
+fail() {
+    echo "lint: $*" >&2
+    status=1
+}
+files() { git ls-files --cached --others --exclude-standard -- "$@"; }
+
+# 1. One format.
+mapfile -t sources < <(files '*.cpp' '*.h' '*.c' '*.inl')
+clang-format-19 --dry-run --Werror "${sources[@]}" || fail "format: run clang-format-19 -i on the files above"
+
+# 2. Include arrows (DESIGN.md, Layout): who may not include whom.
+arrow() { # arrow FOLDER PATTERN TEXT
+    local hits
+    hits=$(grep -nE "^#include [\"<]($2)" -r "$1" --include='*.h' --include='*.cpp' --include='*.c' --include='*.inl' || true)
+    [ -z "$hits" ] || fail "$3:"$'\n'"$hits"
+}
+[ -d maps ] && arrow maps 'agent/|bgp/|bpf/' "maps/ includes nothing of ours but maps/ and include/margay"
+[ -d bpf ] && arrow bpf 'agent/|bgp/|margay/' "bpf/ sees only maps/"
+[ -d bgp ] && arrow bgp 'agent/|maps/|bpf/' "bgp/ is a library of its own"
+for pure in bgp/wire bgp/session bgp/rib agent/model agent/calc; do
+    [ -d $pure ] && arrow $pure 'boost/asio|grpc|bpf/|spdlog|margay/log.h|margay/executor.h|sys/socket.h' "$pure is pure: no socket, log, clock or kernel"
+done
+
+# 3. Threads live in one folder.
+hits=$(grep -nE '#include <(mutex|thread|atomic|condition_variable|future)>' -r agent bgp maps include --include='*.h' --include='*.cpp' | grep -v '^agent/store/' || true)
+[ -z "$hits" ] || fail "threads are agent/store's alone:"$'\n'"$hits"
+
+# 4. One licence line a file.
+for file in "${sources[@]}"; do
+    head -n 2 "$file" | grep -q SPDX-License-Identifier || fail "no SPDX line: $file"
+done
+
+# 5. Words that hide unfinished work or second definitions.
+hits=$(grep -nEi 'keep in sync|\bTODO\b|\bFIXME\b|\bXXX\b' -r agent bgp bpf maps include tests bench deploy \
+    --include='*.h' --include='*.cpp' --include='*.c' --include='*.sh' --exclude-dir=lint || true)
+[ -z "$hits" ] || fail "banned words:"$'\n'"$hits"
+
+# 6. Shell scripts parse.
+while read -r script; do
+    bash -n "$script" || fail "syntax: $script"
+done < <(files '*.sh')
+
+[ $status = 0 ] && echo "lint: ${#sources[@]} sources clean"
+exit $status
