@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/status/control.h"
+
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <boost/asio/buffers_iterator.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/streambuf.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/json.hpp>
+#include <filesystem>
+
+#include "margay/fd.h"
+
+namespace margay::status {
+namespace {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+using Protocol = asio::local::stream_protocol;
+
+constexpr std::size_t kRequestMax = 64 * 1024;
+constexpr std::size_t kSessionsMax = 32;
+constexpr auto kDeadline = std::chrono::seconds(30);
+
+std::string failure(const std::string& text)
+{
+    return json::serialize(json::object{{"ok", false}, {"error", text}}) + "\n";
+}
+
+Result<Request> parse_request(const std::string& line)
+{
+    boost::system::error_code ec;
+    const json::value parsed = json::parse(line, ec);
+    if (ec || !parsed.is_object())
+        return Error{Errc::Invalid, 0, "request is not a JSON object"};
+    Request request;
+    const auto* command = parsed.as_object().if_contains("command");
+    if (command == nullptr || !command->is_string())
+        return Error{Errc::Invalid, 0, "request has no \"command\""};
+    request.command = command->as_string().c_str();
+    if (const auto* args = parsed.as_object().if_contains("args")) {
+        if (!args->is_object())
+            return Error{Errc::Invalid, 0, "\"args\" is not an object"};
+        for (const auto& [key, value] : args->as_object())
+            if (value.is_string())
+                request.args[std::string(key)] = value.as_string().c_str();
+    }
+    return request;
+}
+
+std::string answer(const ControlHandler& handler, const std::string& line)
+{
+    const auto request = parse_request(line);
+    if (!request)
+        return failure(request.error().what);
+    const auto result = handler(*request);
+    if (!result)
+        return failure(result.error().what);
+    return "{\"ok\":true,\"result\":" + *result + "}\n";
+}
+
+// One connection; keeps itself alive through its pending operations.
+class Session : public std::enable_shared_from_this<Session> {
+public:
+    Session(Executor& executor, Protocol::socket socket, const ControlHandler& handler,
+            std::shared_ptr<std::size_t> open)
+        : socket_(std::move(socket)), deadline_(executor), handler_(handler), open_(std::move(open))
+    {
+        ++*open_;
+    }
+    ~Session() { --*open_; }
+
+    void run()
+    {
+        deadline_.start(kDeadline, [weak = weak_from_this()] {
+            if (const auto self = weak.lock()) {
+                boost::system::error_code ignored;
+                self->socket_.close(ignored);
+            }
+        });
+        asio::async_read_until(
+            socket_, input_, '\n',
+            [self = shared_from_this()](boost::system::error_code ec, std::size_t n) {
+                if (!ec)
+                    self->reply(n);
+            });
+    }
+
+private:
+    void reply(std::size_t length)
+    {
+        const auto begin = asio::buffers_begin(input_.data());
+        output_ = answer(handler_, std::string(begin, begin + static_cast<std::ptrdiff_t>(length)));
+        asio::async_write(socket_, asio::buffer(output_),
+                          [self = shared_from_this()](boost::system::error_code, std::size_t) {});
+    }
+
+    Protocol::socket socket_;
+    Timer deadline_;
+    ControlHandler handler_; // a copy: the server may go first
+    std::shared_ptr<std::size_t> open_;
+    asio::streambuf input_{kRequestMax};
+    std::string output_;
+};
+
+bool somebody_answers(const std::string& path)
+{
+    asio::io_context context;
+    Protocol::socket probe(context);
+    boost::system::error_code ec;
+    probe.connect(Protocol::endpoint(path), ec);
+    return !ec;
+}
+
+class Server final : public ControlServer {
+public:
+    Server(Executor& executor, Log log, std::string path, ControlHandler handler)
+        : executor_(executor), log_(std::move(log)), path_(std::move(path)),
+          handler_(std::move(handler)), acceptor_(executor)
+    {
+    }
+    ~Server() override
+    {
+        boost::system::error_code ignored;
+        acceptor_.close(ignored);
+        if (listening_)
+            ::unlink(path_.c_str());
+    }
+
+    Status listen()
+    {
+        if (path_.size() >= sizeof(sockaddr_un::sun_path))
+            return Error{Errc::Invalid, 0, "control socket path is too long: " + path_};
+        if (somebody_answers(path_))
+            return Error{Errc::Exists, 0,
+                         "another margayd serves " + path_ +
+                             "; stop it first, or use another --run-dir"};
+        std::error_code made;
+        std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), made);
+        ::unlink(path_.c_str());
+
+        boost::system::error_code ec;
+        const Protocol::endpoint endpoint(path_);
+        acceptor_.open(endpoint.protocol(), ec);
+        const auto before = ::umask(0177); // the socket is never open to others, not even briefly
+        if (!ec)
+            acceptor_.bind(endpoint, ec);
+        ::umask(before);
+        if (!ec)
+            acceptor_.listen(asio::socket_base::max_listen_connections, ec);
+        if (ec)
+            return system_error(ec.value(), "control socket " + path_);
+        listening_ = true;
+        accept();
+        return {};
+    }
+
+private:
+    void accept()
+    {
+        acceptor_.async_accept([this](boost::system::error_code ec, Protocol::socket socket) {
+            if (ec == asio::error::operation_aborted || !acceptor_.is_open())
+                return; // destroyed: `this` is gone in the first case
+            if (!ec && *open_ < kSessionsMax)
+                std::make_shared<Session>(executor_, std::move(socket), handler_, open_)->run();
+            if (ec)
+                log_->warn("control accept failed: {}", ec.message());
+            accept();
+        });
+    }
+
+    Executor& executor_;
+    Log log_;
+    std::string path_;
+    ControlHandler handler_;
+    Protocol::acceptor acceptor_;
+    std::shared_ptr<std::size_t> open_ = std::make_shared<std::size_t>(0);
+    bool listening_ = false;
+};
+
+} // namespace
+
+Result<std::unique_ptr<ControlServer>>
+ControlServer::create(Executor& executor, Log log, const std::string& path, ControlHandler handler)
+{
+    auto server = std::make_unique<Server>(executor, std::move(log), path, std::move(handler));
+    if (const auto listening = server->listen(); !listening)
+        return listening.error();
+    return std::unique_ptr<ControlServer>(std::move(server));
+}
+
+Result<std::string> control_request(const std::string& path, const Request& request)
+{
+    asio::io_context context;
+    Protocol::socket socket(context);
+    boost::system::error_code ec;
+    socket.connect(Protocol::endpoint(path), ec);
+    if (ec)
+        return Error{Errc::Unavailable, ec.value(),
+                     "margayd does not answer at " + path + " (" + ec.message() +
+                         "); is it running, and is this its --run-dir?"};
+    json::object args;
+    for (const auto& [key, value] : request.args)
+        args[key] = value;
+    const std::string line =
+        json::serialize(json::object{{"command", request.command}, {"args", std::move(args)}}) +
+        "\n";
+    asio::write(socket, asio::buffer(line), ec);
+    if (ec)
+        return Error{Errc::Unavailable, ec.value(),
+                     "margayd closed the connection: " + ec.message()};
+    std::string reply;
+    asio::read(socket, asio::dynamic_buffer(reply), ec);
+
+    const json::value parsed = json::parse(reply, ec);
+    if (ec || !parsed.is_object())
+        return Error{Errc::Internal, 0, "margayd's answer is not JSON"};
+    const auto& object = parsed.as_object();
+    const auto* ok = object.if_contains("ok");
+    if (ok != nullptr && ok->is_bool() && ok->as_bool() && object.contains("result"))
+        return json::serialize(object.at("result"));
+    const auto* error = object.if_contains("error");
+    return Error{Errc::Invalid, 0,
+                 error != nullptr && error->is_string() ? error->as_string().c_str()
+                                                        : "no reason given"};
+}
+
+} // namespace margay::status

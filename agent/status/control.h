@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket: how margayctl asks margayd.
+//
+// A unix stream socket, mode 0600. A request is one line of JSON, {"command": "...", "args":
+// {...}}; the answer is one JSON document, {"ok": true, "result": ...} or {"ok": false,
+// "error": "..."}, after which the server closes. Requests are bounded in size, time and number.
+
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "margay/executor.h"
+#include "margay/log.h"
+#include "margay/result.h"
+
+namespace margay::status {
+
+struct Request {
+    std::string command;
+    std::map<std::string, std::string> args;
+};
+
+// Returns the JSON text of the result. Runs on the executor.
+using ControlHandler = std::function<Result<std::string>(const Request&)>;
+
+class ControlServer {
+public:
+    // Takes the path over from a dead predecessor; refuses when somebody answers there.
+    static Result<std::unique_ptr<ControlServer>> create(Executor&, Log, const std::string& path,
+                                                         ControlHandler);
+    virtual ~ControlServer() = default; // closes and unlinks
+};
+
+// The client's half, blocking: for margayctl and tests.
+Result<std::string> control_request(const std::string& path, const Request&);
+
+} // namespace margay::status

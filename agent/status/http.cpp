@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/status/http.h"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+
+namespace margay::status {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using tcp = asio::ip::tcp;
+
+constexpr std::size_t kHeaderMax = 8 * 1024;
+constexpr std::size_t kSessionsMax = 64;
+constexpr auto kDeadline = std::chrono::seconds(15);
+
+class Session : public std::enable_shared_from_this<Session> {
+public:
+    Session(tcp::socket socket, const HttpHandler& handler, std::shared_ptr<std::size_t> open)
+        : stream_(std::move(socket)), handler_(handler), open_(std::move(open))
+    {
+        ++*open_;
+        parser_.header_limit(kHeaderMax);
+        parser_.body_limit(kHeaderMax);
+    }
+    ~Session() { --*open_; }
+
+    void run()
+    {
+        stream_.expires_after(kDeadline);
+        http::async_read(stream_, buffer_, parser_,
+                         [self = shared_from_this()](beast::error_code ec, std::size_t) {
+                             if (!ec)
+                                 self->reply();
+                         });
+    }
+
+private:
+    void reply()
+    {
+        const auto& request = parser_.get();
+        const bool head = request.method() == http::verb::head;
+        HttpResponse made{405, "text/plain; charset=utf-8", "only GET and HEAD\n"};
+        if (head || request.method() == http::verb::get) {
+            const std::string target(request.target());
+            made = handler_(target.substr(0, target.find('?')));
+        }
+        response_.version(request.version());
+        response_.result(made.code);
+        response_.set(http::field::content_type, made.content_type);
+        response_.keep_alive(false);
+        response_.content_length(made.body.size());
+        if (!head)
+            response_.body() = std::move(made.body);
+        http::async_write(stream_, response_,
+                          [self = shared_from_this()](beast::error_code, std::size_t) {
+                              beast::error_code ignored;
+                              self->stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+                          });
+    }
+
+    beast::tcp_stream stream_;
+    HttpHandler handler_; // a copy: the server may go first
+    std::shared_ptr<std::size_t> open_;
+    beast::flat_buffer buffer_{kHeaderMax * 2};
+    http::request_parser<http::string_body> parser_;
+    http::response<http::string_body> response_;
+};
+
+class Server final : public HttpServer {
+public:
+    Server(Executor& executor, Log log, HttpHandler handler)
+        : log_(std::move(log)), handler_(std::move(handler)), acceptor_(executor)
+    {
+    }
+
+    Status listen(const Ip& address, std::uint16_t port)
+    {
+        const std::string name = "HTTP listener " + address.str() + " port " + std::to_string(port);
+        boost::system::error_code ec;
+        const tcp::endpoint endpoint(asio::ip::make_address(address.str(), ec), port);
+        if (!ec)
+            acceptor_.open(endpoint.protocol(), ec);
+        if (!ec)
+            acceptor_.set_option(asio::socket_base::reuse_address(true), ec);
+        if (!ec)
+            acceptor_.bind(endpoint, ec);
+        if (!ec)
+            acceptor_.listen(asio::socket_base::max_listen_connections, ec);
+        if (ec)
+            return system_error(ec.value(), name);
+        accept();
+        return {};
+    }
+
+    std::uint16_t port() const override
+    {
+        boost::system::error_code ec;
+        return acceptor_.local_endpoint(ec).port();
+    }
+
+private:
+    void accept()
+    {
+        acceptor_.async_accept([this](boost::system::error_code ec, tcp::socket socket) {
+            if (ec == asio::error::operation_aborted)
+                return; // destroyed: `this` is gone
+            if (ec)
+                log_->warn("HTTP accept failed: {}", ec.message());
+            else if (*open_ < kSessionsMax)
+                std::make_shared<Session>(std::move(socket), handler_, open_)->run();
+            accept();
+        });
+    }
+
+    Log log_;
+    HttpHandler handler_;
+    tcp::acceptor acceptor_;
+    std::shared_ptr<std::size_t> open_ = std::make_shared<std::size_t>(0);
+};
+
+} // namespace
+
+Result<std::unique_ptr<HttpServer>> HttpServer::create(Executor& executor, Log log,
+                                                       const Ip& address, std::uint16_t port,
+                                                       HttpHandler handler)
+{
+    auto server = std::make_unique<Server>(executor, std::move(log), std::move(handler));
+    if (const auto listening = server->listen(address, port); !listening)
+        return listening.error();
+    return std::unique_ptr<HttpServer>(std::move(server));
+}
+
+} // namespace margay::status

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/status/control.h"
+
+#include <gmock/gmock.h>
+#include <spdlog/sinks/null_sink.h>
+#include <sys/stat.h>
+
+#include <thread>
+
+namespace margay::status {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct ControlTest : ::testing::Test {
+    std::string path = "/tmp/margay-control-" + std::to_string(::getpid()) + "/margayd.sock";
+    Executor executor;
+    Log log =
+        std::make_shared<spdlog::logger>("t", std::make_shared<spdlog::sinks::null_sink_st>());
+    std::unique_ptr<ControlServer> server;
+
+    void SetUp() override
+    {
+        auto made =
+            ControlServer::create(executor, log, path, [](const Request& r) -> Result<std::string> {
+                if (r.command != "echo")
+                    return Error{Errc::Invalid, 0, "unknown command '" + r.command + "'"};
+                return "{\"said\":\"" + r.args.at("word") + "\"}";
+            });
+        ASSERT_TRUE(made) << made.error().what;
+        server = std::move(*made);
+    }
+
+    // The client blocks, so the server's executor runs beside it.
+    Result<std::string> ask(const Request& request)
+    {
+        std::thread serving([&] { executor.run_for(std::chrono::seconds(20)); });
+        auto reply = control_request(path, request);
+        executor.stop();
+        serving.join();
+        executor.restart();
+        return reply;
+    }
+};
+
+TEST_F(ControlTest, answer_carries_the_handlers_json)
+{
+    const auto reply = ask({"echo", {{"word", "claws"}}});
+    ASSERT_TRUE(reply) << reply.error().what;
+    EXPECT_EQ(*reply, R"({"said":"claws"})");
+}
+
+TEST_F(ControlTest, error_of_the_handler_reaches_the_client_as_text)
+{
+    const auto reply = ask({"meow", {}});
+    ASSERT_FALSE(reply);
+    EXPECT_THAT(reply.error().what, HasSubstr("unknown command 'meow'"));
+}
+
+TEST_F(ControlTest, socket_is_for_its_owner_only)
+{
+    struct stat st{};
+    ASSERT_EQ(::stat(path.c_str(), &st), 0);
+    EXPECT_EQ(st.st_mode & 0777, 0600u);
+}
+
+TEST_F(ControlTest, second_server_is_refused_while_the_first_lives_and_takes_over_when_it_is_dead)
+{
+    const auto handler = [](const Request&) -> Result<std::string> { return std::string("1"); };
+    const auto second = ControlServer::create(executor, log, path, handler);
+    ASSERT_FALSE(second);
+    EXPECT_THAT(second.error().what, HasSubstr("another margayd"));
+    server.reset();
+    EXPECT_TRUE(ControlServer::create(executor, log, path, handler));
+}
+
+TEST_F(ControlTest, silent_daemon_is_named_with_its_path)
+{
+    server.reset();
+    const auto reply = control_request(path, {"echo", {}});
+    ASSERT_FALSE(reply);
+    EXPECT_THAT(reply.error().what, HasSubstr(path));
+}
+
+} // namespace
+} // namespace margay::status
