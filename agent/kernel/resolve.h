@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resolver: the way to other nodes, as the kernel would send: interface, next hop, source, MTU, MAC.
+//
+// For each watched address it keeps the answer of a route lookup (policy rules included) and the
+// neighbour entry of the next hop. The kernel keeps that entry resolved by itself (NTF_MANAGED,
+// else NTF_USE), so a next hop in a BPF map stays fresh without traffic. Route, link and neighbour
+// events bring it up to date; only targets inside a changed prefix are looked up again.
+
+#pragma once
+
+#include "agent/kernel/links.h"
+#include "agent/kernel/route.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+namespace margay::kernel {
+
+struct Path {
+    IfIndex ifindex = 0;
+    Ipv4 gateway;          // zero: the target is on link
+    Ipv4 source;           // what the kernel would choose
+    std::uint32_t mtu = 0; // path MTU known to the kernel or route MTU; 0: the device's
+    bool local = false;    // the target is this host
+
+    Ipv4 next_hop(Ipv4 target) const { return gateway.is_zero() ? target : gateway; }
+    bool operator==(const Path&) const = default;
+};
+
+struct Neighbour {
+    enum class State {
+        Unknown,  // not asked yet, or being resolved
+        Resolved, // usable MAC
+        Failed,   // no answer; the kernel keeps asking
+        NoArp,    // the device needs no MAC (point to point)
+    };
+    State state = State::Unknown;
+    Mac mac{};
+    bool operator==(const Neighbour&) const = default;
+};
+
+struct Target {
+    std::optional<Path> path; // nullopt: no route; `why` says so
+    std::string why;
+    Neighbour neighbour;
+    bool operator==(const Target&) const = default;
+};
+
+// One lookup: what `ip route get` would say. Errors: Unavailable with ENETUNREACH and its kin.
+Result<Path> lookup_path(NetlinkSocket& socket, Ipv4 destination);
+
+class Resolver {
+public:
+    // Gets the targets whose Target changed; runs at the end of a turn, never inside watch().
+    using OnChange = std::function<void(const std::vector<Ipv4>&)>;
+
+    Resolver(Executor& executor, OnChange on_change);
+    Status start();
+
+    // Idempotent. The first answer is there when watch() returns; its neighbour may still be
+    // Unknown.
+    const Target& watch(Ipv4 target);
+    void unwatch(Ipv4 target);
+    const Target* find(Ipv4 target) const;
+
+private:
+    struct HopKey {
+        IfIndex ifindex;
+        Ipv4 address;
+        auto operator<=>(const HopKey&) const = default;
+    };
+    struct Hop {
+        Neighbour neighbour;
+        std::set<Ipv4> targets;
+    };
+
+    void on_message(const nlmsghdr* message);
+    void on_neighbour(const nlmsghdr* message);
+    void on_turn();
+    void look_up_all();
+    void look_up(Ipv4 target);
+    void attach(Ipv4 target, Target& entry);
+    void detach(Ipv4 target, const Target& entry);
+    void manage(const HopKey& key, Hop& hop);
+    void release(const HopKey& key);
+    void set(const HopKey& key, const Neighbour& neighbour);
+    void changed(Ipv4 target);
+
+    Executor& executor_;
+    OnChange on_change_;
+    std::optional<NetlinkSocket> socket_;
+    std::unique_ptr<NetlinkMonitor> monitor_;
+    std::map<Ipv4, Target> targets_;
+    std::map<HopKey, Hop> hops_;
+    std::set<Ipv4> dirty_;   // to be looked up at the end of the turn
+    bool all_dirty_ = false; // a link or address changed
+    std::set<Ipv4> changed_; // to be told
+    bool delivery_posted_ = false;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+} // namespace margay::kernel

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Route: an IPv4 route of the main table as a value, and the shapes that Margay programs.
+
+#pragma once
+
+#include "agent/kernel/links.h"
+#include "margay/ip.h"
+
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace margay::kernel {
+
+inline constexpr std::uint8_t kProtocolMargay = 80;   // as Calico's agent
+inline constexpr std::uint8_t kProtocolWorkload = 3;  // RTPROT_BOOT, as Calico's workload routes
+inline constexpr std::uint32_t kMetricWorkload = 1024;
+inline constexpr std::size_t kMaxHops = 32;
+
+struct NextHop {
+    IfIndex ifindex = 0;
+    Ipv4 gateway;          // zero: on link
+    std::uint8_t weight = 1;
+    auto operator<=>(const NextHop&) const = default;
+};
+
+// Identity of a route in the kernel: two routes with one key cannot both be in force.
+struct RouteKey {
+    Prefix4 destination;
+    std::uint32_t metric = 0;
+    auto operator<=>(const RouteKey&) const = default;
+};
+
+struct Route {
+    enum class Kind : std::uint8_t { Unicast, Blackhole, Other };
+
+    Prefix4 destination;
+    std::uint32_t metric = 0;
+    Kind kind = Kind::Unicast;
+    std::uint8_t protocol = kProtocolMargay;
+    std::uint8_t scope = 0;    // RT_SCOPE_*
+    std::vector<NextHop> hops; // sorted; more than one: multipath
+    Ipv4 source;               // preferred source, zero: none
+    std::uint32_t mtu = 0;     // bytes, 0: the device's
+
+    RouteKey key() const { return {destination, metric}; }
+    std::string str() const; // as `ip route` writes it, with ifindexes for names
+    auto operator<=>(const Route&) const = default;
+};
+
+// <ip>/32 dev <workload> scope link proto 3 metric 1024
+Route workload_route(Ipv4 address, IfIndex workload);
+// <block> via <hops> [src <tunnel address>] [mtu <tunnel mtu>] proto 80. Hops beyond kMaxHops are
+// left out.
+Route block_route(Prefix4 block, std::vector<NextHop> hops, Ipv4 source = {}, std::uint32_t mtu = 0);
+// blackhole <block> proto 80
+Route blackhole_route(Prefix4 block);
+// 169.254.1.1/32 dev <anchor> scope link proto 80: makes proxy ARP answer for the pods' gateway
+// where no default route does (README, "The gateway of a pod").
+Route gateway_route(IfIndex anchor);
+inline constexpr Ipv4 kPodGateway{0xa9fe0101};
+
+// A route of the main table; nullopt for any other message or table.
+std::optional<Route> parse_route(const nlmsghdr* message);
+
+// Adds or removes. `exclusive` fails with EEXIST where any route has this key already; otherwise
+// a present one is replaced.
+Message add_message(const Route& route, bool exclusive);
+Message remove_message(const Route& route);
+
+} // namespace margay::kernel
