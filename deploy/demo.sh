@@ -1,0 +1,431 @@
+#!/usr/bin/env bash
+# A cluster of three nodes on one machine, real in every part: see --help.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+    cat <<'EOF'
+usage: deploy/demo.sh [--keep]           build, start the cluster, show it, check it, remove it
+       deploy/demo.sh exec NODE CMD...   run CMD in a node: n1, n2, n3, router, or a pod: n1-a
+       deploy/demo.sh --down             remove every trace of a kept cluster
+
+  n1 and n2 share the subnet 172.31.1.0/24; n3 sits behind a router (172.31.2.0/24) that knows no
+  pod route. Each node is a network namespace with a bpffs and a run folder of its own and runs
+  the real margayd; etcd (the router's namespace) holds the cluster; each node has two pods, a
+  and b. deploy/pod.sh makes the pods in place of a CNI plugin.
+
+  CALICO_IPV4POOL_IPIP=Always|CrossSubnet|Off   the pool's IPIP mode (Always)
+  --keep       leave the cluster up; then e.g.
+                 deploy/demo.sh exec n1 margayctl status
+                 deploy/demo.sh exec n1 bpftool map dump pinned $MARGAY_PIN_ROOT/v1/routes4
+  --no-build   use build/bin as it is
+Needs root. Exit status 1 and the name of the assertion when one fails.
+EOF
+}
+
+state=${MARGAY_DEMO_DIR:-/run/margay-demo}
+prefix=mgd
+bin=$PWD/build/bin
+nodes=(n1 n2 n3)
+declare -A address=([n1]=172.31.1.11 [n2]=172.31.1.12 [n3]=172.31.2.13)
+etcd_url=http://172.31.1.1:2379
+pool=10.244.0.0/16
+mode=${CALICO_IPV4POOL_IPIP:-Always}
+hold_seconds=9
+keep=no
+build=yes
+
+# --- small things --------------------------------------------------------------------------------
+bold() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+say() { printf '   %s\n' "$*"; }
+fail() {
+    printf '\033[31mFAILED: %s\033[0m\n' "$1" >&2
+    shift
+    for line in "$@"; do printf '  %s\n' "$line" >&2; done
+    exit 1
+}
+passed=0
+ok() {
+    printf '\033[32m   ok: %s\033[0m\n' "$*"
+    passed=$((passed + 1))
+}
+# check NAME CMD...: CMD must succeed.
+check() {
+    local name=$1 output
+    shift
+    output=$("$@" 2>&1) || fail "$name" "command: $*" "$output"
+    ok "$name"
+}
+# refuse NAME CMD...: CMD must fail.
+refuse() {
+    local name=$1
+    shift
+    if "$@" >/dev/null 2>&1; then fail "$name" "command succeeded: $*"; fi
+    ok "$name"
+}
+# eventually SECONDS CMD...: polls until CMD succeeds.
+eventually() {
+    local limit=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $limit ] || return 1
+        sleep 0.1
+    done
+}
+show() {
+    printf '\033[36m   $ %s\033[0m\n' "$*"
+    "$@" 2>&1 | sed 's/^/     /' || true
+}
+
+# --- namespaces ----------------------------------------------------------------------------------
+ns() { echo "$prefix-$1"; }
+# Only the network namespace is entered, so that pins on the node's bpffs stay visible.
+in_ns() {
+    local name
+    name=$(ns "$1")
+    shift
+    nsenter --net="/run/netns/$name" -- "$@"
+}
+in_node() {
+    local node=$1
+    shift
+    env PATH="$bin:$PATH" MARGAY_PIN_ROOT="$state/$node/bpf/margay" MARGAY_RUN_DIR="$state/$node/run" \
+        nsenter --net="/run/netns/$(ns "$node")" -- "$@"
+}
+show_in() { # show_in NODE CMD...
+    local node=$1
+    shift
+    printf '\033[36m   %s$ %s\033[0m\n' "$node" "$*"
+    in_node "$node" "$@" 2>&1 | sed 's/^/     /' || true
+}
+pod_ip() { jq -r .ip "$state/pods/$1.json"; }
+
+# --- the cluster ---------------------------------------------------------------------------------
+link() { # link NODE ROUTER_SIDE_NAME
+    ip link add eth0 netns "$(ns "$1")" mtu 1500 type veth peer name "$2" netns "$(ns router)"
+    in_ns router ip link set "$2" up
+}
+
+make_network() {
+    for name in router "${nodes[@]}"; do
+        ip netns add "$(ns "$name")"
+        in_ns "$name" ip link set lo up
+    done
+    in_ns router sysctl -qw net.ipv4.ip_forward=1
+    in_ns router ip link add lan1 type bridge
+    in_ns router ip addr add 172.31.1.1/24 dev lan1
+    in_ns router ip link set lan1 up
+    for node in n1 n2; do
+        link $node $node
+        in_ns router ip link set $node master lan1
+    done
+    link n3 n3
+    in_ns router ip addr add 172.31.2.1/24 dev n3
+    for node in "${nodes[@]}"; do
+        in_ns "$node" ip addr add "${address[$node]}/24" dev eth0
+        in_ns "$node" ip link set eth0 up
+        in_ns "$node" ip route add default via "${address[$node]%.*}.1"
+    done
+}
+
+start_etcd() {
+    mkdir -p "$state/etcd"
+    in_ns router etcd --name demo --data-dir "$state/etcd" --logger zap \
+        --listen-client-urls http://0.0.0.0:2379 --advertise-client-urls $etcd_url \
+        --listen-peer-urls http://127.0.0.1:2380 >"$state/etcd.log" 2>&1 &
+    echo $! >"$state/etcd.pid"
+    eventually 30 in_ns router env ETCDCTL_API=3 etcdctl --endpoints $etcd_url endpoint health ||
+        fail "etcd starts" "$(tail -n 5 "$state/etcd.log")"
+}
+
+start_node() {
+    local node=$1
+    mkdir -p "$state/$node/bpf" "$state/$node/run"
+    mountpoint -q "$state/$node/bpf" || mount -t bpf bpf "$state/$node/bpf"
+    NODENAME=$node CALICO_NODENAME_FILE=$state/$node/nodename IP=autodetect \
+        DATASTORE_TYPE=etcdv3 ETCD_ENDPOINTS=$etcd_url CLUSTER_TYPE=demo \
+        CALICO_IPV4POOL_CIDR=$pool CALICO_IPV4POOL_IPIP=$mode WAIT_FOR_DATASTORE=true \
+        MARGAY_BGP_HOLD_TIME=$hold_seconds MARGAY_HTTP_LISTEN=127.0.0.1:9099 \
+        in_node "$node" margayd >>"$state/$node/margayd.log" 2>&1 &
+    echo $! >"$state/$node/pid"
+}
+node_ready() { in_node "$1" curl -fsS http://127.0.0.1:9099/readyz; }
+
+add_pod() { # add_pod NODE LETTER ROLE
+    local pod=$1-$2
+    mkdir -p "$state/pods"
+    ip netns add "$(ns "$pod")"
+    env PATH="$bin:$PATH" ETCD_ENDPOINTS=$etcd_url CALICO_NODENAME_FILE="$state/$1/nodename" \
+        deploy/pod.sh add --node "$1" --node-netns "$(ns "$1")" --netns "$(ns "$pod")" \
+        --namespace default --pod "$pod" --label "role=$3" --label "node=$1" >"$state/pods/$pod.json"
+}
+
+down() {
+    local pid
+    for file in "$state"/*/pid "$state"/etcd.pid; do
+        [ -e "$file" ] || continue
+        pid=$(cat "$file")
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+    ip netns list 2>/dev/null | awk '{print $1}' | { grep "^$prefix-" || true; } | while read -r name; do
+        ip netns pids "$name" 2>/dev/null | xargs -r kill -KILL 2>/dev/null || true
+        ip netns delete "$name"
+    done
+    for node in "${nodes[@]}"; do
+        umount -l "$state/$node/bpf" 2>/dev/null || true
+    done
+    rm -rf "$state"
+}
+
+# --- what is shown and checked -------------------------------------------------------------------
+pods=(n1-a n1-b n2-a n2-b n3-a n3-b)
+node_of() { echo "${1%-*}"; }
+same_subnet() { [ "${address[$(node_of "$1")]%.*}" = "${address[$(node_of "$2")]%.*}" ]; }
+# Off is plain BGP: it needs layer-2 adjacency, which n3 has not.
+reachable() { [ "${mode,,}" != off ] || same_subnet "$1" "$2"; }
+tunnelled() {
+    [ "$(node_of "$1")" != "$(node_of "$2")" ] || return 1
+    case ${mode,,} in
+    always) return 0 ;;
+    crosssubnet) ! same_subnet "$1" "$2" ;;
+    *) return 1 ;;
+    esac
+}
+
+ping_pod() { in_ns "$1" ping -q -n -c 2 -i 0.2 -W 2 "$(pod_ip "$2")"; }
+
+pings() {
+    local from to
+    for from in "${pods[@]}"; do
+        for to in "${pods[@]}"; do
+            [ "$from" != "$to" ] || continue
+            if reachable "$from" "$to"; then
+                eventually 20 ping_pod "$from" "$to" || fail "ping $from -> $to ($(pod_ip "$to"))"
+            else
+                refuse "no ping $from -> $to: the router knows no pod route (mode Off)" ping_pod "$from" "$to"
+            fi
+        done
+    done
+    ok "ping between all pods that mode $mode connects"
+}
+
+transfer() { # transfer FROM TO: 100 MB, equal checksums
+    local from=$1 to=$2 sum port=5001
+    in_ns "$to" timeout 60 nc -N -l $port </dev/null 2>/dev/null | sha256sum >"$state/sum.$to" &
+    local receiver=$!
+    eventually 10 bash -c "nsenter --net=/run/netns/$(ns "$to") ss -Htln sport = :$port | grep -q ." || true
+    in_ns "$from" timeout 60 nc -N "$(pod_ip "$to")" $port <"$state/data" >/dev/null ||
+        fail "TCP 100 MB $from -> $to" "connection failed"
+    wait $receiver
+    sum=$(cut -d' ' -f1 "$state/sum.$to")
+    [ "$sum" = "$data_sum" ] || fail "TCP 100 MB $from -> $to" "sha256 $sum, sent $data_sum"
+}
+
+transfers() {
+    local from to
+    head -c 100000000 /dev/urandom >"$state/data"
+    data_sum=$(sha256sum "$state/data" | cut -d' ' -f1)
+    for from in "${pods[@]}"; do
+        for to in "${pods[@]}"; do
+            if [ "$from" != "$to" ] && reachable "$from" "$to"; then transfer "$from" "$to"; fi
+        done
+    done
+    ok "TCP 100 MB with equal checksums ($data_sum) between all pods that mode $mode connects"
+}
+
+capture() { # capture FROM TO: what is on FROM's uplink while FROM pings TO
+    local node file=$state/capture.pcap
+    node=$(node_of "$1")
+    in_ns "$node" timeout 10 tcpdump -ni eth0 -U -w "$file" -c 4 "icmp or ip proto 4" 2>"$state/tcpdump.log" &
+    local dumper=$!
+    eventually 10 grep -q "listening on" "$state/tcpdump.log" || true
+    ping_pod "$1" "$2" >/dev/null || true
+    wait $dumper || true
+    tcpdump -nr "$file" 2>/dev/null
+}
+
+wire() {
+    local lines pair from to outer
+    for pair in "n1-a n2-a" "n1-a n3-a"; do
+        read -r from to <<<"$pair"
+        reachable "$from" "$to" || continue
+        say "on the uplink of $(node_of "$from") while $from pings $to:"
+        lines=$(capture "$from" "$to")
+        printf '%s\n' "$lines" | sed 's/^/     /'
+        outer="${address[$(node_of "$from")]} > ${address[$(node_of "$to")]}"
+        if tunnelled "$from" "$to"; then
+            grep -q "$outer: IP $(pod_ip "$from") > $(pod_ip "$to"): ICMP echo request" <<<"$lines" ||
+                fail "IPIP on the wire $from -> $to" "no outer $outer around the echo request"
+            ok "IPIP on the wire $from -> $to: outer $outer, inner $(pod_ip "$from") > $(pod_ip "$to")"
+        else
+            grep -q "IP $(pod_ip "$from") > $(pod_ip "$to"): ICMP echo request" <<<"$lines" ||
+                fail "plain packets on the wire $from -> $to"
+            ! grep -q "$outer" <<<"$lines" || fail "no IPIP on the wire $from -> $to (mode $mode)"
+            ok "no encapsulation $from -> $to (mode $mode, same subnet)"
+        fi
+    done
+}
+
+calico() { in_node router calico-client --endpoints $etcd_url "$@"; }
+http_get() { in_ns "$1" curl -fsS -m 2 "http://$(pod_ip "$2"):8080/"; }
+
+policy() {
+    cat >"$state/policy.yaml" <<'EOF'
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata:
+  name: demo-server
+spec:
+  selector: role == 'server'
+  types: [Ingress]
+  ingress:
+  - action: Allow
+    protocol: TCP
+    source:
+      selector: role == 'client'
+    destination:
+      ports: [8080]
+  - action: Deny
+EOF
+    in_ns n2-a bash -c 'while true; do printf "HTTP/1.0 200 OK\r\n\r\nhello\n" | nc -N -l 8080 >/dev/null; done' 2>/dev/null &
+    echo $! >"$state/n2/http.pid"
+    disown
+    eventually 10 http_get n1-a n2-a || fail "before the policy n1-a reaches n2-a:8080"
+    eventually 10 http_get n1-b n2-a || fail "before the policy n1-b reaches n2-a:8080"
+    ok "before the policy both n1-a and n1-b reach n2-a:8080"
+    show cat "$state/policy.yaml"
+    calico apply -f "$state/policy.yaml" | sed 's/^/     /'
+    eventually 10 bash -c "! $(declare -f http_get in_ns ns pod_ip); prefix=$prefix state=$state; ! http_get n1-b n2-a" ||
+        fail "the policy denies n1-b"
+    check "the policy allows n1-a (role=client)" eventually 10 http_get n1-a n2-a
+    refuse "the policy denies n1-b (role=other)" http_get n1-b n2-a
+    refuse "the policy denies ping n1-a -> n2-a (only TCP 8080 is allowed)" ping_pod n1-a n2-a
+    show_in n2 margayctl policies
+    show_in n2 margayctl drops
+    in_node n2 margayctl drops -o json | grep -q 'demo-server' ||
+        fail "the drop is shown with the policy's name"
+    ok "the drop is shown with reason and policy demo-server"
+    calico delete GlobalNetworkPolicy demo-server | sed 's/^/     /'
+    check "without the policy n1-b is back" eventually 10 http_get n1-b n2-a
+    ip netns pids "$(ns n2-a)" | xargs -r kill -KILL 2>/dev/null || true
+}
+
+routes_established() {
+    local want=$((${#nodes[@]} - 1))
+    [ "$(in_node "$1" margayctl bgp peers -o json | jq '[.peers[] | select(.state == "Established")] | length')" = $want ]
+}
+bgp() {
+    for node in "${nodes[@]}"; do
+        eventually 30 routes_established "$node" ||
+            fail "BGP of $node with both others" "$(in_node "$node" margayctl bgp peers)"
+    done
+    ok "BGP sessions between all nodes"
+    show_in n1 margayctl bgp peers
+    show_in n1 margayctl bgp routes
+    show_in n1 margayctl routes
+    show_in n1 ip route
+}
+
+n3_route_gone() { ! in_node n1 margayctl bgp routes -o json | grep -q "\"${address[n3]}\""; }
+n3_route_there() { ! n3_route_gone; }
+milliseconds() { date +%s%3N; }
+
+lose_n3() {
+    local start
+    n3_route_there || fail "n1 has a route to n3 before it is lost"
+    say "n3: uplink down, then SIGKILL of its margayd (hold time ${hold_seconds} s)"
+    start=$(milliseconds)
+    in_ns n3 ip link set eth0 down
+    kill -KILL "$(cat "$state/n3/pid")"
+    eventually 60 n3_route_gone || fail "n1 withdraws the route to n3"
+    ok "n1 withdrew n3's routes after $(($(milliseconds) - start)) ms"
+    show_in n1 margayctl bgp peers
+    check "n1-a still reaches n2-a" ping_pod n1-a n2-a
+    refuse "n1-a does not reach n3-a" ping_pod n1-a n3-a
+
+    start=$(milliseconds)
+    in_ns n3 ip link set eth0 up
+    in_ns n3 ip route replace default via 172.31.2.1
+    start_node n3
+    eventually 60 n3_route_there || fail "n3 is back in n1's routes" "$(tail -n 20 "$state/n3/margayd.log")"
+    ok "n3 is back after $(($(milliseconds) - start)) ms"
+    if reachable n1-a n3-a; then check "n1-a reaches n3-a again" eventually 20 ping_pod n1-a n3-a; fi
+}
+
+run() {
+    down
+    mkdir -p "$state"
+    trap 'status=$?; [ $keep = yes ] && [ $status = 0 ] || { [ -n "${MARGAY_DEMO_LOGS:-}" ] && cp -r "$state" "$MARGAY_DEMO_LOGS"; down; }; exit $status' EXIT
+    bold "Network: n1 and n2 in one subnet, n3 behind a router without pod routes; etcd in the router"
+    make_network
+    start_etcd
+    show_in router ip -br addr
+    bold "margayd on three nodes, CALICO_IPV4POOL_IPIP=$mode"
+    for node in "${nodes[@]}"; do start_node "$node"; done
+    for node in "${nodes[@]}"; do
+        eventually 60 node_ready "$node" || fail "margayd of $node becomes ready" "$(tail -n 20 "$state/$node/margayd.log")"
+    done
+    ok "margayd is ready on n1, n2 and n3"
+    show_in n1 margayctl status
+    bold "Two pods on each node"
+    for node in "${nodes[@]}"; do
+        add_pod "$node" a "$([ "$node" = n2 ] && echo server || echo client)"
+        add_pod "$node" b other
+    done
+    for pod in "${pods[@]}"; do say "$pod  $(pod_ip "$pod")"; done
+    show_in n1 margayctl endpoints
+    bold "BGP"
+    bgp
+    bold "Pings and 100 MB of TCP between all pods"
+    pings
+    transfers
+    bold "The wire"
+    wire
+    bold "A policy through etcd"
+    policy
+    bold "n3 is lost and comes back"
+    lose_n3
+    if [ "${mode,,}" = off ]; then
+        say "Off: pods in one subnet reach each other without encapsulation. n3 does not: the route to"
+        say "its block needs n3 as next hop, which is not a neighbour of n1, and the router between"
+        say "them knows no pod route. Pure BGP needs layer-2 adjacency or a router that takes part."
+    fi
+    bold "$passed assertions passed, mode $mode, ${SECONDS} s"
+    if [ $keep = yes ]; then say "The cluster is up: deploy/demo.sh exec n1 margayctl status; deploy/demo.sh --down"; fi
+}
+
+case ${1:-} in
+-h | --help) usage; exit 0 ;;
+esac
+[ "$(id -u)" = 0 ] || { echo "demo.sh: needs root" >&2; exit 1; }
+case ${1:-} in
+exec)
+    [ $# -ge 3 ] || { usage >&2; exit 2; }
+    shift
+    where=$1
+    shift
+    [ -e "/run/netns/$(ns "$where")" ] || fail "no node or pod '$where'; start with deploy/demo.sh --keep"
+    in_node "$where" "$@"
+    exit
+    ;;
+--down) down; exit 0 ;;
+esac
+while [ $# -gt 0 ]; do
+    case $1 in
+    --keep) keep=yes ;;
+    --no-build) build=no ;;
+    *) echo "demo.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
+    esac
+    shift
+done
+case ${mode,,} in
+always | crosssubnet | off) ;;
+*) echo "demo.sh: CALICO_IPV4POOL_IPIP is '$mode'; allowed: Always, CrossSubnet, Off" >&2; exit 2 ;;
+esac
+if [ $build = yes ]; then
+    deploy/deps.sh demo
+    bold "Build"
+    cmake --preset release >/dev/null
+    cmake --build build --target demo_programs
+fi
+run
