@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// margayctl: asks the margayd of this node over its control socket and prints the answer.
+#include "agent/ctl/table.h"
+#include "agent/status/control.h"
+
+#include <CLI/CLI.hpp>
+#include <boost/json.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+
+namespace {
+
+namespace json = boost::json;
+using margay::ctl::Column;
+using margay::ctl::fields;
+using margay::ctl::table;
+using margay::status::Request;
+
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+
+const json::array& list(const json::value& answer, std::string_view key)
+{
+    static const json::array kNone;
+    const auto* value = answer.is_object() ? answer.as_object().if_contains(key) : nullptr;
+    return value != nullptr && value->is_array() ? value->as_array() : kNone;
+}
+
+const json::object& object(const json::value& answer, std::string_view key)
+{
+    static const json::object kNone;
+    const auto* value = answer.is_object() ? answer.as_object().if_contains(key) : nullptr;
+    return value != nullptr && value->is_object() ? value->as_object() : kNone;
+}
+
+std::string section(const std::string& title, const std::string& body)
+{
+    return "\n" + title + "\n" + body;
+}
+
+const std::vector<Column> kPeerColumns = {
+    {"NAME", "name"},   {"ADDRESS", "address"},   {"AS", "as"},  {"STATE", "state"},
+    {"SINCE", "since"}, {"RECEIVED", "prefixes"}, {"WHY", "why"}};
+
+std::string show_status(const json::value& answer)
+{
+    std::string text = fields(answer.as_object(), {{"Node", "node"},
+                                                   {"Version", "version"},
+                                                   {"Up since", "since"},
+                                                   {"Ready", "ready"},
+                                                   {"Not ready because", "not_ready"},
+                                                   {"Node address", "address"},
+                                                   {"Chosen because", "address_why"},
+                                                   {"Tunnel address", "tunnel_address"},
+                                                   {"Blocks", "blocks"}});
+    text += section("Datastore", fields(object(answer, "store"), {{"Type", "type"},
+                                                                  {"Connected", "connected"},
+                                                                  {"Synced", "synced"},
+                                                                  {"Revision", "revision"},
+                                                                  {"Endpoint", "endpoint"},
+                                                                  {"Reason", "reason"}}));
+    text += section("Hooks", table(list(answer, "hooks"), {{"INTERFACE", "interface"},
+                                                           {"IFINDEX", "ifindex"},
+                                                           {"HOOK", "hook"},
+                                                           {"PROGRAM", "program"},
+                                                           {"ATTACHED", "attach"}}));
+    text += section("Maps", table(list(answer, "maps"),
+                                  {{"NAME", "name"}, {"ENTRIES", "entries"}, {"MAX", "max"}}));
+    text += section("BGP peers", table(list(answer, "peers"), kPeerColumns));
+    if (!list(answer, "problems").empty())
+        text += section("Bad or unsupported values in the datastore",
+                        table(list(answer, "problems"), {{"KEY", "key"},
+                                                         {"WHAT", "what"},
+                                                         {"REASON", "reason"},
+                                                         {"IN FORCE", "in_force"}}));
+    if (!list(answer, "warnings").empty())
+        text += section("Warnings", table(list(answer, "warnings"), {{"TEXT", "text"}}));
+    return text;
+}
+
+std::string show_policies(const json::value& answer)
+{
+    std::string text = table(list(answer, "programs"), {{"SLOT", "slot"},
+                                                        {"RULES", "rules"},
+                                                        {"INSTRUCTIONS", "instructions"},
+                                                        {"USED BY", "used_by"}});
+    for (const auto& program : list(answer, "programs")) {
+        text += section("Slot " + margay::ctl::cell(program.as_object().at("slot")), "");
+        for (const auto& line : list(program, "text"))
+            text += "  " + margay::ctl::cell(line) + "\n";
+    }
+    return text;
+}
+
+struct Command {
+    const char* name; // as typed; the last word of "bgp peers"
+    const char* request;
+    const char* help;
+    std::function<std::string(const json::value&)> show;
+};
+
+std::function<std::string(const json::value&)> listing(const char* key, std::vector<Column> columns)
+{
+    return [key, columns = std::move(columns)](const json::value& answer) {
+        return table(list(answer, key), columns);
+    };
+}
+
+const std::vector<Command> kCommands = {
+    {"status", "status", "What runs, what is in sync, and what is wrong", show_status},
+    {"endpoints", "endpoints", "Local workload endpoints",
+     listing("endpoints", {{"ENDPOINT", "name"},
+                           {"INTERFACE", "interface"},
+                           {"IFINDEX", "ifindex"},
+                           {"ADDRESSES", "addresses"},
+                           {"SLOT", "slot"},
+                           {"INGRESS", "ingress"},
+                           {"EGRESS", "egress"},
+                           {"STATE", "state"}})},
+    {"policies", "policies", "Compiled policy programs, their rules, and who uses them",
+     show_policies},
+    {"routes", "routes", "Pod routes of the data path",
+     listing("routes", {{"PREFIX", "prefix"},
+                        {"KIND", "kind"},
+                        {"NODE", "node"},
+                        {"VIA", "via"},
+                        {"DEVICE", "device"},
+                        {"MAC", "mac"},
+                        {"FROM", "from"},
+                        {"STATE", "state"}})},
+    {"drops", "drops", "Dropped packets by reason, and the last ones with policy and rule",
+     [](const json::value& answer) {
+         return table(list(answer, "counters"), {{"REASON", "reason"}, {"PACKETS", "packets"}}) +
+                section("Last drops", table(list(answer, "events"), {{"TIME", "time"},
+                                                                     {"REASON", "reason"},
+                                                                     {"INTERFACE", "interface"},
+                                                                     {"PACKET", "packet"},
+                                                                     {"BY", "by"}}));
+     }},
+    {"config", "config", "Effective settings of the running margayd and where they come from",
+     listing("settings", {{"SETTING", "name"}, {"VALUE", "value"}, {"SOURCE", "source"}})},
+    {"events", "events", "Entries of the event ring (what bpftool cannot show)",
+     listing("events", {{"TIME", "time"},
+                        {"REASON", "reason"},
+                        {"INTERFACE", "interface"},
+                        {"PACKET", "packet"},
+                        {"BY", "by"}})},
+    {"programs", "programs", "Contents of the program arrays (what bpftool cannot show)",
+     listing("slots", {{"ARRAY", "array"}, {"SLOT", "slot"}, {"PROGRAM", "program"}})},
+};
+
+const std::vector<Command> kBgpCommands = {
+    {"peers", "bgp-peers", "Sessions, and why one is down", listing("peers", kPeerColumns)},
+    {"routes", "bgp-routes", "Learned and own routes",
+     listing("routes", {{"PREFIX", "prefix"},
+                        {"NEXT HOP", "next_hop"},
+                        {"PEER", "peer"},
+                        {"LOCAL PREF", "local_pref"},
+                        {"AS PATH", "as_path"},
+                        {"BEST", "best"},
+                        {"STALE", "stale"}})},
+};
+
+int run(const std::string& run_dir, const std::string& output, const Command& command)
+{
+    const auto reply =
+        margay::status::control_request(run_dir + "/control.sock", Request{command.request, {}});
+    if (!reply) {
+        std::fprintf(stderr, "margayctl: %s\n", reply.error().what.c_str());
+        return kFailed;
+    }
+    if (output == "json")
+        std::printf("%s\n", reply->c_str());
+    else
+        std::printf("%s", command.show(json::parse(*reply)).c_str());
+    return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    CLI::App app{"Asks the margayd of this node"};
+    app.set_version_flag("--version", "margayctl " MARGAY_VERSION);
+    app.require_subcommand(1);
+    app.fallthrough();
+    std::string run_dir = "/var/run/margay";
+    std::string output = "table";
+    app.add_option("--run-dir", run_dir, "margayd's run folder")
+        ->envname("MARGAY_RUN_DIR")
+        ->capture_default_str();
+    app.add_option("-o,--output", output, "table for people, json for programs")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
+
+    const Command* chosen = nullptr;
+    const auto add = [&chosen](CLI::App& parent, const Command& command) {
+        parent.add_subcommand(command.name, command.help)->callback([&chosen, &command] {
+            chosen = &command;
+        });
+    };
+    for (const Command& command : kCommands)
+        add(app, command);
+    CLI::App* bgp = app.add_subcommand("bgp", "BGP speaker");
+    bgp->require_subcommand(1);
+    bgp->fallthrough();
+    for (const Command& command : kBgpCommands)
+        add(*bgp, command);
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : kUsage;
+    }
+    return run(run_dir, output, *chosen);
+}
