@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/wire/notification.h"
+
+#include <algorithm>
+#include <array>
+
+namespace margay::bgp {
+namespace {
+
+constexpr std::size_t kMaxCommunication = 255;
+
+struct Name {
+    ErrorCode code;
+    std::uint8_t subcode;
+    std::string_view text;
+};
+
+constexpr std::array kNames{
+    Name{ErrorCode::Header, 0, "Message Header Error"},
+    Name{ErrorCode::Header, header_error::kNotSynchronized, "Connection Not Synchronized"},
+    Name{ErrorCode::Header, header_error::kBadLength, "Bad Message Length"},
+    Name{ErrorCode::Header, header_error::kBadType, "Bad Message Type"},
+    Name{ErrorCode::Open, 0, "OPEN Message Error"},
+    Name{ErrorCode::Open, open_error::kVersion, "Unsupported Version Number"},
+    Name{ErrorCode::Open, open_error::kBadPeerAs, "Bad Peer AS"},
+    Name{ErrorCode::Open, open_error::kBadIdentifier, "Bad BGP Identifier"},
+    Name{ErrorCode::Open, open_error::kParameter, "Unsupported Optional Parameter"},
+    Name{ErrorCode::Open, open_error::kHoldTime, "Unacceptable Hold Time"},
+    Name{ErrorCode::Open, open_error::kCapability, "Unsupported Capability"},
+    Name{ErrorCode::Update, 0, "UPDATE Message Error"},
+    Name{ErrorCode::Update, update_error::kAttributeList, "Malformed Attribute List"},
+    Name{ErrorCode::Update, update_error::kUnknownWellKnown, "Unrecognized Well-known Attribute"},
+    Name{ErrorCode::Update, 3, "Missing Well-known Attribute"},
+    Name{ErrorCode::Update, 4, "Attribute Flags Error"},
+    Name{ErrorCode::Update, 5, "Attribute Length Error"},
+    Name{ErrorCode::Update, 6, "Invalid ORIGIN Attribute"},
+    Name{ErrorCode::Update, 8, "Invalid NEXT_HOP Attribute"},
+    Name{ErrorCode::Update, update_error::kOptional, "Optional Attribute Error"},
+    Name{ErrorCode::Update, update_error::kNetwork, "Invalid Network Field"},
+    Name{ErrorCode::Update, 11, "Malformed AS_PATH"},
+    Name{ErrorCode::HoldExpired, 0, "Hold Timer Expired"},
+    Name{ErrorCode::Fsm, 0, "Finite State Machine Error"},
+    Name{ErrorCode::Fsm, fsm_error::kInOpenSent, "Unexpected message in OpenSent"},
+    Name{ErrorCode::Fsm, fsm_error::kInOpenConfirm, "Unexpected message in OpenConfirm"},
+    Name{ErrorCode::Fsm, fsm_error::kInEstablished, "Unexpected message in Established"},
+    Name{ErrorCode::Cease, 0, "Cease"},
+    Name{ErrorCode::Cease, cease::kMaxPrefixes, "Maximum Number of Prefixes Reached"},
+    Name{ErrorCode::Cease, cease::kAdminShutdown, "Administrative Shutdown"},
+    Name{ErrorCode::Cease, cease::kPeerRemoved, "Peer De-configured"},
+    Name{ErrorCode::Cease, cease::kAdminReset, "Administrative Reset"},
+    Name{ErrorCode::Cease, cease::kRejected, "Connection Rejected"},
+    Name{ErrorCode::Cease, cease::kConfigChange, "Other Configuration Change"},
+    Name{ErrorCode::Cease, cease::kCollision, "Connection Collision Resolution"},
+    Name{ErrorCode::Cease, cease::kOutOfResources, "Out of Resources"},
+    Name{ErrorCode::RouteRefresh, 0, "ROUTE-REFRESH Message Error"},
+};
+
+std::string_view name_of(ErrorCode code, std::uint8_t subcode)
+{
+    for (const std::uint8_t wanted : {subcode, std::uint8_t{0}}) {
+        const auto found = std::ranges::find_if(
+            kNames, [&](const Name& n) { return n.code == code && n.subcode == wanted; });
+        if (found != kNames.end())
+            return found->text;
+    }
+    return "Unknown Error";
+}
+
+// RFC 9003: one length octet and that much UTF-8. Whatever does not fit that is not shown.
+std::string communication(const Notify& notify)
+{
+    const bool may_carry_text =
+        notify.code == ErrorCode::Cease &&
+        (notify.subcode == cease::kAdminShutdown || notify.subcode == cease::kAdminReset);
+    if (!may_carry_text)
+        return {};
+    ByteReader in(notify.data);
+    const ByteView raw = in.take(in.u8());
+    std::string text;
+    for (const std::uint8_t byte : raw)
+        text += byte < 0x20 || byte == 0x7f ? '?' : static_cast<char>(byte);
+    return text;
+}
+
+} // namespace
+
+std::string describe(const Notify& notify)
+{
+    std::string text(name_of(notify.code, notify.subcode));
+    text += " (" + std::to_string(static_cast<unsigned>(notify.code)) + "/" +
+            std::to_string(notify.subcode) + ")";
+    const std::string said = communication(notify);
+    return said.empty() ? text : text + ": \"" + said + "\"";
+}
+
+Notify shutdown_notice(std::uint8_t subcode, std::string_view text)
+{
+    text = text.substr(0, kMaxCommunication);
+    Notify notify{ErrorCode::Cease, subcode, {}};
+    notify.data.push_back(static_cast<std::uint8_t>(text.size()));
+    notify.data.insert(notify.data.end(), text.begin(), text.end());
+    return notify;
+}
+
+} // namespace margay::bgp

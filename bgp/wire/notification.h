@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// NOTIFICATION: why a session ends, as sent, as received, and in words (RFC 4271 4.5, 6).
+//
+// A Notify is also the typed outcome of every decoder here: "this ends the session, and this is
+// what the RFC wants the peer to be told".
+
+#pragma once
+
+#include "bgp/wire/bytes.h"
+
+#include <string>
+#include <string_view>
+
+namespace margay::bgp {
+
+enum class ErrorCode : std::uint8_t {
+    Header = 1,
+    Open = 2,
+    Update = 3,
+    HoldExpired = 4,
+    Fsm = 5,
+    Cease = 6,
+    RouteRefresh = 7, // RFC 7313
+};
+
+// Subcodes. Zero is "unspecific" with every code.
+namespace header_error {
+inline constexpr std::uint8_t kNotSynchronized = 1, kBadLength = 2, kBadType = 3;
+}
+namespace open_error {
+inline constexpr std::uint8_t kVersion = 1, kBadPeerAs = 2, kBadIdentifier = 3, kParameter = 4,
+                              kHoldTime = 6, kCapability = 7;
+}
+namespace update_error {
+inline constexpr std::uint8_t kAttributeList = 1, kUnknownWellKnown = 2, kOptional = 9,
+                              kNetwork = 10;
+}
+namespace fsm_error { // RFC 6608: the state in which the unexpected message came
+inline constexpr std::uint8_t kInOpenSent = 1, kInOpenConfirm = 2, kInEstablished = 3;
+}
+namespace cease { // RFC 4486
+inline constexpr std::uint8_t kMaxPrefixes = 1, kAdminShutdown = 2, kPeerRemoved = 3,
+                              kAdminReset = 4, kRejected = 5, kConfigChange = 6, kCollision = 7,
+                              kOutOfResources = 8;
+}
+
+struct Notify {
+    ErrorCode code = ErrorCode::Cease;
+    std::uint8_t subcode = 0;
+    Bytes data;
+
+    bool operator==(const Notify&) const = default;
+    bool is_collision() const
+    {
+        return code == ErrorCode::Cease && subcode == cease::kCollision;
+    }
+};
+
+// "Bad Peer AS (2/2)", with the shutdown communication of RFC 9003 where there is one. Bytes of
+// the peer's that do not print are shown as '?'.
+std::string describe(const Notify& notify);
+
+// Cease with a text for people on the other side (RFC 9003), cut to its limit.
+Notify shutdown_notice(std::uint8_t subcode, std::string_view text);
+
+} // namespace margay::bgp
