@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <grpc/support/log.h>
+
+#include "agent/store/etcd_kv.h"
+#include "agent/store/etcd_store.h"
+
+namespace margay::store {
+namespace {
+
+Result<std::vector<Endpoint>> parse_endpoints(const StoreConfig& config)
+{
+    std::vector<Endpoint> endpoints;
+    for (const std::string& url : config.endpoints) {
+        auto endpoint = parse_endpoint(url);
+        if (!endpoint)
+            return endpoint.error();
+        endpoints.push_back(std::move(*endpoint));
+    }
+    return endpoints;
+}
+
+// gRPC writes to stderr by itself. What matters reaches us as the status of a call.
+void silence_grpc()
+{
+    gpr_set_log_function([](gpr_log_func_args*) {});
+}
+
+} // namespace
+
+Result<std::unique_ptr<Store>> make_store(Executor& executor, Log log, const StoreConfig& config)
+{
+    if (auto ok = validate(config); !ok)
+        return ok.error();
+    if (config.type == StoreType::File)
+        return Error{Errc::Unsupported, 0, "DATASTORE_TYPE=file: not in this build, use etcdv3"};
+    silence_grpc();
+    auto endpoints = parse_endpoints(config);
+    if (!endpoints)
+        return endpoints.error();
+    return std::unique_ptr<Store>(
+        new EtcdStore(executor, std::move(log), config, std::move(*endpoints)));
+}
+
+Result<std::unique_ptr<Kv>> make_kv(const StoreConfig& config)
+{
+    if (auto ok = validate(config); !ok)
+        return ok.error();
+    if (config.type == StoreType::File)
+        return Error{Errc::Unsupported, 0, "DATASTORE_TYPE=file: not in this build, use etcdv3"};
+    silence_grpc();
+    auto endpoints = parse_endpoints(config);
+    if (!endpoints)
+        return endpoints.error();
+    return std::unique_ptr<Kv>(new EtcdKv(config, std::move(*endpoints)));
+}
+
+} // namespace margay::store
