@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/session/fsm.h"
+
+#include <algorithm>
+
+namespace margay::bgp {
+namespace {
+
+Notify collision_notice()
+{
+    return Notify{ErrorCode::Cease, cease::kCollision, {}};
+}
+
+std::uint8_t fsm_subcode(State state)
+{
+    switch (state) {
+    case State::OpenSent:
+        return fsm_error::kInOpenSent;
+    case State::OpenConfirm:
+        return fsm_error::kInOpenConfirm;
+    case State::Established:
+        return fsm_error::kInEstablished;
+    default:
+        return 0;
+    }
+}
+
+template <typename... Fs>
+struct Overloaded : Fs... {
+    using Fs::operator()...;
+};
+template <typename... Fs>
+Overloaded(Fs...) -> Overloaded<Fs...>;
+
+} // namespace
+
+const char* name_of(State state)
+{
+    constexpr const char* kNames[] = {"Idle",     "Connect",     "Active",
+                                      "OpenSent", "OpenConfirm", "Established"};
+    return kNames[static_cast<std::size_t>(state)];
+}
+
+// ---- Life cycle --------------------------------------------------------------------------------
+
+Actions Fsm::start(Time now)
+{
+    started_ = true;
+    idle_hold_ = config_.idle_hold_min;
+    if (config_.passive)
+        last_down_.text = "passive: waits for the peer to connect";
+    else
+        dial_at_ = now;
+    return tick(now);
+}
+
+Actions Fsm::stop(const Notify& notify)
+{
+    Actions out;
+    for (const Connection& c : connections_)
+        if (c.state > State::Active)
+            out.push_back(Send{c.id, notify});
+    Actions rest = abandon();
+    out.insert(out.end(), rest.begin(), rest.end());
+    return out;
+}
+
+Actions Fsm::abandon()
+{
+    Actions out;
+    last_down_ = DownReason{DownReason::Kind::Stopped, std::nullopt, "stopped by configuration"};
+    for (const Connection& c : connections_) {
+        out.push_back(Close{c.id});
+        if (c.state == State::Established)
+            out.push_back(SessionDown{false, last_down_});
+    }
+    connections_.clear();
+    started_ = false;
+    dial_at_.reset();
+    return out;
+}
+
+State Fsm::state() const
+{
+    State best = State::Idle;
+    for (const Connection& c : connections_)
+        best = std::max(best, c.state);
+    if (best != State::Idle || !started_ || idle_until_)
+        return best;
+    return State::Active;
+}
+
+// ---- Connections -------------------------------------------------------------------------------
+
+void Fsm::dial(Time now, Actions& out)
+{
+    dial_at_.reset();
+    const bool busy = std::ranges::any_of(connections_, [](const Connection& c) {
+        return c.outgoing || c.state > State::OpenSent;
+    });
+    if (busy)
+        return;
+    out.push_back(Dial{add(true, State::Connect, now + config_.connect_timeout).id});
+}
+
+std::optional<ConnId> Fsm::accept(Time now, Actions& out)
+{
+    if (!started_ || idle_until_)
+        return std::nullopt;
+    const auto earlier = std::ranges::find_if(connections_, [](const Connection& c) {
+        return !c.outgoing && c.state != State::Established;
+    });
+    if (earlier != connections_.end()) {
+        if (earlier->state == State::OpenConfirm)
+            return std::nullopt;
+        close_quietly(earlier->id, out); // the peer has given it up, or would not dial again
+    }
+    Connection& c = add(false, State::OpenSent, now + config_.open_timeout);
+    send_open(c, now, out);
+    return c.id;
+}
+
+Actions Fsm::dialed(ConnId id, Time now)
+{
+    Actions out;
+    if (Connection* c = find(id); c && c->state == State::Connect)
+        send_open(*c, now, out);
+    return out;
+}
+
+void Fsm::send_open(Connection& c, Time now, Actions& out)
+{
+    c.state = State::OpenSent;
+    c.expires = now + config_.open_timeout;
+    out.push_back(Send{c.id, make_open(config_.session, restart_)});
+}
+
+Actions Fsm::lost(ConnId id, std::string why, Time now)
+{
+    Actions out;
+    Connection* c = find(id);
+    if (!c)
+        return out;
+    const bool was_up = c->state == State::Established;
+    const bool dialing = c->state == State::Connect;
+    // RFC 4724 4.2: only the end of TCP without a NOTIFICATION lets routes outlive the session.
+    const bool keep = was_up && c->negotiated.peer_restart &&
+                      c->negotiated.peer_restart->covers(kIpv4Unicast);
+    end(*c,
+        DownReason{dialing ? DownReason::Kind::ConnectFailed : DownReason::Kind::ConnectionLost,
+                   std::nullopt, std::move(why)},
+        keep, now, out);
+    plan_dial(now, was_up ? config_.connect_retry / 5 : config_.connect_retry);
+    return out;
+}
+
+// ---- Messages ----------------------------------------------------------------------------------
+
+Actions Fsm::received(ConnId id, const Incoming& message, Time now)
+{
+    Actions out;
+    Connection* c = find(id);
+    if (!c || c->state == State::Connect)
+        return out;
+    const bool up = c->state == State::Established;
+    std::visit(Overloaded{
+                   [&](const Open& open) {
+                       if (c->state == State::OpenSent)
+                           on_open(*c, open, now, out);
+                       else
+                           on_unexpected(*c, now, out);
+                   },
+                   [&](KeepaliveSeen) { on_keepalive(*c, now, out); },
+                   [&](UpdateSeen) { up ? restart_hold(*c, now) : on_unexpected(*c, now, out); },
+                   [&](RefreshSeen) {
+                       if (!up)
+                           on_unexpected(*c, now, out);
+                   },
+                   [&](const Notify& notify) { on_notification(*c, notify, now, out); },
+                   [&](const Malformed& bad) { refuse(id, bad.notify, bad.why, now, out); },
+               },
+               message);
+    return out;
+}
+
+void Fsm::on_open(Connection& c, const Open& open, Time now, Actions& out)
+{
+    const ConnId id = c.id;
+    auto judged = negotiate(config_.session, open);
+    if (const auto* refusal = std::get_if<Refusal>(&judged))
+        return refuse(id, refusal->notify, refusal->why, now, out);
+    if (!survives_collisions(id, open, now, out))
+        return;
+    Connection& winner = *find(id); // others were removed: `c` may have moved
+    winner.negotiated = std::get<Negotiated>(std::move(judged));
+    winner.state = State::OpenConfirm;
+    out.push_back(Send{id, KeepaliveMessage{}});
+    restart_hold(winner, now);
+    if (winner.negotiated.keepalive_time > Seconds(0))
+        winner.keepalive_at = now + jittered(winner.negotiated.keepalive_time);
+}
+
+// Afterwards `id` is the only connection, or it is gone.
+bool Fsm::survives_collisions(ConnId id, const Open& open, Time now, Actions& out)
+{
+    const bool outgoing = find(id)->outgoing;
+    if (Connection* old = find_other(id, State::Established)) {
+        if (!old->negotiated.peer_restart) {
+            out.push_back(Send{id, collision_notice()});
+            close_quietly(id, out);
+            return false;
+        }
+        out.push_back(Close{old->id});
+        end(*old,
+            DownReason{DownReason::Kind::Replaced, std::nullopt,
+                       "the peer opened a new connection: it has restarted"},
+            old->negotiated.peer_restart->covers(kIpv4Unicast), now, out);
+    }
+    for (const State state : {State::OpenSent, State::OpenConfirm}) {
+        const Connection* rival = find_other(id, state);
+        if (!rival)
+            continue;
+        const bool wins = outgoing == our_connection_survives(config_.session, open);
+        const ConnId loser = wins ? rival->id : id;
+        out.push_back(Send{loser, collision_notice()});
+        close_quietly(loser, out);
+        if (!wins)
+            return false;
+    }
+    if (const Connection* dialing = find_other(id, State::Connect))
+        close_quietly(dialing->id, out);
+    dial_at_.reset();
+    return true;
+}
+
+void Fsm::on_keepalive(Connection& c, Time now, Actions& out)
+{
+    if (c.state == State::OpenSent)
+        return on_unexpected(c, now, out);
+    restart_hold(c, now);
+    if (c.state != State::OpenConfirm)
+        return;
+    c.state = State::Established;
+    c.established_at = now;
+    out.push_back(SessionUp{c.id, c.negotiated});
+}
+
+// RFC 6608.
+void Fsm::on_unexpected(Connection& c, Time now, Actions& out)
+{
+    refuse(c.id, Notify{ErrorCode::Fsm, fsm_subcode(c.state), {}},
+           std::string("unexpected message in ") + name_of(c.state), now, out);
+}
+
+void Fsm::on_notification(Connection& c, const Notify& notify, Time now, Actions& out)
+{
+    const bool collision = notify.is_collision() && c.state != State::Established;
+    out.push_back(Close{c.id});
+    if (collision && connections_.size() > 1)
+        return remove(c.id); // the other connection lives on: nothing went wrong
+    end(c,
+        DownReason{DownReason::Kind::NotificationReceived, notify,
+                   "the peer sent " + describe(notify)},
+        false, now, out);
+    plan_dial(now, collision ? config_.connect_retry : back_off());
+}
+
+// Sends `notify` and ends the connection. Where the fault is one of protocol the peer is left
+// alone for a while (RFC 4271 8.1.1, DampPeerOscillations), both ways.
+void Fsm::refuse(ConnId id, const Notify& notify, std::string why, Time now, Actions& out)
+{
+    Connection& c = *find(id);
+    const bool expired = notify.code == ErrorCode::HoldExpired;
+    out.push_back(Send{id, notify});
+    out.push_back(Close{id});
+    if (why.empty())
+        why = "we sent " + describe(notify);
+    end(c,
+        DownReason{expired ? DownReason::Kind::HoldExpired : DownReason::Kind::NotificationSent,
+                   notify, std::move(why)},
+        false, now, out);
+    const Duration delay = expired ? config_.connect_retry : back_off();
+    if (!expired && connections_.empty())
+        idle_until_ = now + delay;
+    plan_dial(now, delay);
+}
+
+void Fsm::end(Connection& c, DownReason reason, bool keep_routes, Time now, Actions& out)
+{
+    const bool was_up = c.state == State::Established;
+    if (was_up && now - c.established_at >= config_.idle_hold_max)
+        idle_hold_ = config_.idle_hold_min; // it was stable: forget earlier trouble
+    last_down_ = std::move(reason);
+    remove(c.id);
+    if (was_up)
+        out.push_back(SessionDown{keep_routes, last_down_});
+}
+
+void Fsm::close_quietly(ConnId id, Actions& out)
+{
+    out.push_back(Close{id});
+    remove(id);
+}
+
+// ---- Time --------------------------------------------------------------------------------------
+
+Actions Fsm::tick(Time now)
+{
+    Actions out;
+    if (idle_until_ && *idle_until_ <= now)
+        idle_until_.reset();
+    std::vector<ConnId> ids; // expiry removes connections
+    for (const Connection& c : connections_)
+        ids.push_back(c.id);
+    for (const ConnId id : ids) {
+        Connection* c = find(id);
+        if (c && c->expires && *c->expires <= now)
+            on_expiry(*c, now, out);
+        c = find(id);
+        if (c && c->keepalive_at && *c->keepalive_at <= now) {
+            out.push_back(Send{id, KeepaliveMessage{}});
+            c->keepalive_at = now + jittered(c->negotiated.keepalive_time);
+        }
+    }
+    if (dial_at_ && *dial_at_ <= now)
+        dial(now, out);
+    return out;
+}
+
+void Fsm::on_expiry(Connection& c, Time now, Actions& out)
+{
+    if (c.state == State::Connect) {
+        const ConnId id = c.id;
+        out.push_back(Close{id});
+        for (Action& action : lost(id, "no answer: the connection attempt timed out", now))
+            out.push_back(std::move(action));
+        return;
+    }
+    const char* why = c.state == State::OpenSent
+                          ? "hold time expired: the peer accepted but sent no OPEN"
+                          : "hold time expired: the peer fell silent";
+    refuse(c.id, Notify{ErrorCode::HoldExpired, 0, {}}, why, now, out);
+}
+
+std::optional<Time> Fsm::deadline() const
+{
+    std::optional<Time> first = dial_at_;
+    const auto consider = [&](const std::optional<Time>& at) {
+        if (at && (!first || *at < *first))
+            first = at;
+    };
+    consider(idle_until_);
+    for (const Connection& c : connections_) {
+        consider(c.expires);
+        consider(c.keepalive_at);
+    }
+    return first;
+}
+
+void Fsm::restart_hold(Connection& c, Time now)
+{
+    c.expires.reset();
+    if (c.negotiated.hold_time > Seconds(0))
+        c.expires = now + c.negotiated.hold_time;
+}
+
+void Fsm::plan_dial(Time now, Duration delay)
+{
+    const bool alive = std::ranges::any_of(
+        connections_, [](const Connection& c) { return c.state >= State::OpenConfirm; });
+    if (started_ && !config_.passive && !alive)
+        dial_at_ = now + jittered(delay);
+}
+
+Duration Fsm::back_off()
+{
+    const Duration delay = idle_hold_;
+    idle_hold_ = std::min(idle_hold_ * 2, config_.idle_hold_max);
+    return delay;
+}
+
+// RFC 4271 section 10: 0.75 to 1.0 of the full time, so that peers do not march in step.
+Duration Fsm::jittered(Duration full)
+{
+    std::uniform_real_distribution<double> share(0.75, 1.0);
+    return std::chrono::duration_cast<Duration>(full * share(random_));
+}
+
+// ---- The list of connections -------------------------------------------------------------------
+
+Fsm::Connection* Fsm::find(ConnId id)
+{
+    const auto found = std::ranges::find(connections_, id, &Connection::id);
+    return found == connections_.end() ? nullptr : &*found;
+}
+
+Fsm::Connection* Fsm::find_other(ConnId id, State state)
+{
+    const auto found = std::ranges::find_if(
+        connections_, [&](const Connection& c) { return c.id != id && c.state == state; });
+    return found == connections_.end() ? nullptr : &*found;
+}
+
+Fsm::Connection& Fsm::add(bool outgoing, State state, Time expires)
+{
+    Connection c;
+    c.id = next_id_++;
+    c.outgoing = outgoing;
+    c.state = state;
+    c.expires = expires;
+    return connections_.emplace_back(std::move(c));
+}
+
+void Fsm::remove(ConnId id)
+{
+    std::erase_if(connections_, [&](const Connection& c) { return c.id == id; });
+}
+
+} // namespace margay::bgp

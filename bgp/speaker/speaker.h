@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Speaker: BGP for one node. Sockets, sessions, tables; everything on the caller's executor.
+//
+// The caller says which peers there are and what to announce; the speaker says what is reachable.
+// All calls are cheap: work is queued and done in later turns of the event loop, each with a
+// bounded budget, so that thousands of routes never delay a KEEPALIVE. Callbacks come from those
+// turns, never from inside a call. RFCs: 4271, 4724, 4760, 5492, 6608, 6793, 7606, 2918, 1997.
+//
+// A restarting caller sets SpeakerConfig::restarting, announces what it had announced before, and
+// calls announcements_complete(); End-of-RIB goes out after that, and only then do the peers drop
+// what was not announced again.
+
+#pragma once
+
+#include "bgp/speaker/types.h"
+#include "margay/executor.h"
+#include "margay/result.h"
+
+#include <memory>
+#include <vector>
+
+namespace spdlog {
+class logger;
+}
+
+namespace margay::bgp {
+
+class Speaker {
+public:
+    Speaker(Executor& executor, std::shared_ptr<spdlog::logger> log, SpeakerConfig config,
+            Callbacks callbacks);
+    ~Speaker(); // as shutdown(Goodbye::None)
+    Speaker(const Speaker&) = delete;
+    Speaker& operator=(const Speaker&) = delete;
+
+    // Opens the listening socket. When the port is taken the error says so and the speaker goes
+    // on with the sessions that it dials itself, and tries again every few seconds.
+    Status listen();
+
+    // The peers as they shall be. Sessions whose PeerConfig is unchanged are not touched.
+    void set_peers(std::vector<PeerConfig> peers);
+
+    void announce(const Prefix4& prefix, const Announcement& announcement = {});
+    void withdraw(const Prefix4& prefix);
+    void announcements_complete();
+
+    // A new filter is applied to everything that was received or sent before.
+    void set_import_filter(RouteFilter filter);
+    void set_export_filter(RouteFilter filter);
+
+    std::vector<PeerStatus> peers() const;
+    std::vector<RouteView> routes() const;
+    bool initial_sync_done() const;
+    std::uint64_t refused_connections() const; // from addresses that are no peer's
+
+    enum class Goodbye {
+        Notify, // Cease: the peers withdraw our routes at once
+        None,   // TCP ends without a word: the peers keep them for the restart time
+    };
+    void shutdown(Goodbye goodbye);
+
+private:
+    class Impl;
+    std::shared_ptr<Impl> impl_; // shared only with posted turns, which find it gone
+};
+
+} // namespace margay::bgp

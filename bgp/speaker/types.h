@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes into a speaker and what comes out of it: plain values.
+
+#pragma once
+
+#include "bgp/session/fsm.h"
+#include "bgp/wire/attributes.h"
+#include "margay/ip.h"
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace margay::bgp {
+
+inline constexpr std::uint16_t kBgpPort = 179;
+// Calico's normal route: 2147483647 less a priority of 1024 (see README.md).
+inline constexpr std::uint32_t kNormalLocalPref = 2147482623;
+
+struct SpeakerConfig {
+    Asn local_as;
+    Ipv4 router_id;
+    std::uint16_t listen_port = kBgpPort; // 0: does not listen
+    std::optional<Ip> listen_address;     // all addresses
+    // The previous run left routes in force, which are kept until the peers have told theirs
+    // again (RFC 4724 4.1). Also bounds that time, see Callbacks::on_initial_sync_done.
+    bool restarting = false;
+    Seconds restart_time{120};
+};
+
+// Two configs that are equal mean the same session: set_peers() leaves it alone.
+struct PeerConfig {
+    std::string name; // "Mesh_10_0_0_1"; unique
+    Ip address;
+    std::uint16_t port = kBgpPort;
+    Asn remote_as;
+    std::optional<Ip> source; // own address of the session; by route when empty
+    bool passive = false;     // waits for the peer to connect
+    bool graceful_restart = true;
+    Seconds restart_time{120}; // how long the peer may keep our routes
+    Seconds hold_time{240};
+    Seconds keepalive_time{80};
+    std::chrono::milliseconds connect_retry{5000}; // jittered
+    std::chrono::milliseconds idle_hold{5000};     // after an error; doubles up to six times that
+
+    bool operator==(const PeerConfig&) const = default;
+};
+
+// A route of our own. The next hop is the own address of each session.
+struct Announcement {
+    std::uint32_t local_pref = kNormalLocalPref;
+    std::optional<std::uint32_t> med;
+    std::vector<std::uint32_t> communities;
+};
+
+struct NextHop {
+    Ipv4 gateway;
+    Ip from; // the peer that told us
+
+    bool operator==(const NextHop&) const = default;
+};
+
+// What is now the best way to `prefix`: several next hops when they are equal down to the IGP
+// step of the decision, the first of them the best path. None: nobody reaches it any more, or it
+// is our own.
+struct RouteChange {
+    Prefix4 prefix;
+    std::vector<NextHop> best;
+    std::uint32_t local_pref = 0; // of the best path
+
+    bool operator==(const RouteChange&) const = default;
+};
+
+struct MessageCounts {
+    std::uint64_t open = 0;
+    std::uint64_t update = 0;
+    std::uint64_t notification = 0;
+    std::uint64_t keepalive = 0;
+    std::uint64_t route_refresh = 0;
+};
+
+struct PeerStatus {
+    std::string name;
+    Ip address;
+    Asn remote_as;
+    State state = State::Idle;
+    std::chrono::system_clock::time_point since; // of the last change between up and down
+    std::string why_down;                        // in plain words; empty while Established
+    std::string last_notification_sent;          // with its text; empty if none
+    std::string last_notification_received;
+    MessageCounts sent;
+    MessageCounts received;
+    std::uint64_t established_count = 0; // sessions so far
+    std::size_t prefixes_received = 0;
+    std::size_t prefixes_advertised = 0;
+    std::uint64_t update_faults = 0; // attributes that RFC 7606 had to deal with
+    bool graceful_restart = false;   // agreed on by both
+    bool routes_are_stale = false;   // session down, routes kept for the restart time
+    bool end_of_rib_received = false;
+    Seconds hold_time{0}; // negotiated
+};
+
+struct RouteView {
+    Prefix4 prefix;
+    std::optional<Ip> from; // empty: our own
+    AttributesPtr attributes;
+    bool best = false;
+    bool multipath = false; // used beside the best
+    bool stale = false;
+    std::string why; // best, or by which step of the decision it lost, or why it is not used
+};
+
+struct FilterContext {
+    const PeerConfig& peer;
+    const Prefix4& prefix;
+    bool own = false; // export: announced by ourselves
+};
+
+// Gives back what it was given (accept), something else (accept, modified), or nullptr (reject).
+using RouteFilter = std::function<AttributesPtr(const FilterContext&, const AttributesPtr&)>;
+
+struct Callbacks {
+    // Once a turn of the event loop, with everything that changed in it.
+    std::function<void(std::span<const RouteChange>)> on_routes;
+    std::function<void(const PeerStatus&)> on_peer_state;
+    // Once: every peer is up and has sent End-of-RIB (or cannot), or restart_time is over. Routes
+    // of a previous run that nobody confirmed until now are to go.
+    std::function<void()> on_initial_sync_done;
+};
+
+} // namespace margay::bgp
