@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/routing/join.h"
+
+#include <gmock/gmock.h>
+
+namespace margay::routing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using Reach = Decision::Reach;
+
+Ipv4 ip(const char* text)
+{
+    return *Ipv4::parse(text);
+}
+
+struct JoinTest : ::testing::Test {
+    const Prefix4 block = *Prefix4::parse("10.244.1.0/26");
+    const Ipv4 node = ip("172.31.1.12");
+    const Ipv4 router = ip("172.31.1.1");
+    Join join;
+
+    Decision one_change()
+    {
+        auto changes = join.take_changes();
+        if (changes.size() != 1 || !changes[0].decision) {
+            ADD_FAILURE() << changes.size() << " changes";
+            return {};
+        }
+        EXPECT_EQ(changes[0].prefix, block);
+        return *changes[0].decision;
+    }
+};
+
+TEST_F(JoinTest, owned_prefix_with_a_bgp_path_is_tunnelled_to_its_owner)
+{
+    join.set_peers({node});
+    join.set_bgp_settled();
+    join.set_owned(block, Owned{"n2", node, true});
+    join.set_learned(block, {router}); // a reflector that sets itself as next hop
+    const auto decision = one_change();
+    EXPECT_EQ(decision.reach, Reach::Tunnel);
+    EXPECT_THAT(decision.next_hops, ElementsAre(node));
+    EXPECT_TRUE(decision.by_bgp);
+}
+
+TEST_F(JoinTest, untunnelled_prefix_follows_the_bgp_next_hops)
+{
+    join.set_owned(block, Owned{"n2", node, false});
+    join.set_learned(block, {router, node});
+    const auto decision = one_change();
+    EXPECT_EQ(decision.reach, Reach::Routed);
+    EXPECT_THAT(decision.next_hops, ElementsAre(router, node));
+}
+
+TEST_F(JoinTest, node_that_is_no_peer_is_routed_by_the_datastore_alone)
+{
+    join.set_bgp_settled();
+    join.set_owned(block, Owned{"n2", node, true});
+    EXPECT_EQ(one_change().reach, Reach::Tunnel);
+}
+
+TEST_F(JoinTest, restart_keeps_the_datastores_word_until_bgp_has_settled)
+{
+    join.set_peers({node});
+    join.set_owned(block, Owned{"n2", node, true});
+    EXPECT_EQ(one_change().reach, Reach::Tunnel);
+    join.set_bgp_settled();
+    const auto decision = one_change();
+    EXPECT_EQ(decision.reach, Reach::Unreachable);
+    EXPECT_NE(decision.why.find("n2 (172.31.1.12)"), std::string::npos);
+}
+
+TEST_F(JoinTest, withdrawal_makes_a_peers_prefix_unreachable_but_not_unknown)
+{
+    join.set_peers({node});
+    join.set_bgp_settled();
+    join.set_owned(block, Owned{"n2", node, true});
+    join.set_learned(block, {node});
+    (void)join.take_changes();
+    join.set_learned(block, {});
+    const auto decision = one_change();
+    EXPECT_EQ(decision.reach, Reach::Unreachable);
+    EXPECT_TRUE(decision.owned);
+}
+
+TEST_F(JoinTest, prefix_that_only_bgp_knows_is_tunnelled_only_to_a_node_and_in_a_tunnelled_pool)
+{
+    join.set_learned(block, {node});
+    EXPECT_EQ(one_change().reach, Reach::Routed);
+    join.set_node(node, "bird");
+    auto decision = one_change();
+    EXPECT_EQ(decision.reach, Reach::Routed);
+    EXPECT_EQ(decision.node, "bird");
+    join.set_tunnelled_pools({*Prefix4::parse("10.244.0.0/16")});
+    EXPECT_EQ(one_change().reach, Reach::Tunnel);
+    join.set_node(node, std::nullopt);
+    EXPECT_EQ(one_change().reach, Reach::Routed);
+}
+
+TEST_F(JoinTest, prefix_that_nobody_knows_any_more_is_forgotten_once)
+{
+    join.set_owned(block, Owned{"n2", node, true});
+    (void)join.take_changes();
+    join.set_owned(block, std::nullopt);
+    const auto changes = join.take_changes();
+    ASSERT_EQ(changes.size(), 1u);
+    EXPECT_FALSE(changes[0].decision);
+    EXPECT_THAT(join.take_changes(), IsEmpty());
+    EXPECT_THAT(join.decisions(), IsEmpty());
+}
+
+TEST_F(JoinTest, fact_that_changes_nothing_is_no_change)
+{
+    join.set_owned(block, Owned{"n2", node, true});
+    (void)join.take_changes();
+    join.set_owned(block, Owned{"n2", node, true});
+    join.set_learned(block, {});
+    join.set_peers({});
+    EXPECT_THAT(join.take_changes(), IsEmpty());
+}
+
+} // namespace
+} // namespace margay::routing
