@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/datapath/pins.h"
+
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+namespace margay::datapath {
+
+Status make_folder(const std::string& path)
+{
+    if (::mkdir(path.c_str(), 0700) == 0)
+        return {};
+    const int err = errno;
+    if (err == EEXIST)
+        return {};
+    const auto slash = path.rfind('/');
+    if (err != ENOENT || slash == std::string::npos || slash == 0)
+        return system_error(err, "create folder " + path);
+    if (Status parent = make_folder(path.substr(0, slash)); !parent)
+        return parent;
+    return ::mkdir(path.c_str(), 0700) == 0 ? Status{}
+                                            : Status{system_error(errno, "create folder " + path)};
+}
+
+Result<std::vector<std::string>> list_folder(const std::string& path)
+{
+    DIR* folder = ::opendir(path.c_str());
+    if (folder == nullptr)
+        return system_error(errno, "open folder " + path);
+    std::vector<std::string> names;
+    while (const dirent* entry = ::readdir(folder))
+        if (entry->d_name[0] != '.')
+            names.emplace_back(entry->d_name);
+    ::closedir(folder);
+    return names;
+}
+
+Status remove_pin(const std::string& path)
+{
+    if (::unlink(path.c_str()) == 0)
+        return {};
+    int err = errno;
+    if (err == EISDIR || err == EPERM)
+        err = ::rmdir(path.c_str()) == 0 ? 0 : errno;
+    return err == 0 || err == ENOENT ? Status{} : Status{system_error(err, "remove " + path)};
+}
+
+Status remove_tree(const std::string& path)
+{
+    struct stat info{};
+    if (::lstat(path.c_str(), &info) != 0)
+        return errno == ENOENT ? Status{} : Status{system_error(errno, "look at " + path)};
+    if (S_ISDIR(info.st_mode)) {
+        const auto names = list_folder(path);
+        if (!names)
+            return names.error();
+        for (const auto& name : *names)
+            if (Status status = remove_tree(path + "/" + name); !status)
+                return status;
+    }
+    return remove_pin(path);
+}
+
+Status replace_pin(int fd, const std::string& path)
+{
+    const std::string fresh = path + "_new";
+    if (Status status = remove_pin(fresh); !status) // left by a run that died here
+        return status;
+    if (bpf_obj_pin(fd, fresh.c_str()) != 0)
+        return system_error(errno, "pin " + fresh);
+    if (::rename(fresh.c_str(), path.c_str()) != 0)
+        return system_error(errno, "rename " + fresh);
+    return {};
+}
+
+bool on_bpffs(const std::string& path)
+{
+    struct statfs info{};
+    return ::statfs(path.c_str(), &info) == 0 && info.f_type == BPF_FS_MAGIC;
+}
+
+} // namespace margay::datapath
