@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <compare>
 #include <initializer_list>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,9 +41,20 @@ public:
     // Takes from `other` only the keys that are not here: how profile labels are inherited.
     void inherit(const Labels& other)
     {
-        for (const auto& [key, value] : other.pairs_)
-            if (!find(key))
-                set(key, value);
+        const auto by_key = [](const Pair& a, const Pair& b) { return a.first < b.first; };
+        std::vector<Pair> merged;
+        merged.reserve(pairs_.size() + other.pairs_.size());
+        std::set_union(pairs_.begin(), pairs_.end(), other.pairs_.begin(), other.pairs_.end(),
+                       std::back_inserter(merged), by_key); // of equal keys it takes the first's
+        pairs_ = std::move(merged);
+    }
+    // Keys are unique; the order is free.
+    static Labels from(std::vector<Pair> pairs)
+    {
+        Labels labels;
+        labels.pairs_ = std::move(pairs);
+        std::sort(labels.pairs_.begin(), labels.pairs_.end());
+        return labels;
     }
 
     auto begin() const { return pairs_.begin(); }

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "agent/model/quarantine.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace margay::model {
+namespace {
+
+std::vector<Issue> remarks(const std::string& path, const Decoded& decoded)
+{
+    std::vector<Issue> issues;
+    for (const auto& entry : decoded.skipped)
+        issues.push_back({Issue::Kind::Skipped, path, entry});
+    for (const auto& field : decoded.not_enforced)
+        issues.push_back({Issue::Kind::NotEnforced, path, field});
+    return issues;
+}
+
+} // namespace
+
+std::string_view issue_kind_name(Issue::Kind kind)
+{
+    switch (kind) {
+    case Issue::Kind::Bad:
+        return "bad";
+    case Issue::Kind::Skipped:
+        return "skipped";
+    case Issue::Kind::NotEnforced:
+        break;
+    }
+    return "not-enforced";
+}
+
+std::optional<Update> Quarantine::admit(std::string_view path, std::optional<std::string_view> value)
+{
+    const auto key = parse_key(path);
+    if (!key)
+        return std::nullopt;
+    const std::string name_of_key(path);
+    if (!value) {
+        in_force_.erase(*key);
+        issues_.erase(name_of_key);
+        return Update{*key, std::monostate()};
+    }
+    auto decoded = decode(*key, *value);
+    if (!decoded) {
+        name(name_of_key, {{Issue::Kind::Bad, name_of_key, decoded.error().what}});
+        return admit_bad(*key, *value);
+    }
+    name(name_of_key, remarks(name_of_key, *decoded));
+    if (decoded->update.is_deletion())
+        in_force_.erase(*key);
+    else
+        in_force_.insert(*key);
+    return std::move(decoded->update);
+}
+
+std::optional<Update> Quarantine::admit_bad(const ResourceKey& key, std::string_view value)
+{
+    if (in_force_.contains(key))
+        return std::nullopt;
+    if (key.kind == Kind::GlobalNetworkPolicy || key.kind == Kind::NetworkPolicy)
+        return Update{key, stand_in_policy(key, value)};
+    return std::nullopt;
+}
+
+void Quarantine::name(const std::string& path, std::vector<Issue> issues)
+{
+    const auto known = issues_.find(path);
+    for (const auto& issue : issues) {
+        const bool old = known != issues_.end() && std::find(known->second.begin(), known->second.end(),
+                                                             issue) != known->second.end();
+        if (!old)
+            news_.push_back(issue);
+    }
+    if (issues.empty())
+        issues_.erase(path);
+    else
+        issues_.insert_or_assign(path, std::move(issues));
+}
+
+std::vector<Issue> Quarantine::take_news()
+{
+    return std::exchange(news_, {});
+}
+
+std::vector<Issue> Quarantine::issues() const
+{
+    std::vector<Issue> all;
+    for (const auto& [key, issues] : issues_)
+        all.insert(all.end(), issues.begin(), issues.end());
+    return all;
+}
+
+} // namespace margay::model

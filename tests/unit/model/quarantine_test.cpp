@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/model/quarantine.h"
+
+#include <gmock/gmock.h>
+
+namespace margay::model {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+const std::string kResources = "/calico/resources/v3/projectcalico.org/";
+const std::string kPolicy = kResources + "globalnetworkpolicies/p";
+const std::string kEndpoint = kResources + "workloadendpoints/ns1/e";
+const std::string kTier = kResources + "tiers/t";
+
+constexpr const char* kGoodPolicy = R"({"spec":{"order":1}})";
+constexpr const char* kBadPolicy = R"({"spec":{"order":"x","selector":"a == 'b'"}})";
+
+TEST(Quarantine, the_last_good_value_stays_in_force)
+{
+    Quarantine quarantine;
+    ASSERT_TRUE(quarantine.admit(kPolicy, kGoodPolicy));
+    EXPECT_FALSE(quarantine.admit(kPolicy, kBadPolicy));
+    ASSERT_EQ(quarantine.issues().size(), 1u);
+    EXPECT_EQ(quarantine.issues()[0],
+              (Issue{Issue::Kind::Bad, kPolicy, "spec.order: expected a number"}));
+}
+
+TEST(Quarantine, without_a_good_value_a_policy_is_replaced_by_one_that_denies)
+{
+    Quarantine quarantine;
+    const auto update = quarantine.admit(kPolicy, kBadPolicy);
+    ASSERT_TRUE(update);
+    const auto& policy = std::get<Policy>(update->value);
+    EXPECT_TRUE(policy.stands_in);
+    EXPECT_EQ(policy.selector.text(), R"(a == "b")");
+    EXPECT_TRUE(quarantine.admit(kPolicy, "{")) << "a stand-in is no good value";
+}
+
+TEST(Quarantine, a_deleted_good_value_is_forgotten)
+{
+    Quarantine quarantine;
+    (void)quarantine.admit(kPolicy, kGoodPolicy);
+    const auto gone = quarantine.admit(kPolicy, std::nullopt);
+    ASSERT_TRUE(gone);
+    EXPECT_TRUE(gone->is_deletion());
+    EXPECT_TRUE(quarantine.admit(kPolicy, kBadPolicy));
+}
+
+TEST(Quarantine, a_bad_endpoint_and_other_kinds_count_as_absent)
+{
+    Quarantine quarantine;
+    EXPECT_FALSE(quarantine.admit(kEndpoint, R"({"spec":{"node":"n1","ipNetworks":["x"]}})"));
+    EXPECT_FALSE(quarantine.admit(kTier, "garbage"));
+    EXPECT_EQ(quarantine.issues().size(), 2u);
+}
+
+TEST(Quarantine, a_bad_value_is_named_once_and_forgotten_when_it_is_mended)
+{
+    Quarantine quarantine;
+    (void)quarantine.admit(kTier, "garbage");
+    EXPECT_EQ(quarantine.take_news().size(), 1u);
+    (void)quarantine.admit(kTier, "garbage");
+    EXPECT_THAT(quarantine.take_news(), IsEmpty());
+    (void)quarantine.admit(kTier, R"({"spec":{"order":"x"}})");
+    EXPECT_EQ(quarantine.take_news().size(), 1u) << "another reason is news";
+    ASSERT_TRUE(quarantine.admit(kTier, R"({"spec":{}})"));
+    EXPECT_THAT(quarantine.issues(), IsEmpty());
+    EXPECT_THAT(quarantine.take_news(), IsEmpty());
+}
+
+TEST(Quarantine, what_is_not_enforced_is_named_and_still_passed_on)
+{
+    Quarantine quarantine;
+    EXPECT_TRUE(quarantine.admit(kResources + "hostendpoints/h", R"({"spec":{}})"));
+    EXPECT_TRUE(quarantine.admit(kResources + "globalnetworksets/s", R"({"spec":{"nets":["x"]}})"));
+    const auto news = quarantine.take_news();
+    ASSERT_EQ(news.size(), 2u);
+    EXPECT_EQ(news[0].kind, Issue::Kind::NotEnforced);
+    EXPECT_EQ(news[1].kind, Issue::Kind::Skipped);
+    EXPECT_EQ(issue_kind_name(news[0].kind), "not-enforced");
+}
+
+TEST(Quarantine, foreign_keys_are_none_of_ours)
+{
+    Quarantine quarantine;
+    EXPECT_FALSE(quarantine.admit("/registry/pods/x", "garbage"));
+    EXPECT_THAT(quarantine.issues(), IsEmpty());
+}
+
+} // namespace
+} // namespace margay::model
