@@ -93,12 +93,14 @@ make_network() {
     in_ns router ip link add lan1 type bridge
     in_ns router ip addr add 172.31.1.1/24 dev lan1
     in_ns router ip link set lan1 up
-    for node in n1 n2; do
-        link $node $node
-        in_ns router ip link set $node master lan1
+    for node in "${nodes[@]}"; do
+        link "$node" "$node"
+        if [ "${address[$node]%.*}" = 172.31.1 ]; then
+            in_ns router ip link set "$node" master lan1
+        else
+            in_ns router ip addr add "${address[$node]%.*}.1/24" dev "$node"
+        fi
     done
-    link n3 n3
-    in_ns router ip addr add 172.31.2.1/24 dev n3
     for node in "${nodes[@]}"; do
         in_ns "$node" ip addr add "${address[$node]}/24" dev eth0
         in_ns "$node" ip link set eth0 up
