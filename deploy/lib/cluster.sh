@@ -108,6 +108,16 @@ make_network() {
     done
 }
 
+add_host() { # add_host NAME ADDRESS: a further machine in the subnet of n1 and n2
+    ip netns add "$(ns "$1")"
+    in_ns "$1" ip link set lo up
+    link "$1" "$1"
+    in_ns router ip link set "$1" master lan1
+    in_ns "$1" ip addr add "$2/24" dev eth0
+    in_ns "$1" ip link set eth0 up
+    in_ns "$1" ip route add default via 172.31.1.1
+}
+
 start_etcd() {
     mkdir -p "$state/etcd"
     in_ns router etcd --name demo --data-dir "$state/etcd" --logger zap \
