@@ -15,6 +15,7 @@
 #include "margay/ip.h"
 #include "margay/result.h"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -136,6 +137,7 @@ struct Config {
 
     // BGP
     std::uint16_t bgp_port = 0; // 0: BGPConfiguration's listenPort, else 179
+    std::chrono::seconds bgp_hold_time{0};
 
     // The process
     std::string pin_root;

@@ -116,6 +116,13 @@ bool parse_bgp_port(std::string_view text, Config& c)
     return port.has_value();
 }
 
+bool parse_hold_time(std::string_view text, Config& c)
+{
+    const auto seconds = parse_number(text, 65535);
+    c.bgp_hold_time = std::chrono::seconds(seconds.value_or(0));
+    return seconds && *seconds >= 3; // RFC 4271 4.2
+}
+
 constexpr std::string_view kBool = "true, false";
 constexpr std::string_view kPath = "an absolute path";
 constexpr std::string_view kFailsafeAllowed =
@@ -241,6 +248,8 @@ constexpr Setting kSettings[] = {
 
     {"bgp-port", "MARGAY_BGP_PORT", "0", "0 to 65535",
      "port BGP listens on; 0: as BGPConfiguration says, else 179", parse_bgp_port},
+    {"bgp-hold-time", "MARGAY_BGP_HOLD_TIME", "240", "3 to 65535",
+     "seconds without a message after which a BGP peer is lost", parse_hold_time},
 
     {"pin-root", "MARGAY_PIN_ROOT", "/sys/fs/bpf/margay", kPath,
      "folder on a bpffs for pinned maps and programs",

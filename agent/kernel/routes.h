@@ -58,9 +58,8 @@ private:
     RoutePlan plan_;
     std::optional<NetlinkSocket> socket_;
     std::unique_ptr<NetlinkMonitor> monitor_;
-    std::set<IfIndex> lost_;     // interfaces that went down or away in this turn
-    bool gained_ = false;        // an interface came up or an address appeared
-    bool stale_picture_ = false; // the table must be dumped again
+    bool links_changed_ = false;
+    bool routes_changed_ = false;
     Timer retry_;
     std::chrono::milliseconds back_off_;
 };
