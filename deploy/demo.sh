@@ -23,7 +23,7 @@ Needs root. Exit status 1 and the name of the assertion when one fails.
 EOF
 }
 
-prefix=mgd
+prefix=${MARGAY_DEMO_PREFIX:-mgd}
 state=${MARGAY_DEMO_DIR:-/run/margay-demo}
 . deploy/lib/cluster.sh
 keep=no

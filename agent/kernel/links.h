@@ -105,6 +105,12 @@ public:
     using OnChange = std::function<void(const std::vector<LinkChange>&)>;
 
     LinkMonitor(Executor& executor, OnChange on_change);
+    ~LinkMonitor();
+    LinkMonitor(const LinkMonitor&) = delete;
+    LinkMonitor& operator=(const LinkMonitor&) = delete;
+
+    // Bytes the kernel may queue for us, before start(); 0: a generous default.
+    void set_receive_buffer(int bytes) { receive_buffer_ = bytes; }
 
     // Subscribes and reads the present state; table() is complete when it returns. The interfaces
     // found are reported by one call of on_change in the next turn.
@@ -116,10 +122,12 @@ public:
 
 private:
     void on_message(const nlmsghdr* message);
+    void on_retry();
     void deliver();
 
     Executor& executor_;
     OnChange on_change_;
+    int receive_buffer_ = 0;
     LinkTable table_;
     std::optional<NetlinkSocket> socket_;
     std::unique_ptr<NetlinkMonitor> monitor_;

@@ -374,15 +374,29 @@ void NetlinkMonitor::on_readable()
         wait();
 }
 
+// What is queued is older than the loss: applied after a dump it could bring back an object whose
+// end was among the lost messages. So the queue is thrown away before anybody dumps.
+void NetlinkMonitor::on_overrun()
+{
+    for (;;) {
+        const auto size =
+            receive_datagram(stream_.native_handle(), buffer_.data(), buffer_.size(), 0);
+        if (!size && size.error().sys != ENOBUFS)
+            break;
+    }
+    if (callbacks_.on_overrun)
+        callbacks_.on_overrun();
+}
+
 // false: nothing more to read in this turn.
 bool NetlinkMonitor::read_datagram()
 {
     const auto alive = alive_;
     const auto size = receive_datagram(stream_.native_handle(), buffer_.data(), buffer_.size(), 0);
     if (!size) {
-        if (size.error().sys == ENOBUFS && callbacks_.on_overrun)
-            callbacks_.on_overrun();
-        return size.error().sys == ENOBUFS && *alive;
+        if (size.error().sys == ENOBUFS)
+            on_overrun();
+        return false;
     }
     int left = static_cast<int>(*size);
     for (const auto* m = reinterpret_cast<const nlmsghdr*>(buffer_.data()); mnl_nlmsg_ok(m, left);

@@ -86,7 +86,7 @@ public:
                 const std::function<void()>& on_restart);
 
     // Sends all messages in one system call with one acknowledgement at the end; the kernel
-    // works through them in order and answers otherwise only for those it refuses. `names` says
+    // works through them in order and answers otherwise only for those it refuses. `name` says
     // what each message is, for the errors. An Error means that the outcome is unknown.
     Result<std::vector<Refusal>> batch(std::vector<Message>& messages,
                                        const std::function<std::string(std::size_t)>& name);
@@ -135,6 +135,7 @@ private:
     void wait();
     void on_readable();
     bool read_datagram();
+    void on_overrun();
 
     Callbacks callbacks_;
     boost::asio::posix::stream_descriptor stream_;

@@ -57,7 +57,7 @@ public:
     void unwant_all();
     void allow_removals();
 
-    // What the kernel says. `by` names who did it, for the report.
+    // What the kernel says. `by` names who did it, for the report; empty: the kernel itself.
     void learn(const Route& route, bool replaces, const std::string& by);
     void forget(const Route& route, const std::string& by);
     // A complete dump.
@@ -79,7 +79,10 @@ public:
 
 private:
     bool is_ours(const Route& route) const;
+    void learn_foreign(const Route& route, bool replaces, const std::string& by);
     void judge(const RouteKey& key);
+    bool judge_conflict(const Route& route);
+    void park(const RouteKey& key);
     void report(RouteReport::Kind kind, const Route& route, std::string text);
     void resolve(const RouteKey& key);
     void strike(const RouteKey& key, const std::string& by);
@@ -88,7 +91,11 @@ private:
     bool removals_allowed_ = false;
     std::map<RouteKey, Route> wanted_;
     std::map<RouteKey, Route> actual_; // ours, as the kernel acknowledged or told them
-    std::map<RouteKey, std::map<std::uint8_t, int>> foreign_; // protocols and how many routes
+    struct Foreign {
+        std::uint8_t protocol = 0; // of the latest
+        int count = 0;             // `ip route append` makes several with one key
+    };
+    std::map<RouteKey, Foreign> foreign_;
     std::set<RouteKey> due_;    // wanted and not actual
     std::set<RouteKey> stale_;  // actual and not wanted
     std::set<RouteKey> parked_; // due, but not before retry()

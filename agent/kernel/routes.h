@@ -58,8 +58,9 @@ private:
     RoutePlan plan_;
     std::optional<NetlinkSocket> socket_;
     std::unique_ptr<NetlinkMonitor> monitor_;
-    bool links_changed_ = false;
-    bool routes_changed_ = false;
+    std::set<IfIndex> lost_;     // interfaces that went down or away in this turn
+    bool gained_ = false;        // an interface came up or an address appeared
+    bool stale_picture_ = false; // the table must be dumped again
     Timer retry_;
     std::chrono::milliseconds back_off_;
 };

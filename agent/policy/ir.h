@@ -97,10 +97,11 @@ struct Program {
 };
 
 // Ordinals in maps/policy.h (judgement.rule) count the rules of a Program in evaluation order:
-// tiers first, then profiles. The two functions below are the only place that knows it.
+// tiers first, then profiles.
 std::size_t rule_count(const Program& program);
 
-// "tier default, policy web, rule 2 (Deny)" for judgement.rule; the special values too.
+// "tier default, policy web, rule 2 (Deny)" for judgement.rule; the special values too. Rules of
+// a policy are counted from 0.
 std::string describe_rule(const Program& program, std::uint32_t rule);
 
 } // namespace margay::policy

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/kernel/route_plan.h"
+
+#include <gmock/gmock.h>
+
+namespace margay::kernel {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using Kind = RouteOperation::Kind;
+
+constexpr IfIndex kUplink = 2;
+constexpr IfIndex kPod = 100;
+
+Prefix4 prefix(const char* text)
+{
+    return *Prefix4::parse(text);
+}
+
+Route block(const char* text, std::uint32_t last_octet = 2)
+{
+    return block_route(prefix(text), {{kUplink, Ipv4(0xc0000200 + last_octet), 1}});
+}
+
+Route foreign(Route route, std::uint8_t protocol = 4)
+{
+    route.protocol = protocol;
+    return route;
+}
+
+// Answers every operation with success, as a kernel without opinions does.
+std::vector<Kind> run(RoutePlan& plan, std::size_t budget = 1000)
+{
+    std::vector<Kind> kinds;
+    for (const RouteOperation& operation : plan.next(budget)) {
+        kinds.push_back(operation.kind);
+        plan.done(operation);
+    }
+    return kinds;
+}
+
+struct RoutePlanTest : ::testing::Test {
+    RoutePlan plan{[](IfIndex ifindex) { return ifindex >= kPod; }};
+
+    std::vector<RouteReport::Kind> reports()
+    {
+        std::vector<RouteReport::Kind> kinds;
+        for (const RouteReport& report : plan.take_reports())
+            kinds.push_back(report.kind);
+        return kinds;
+    }
+};
+
+TEST_F(RoutePlanTest, wanted_route_is_added_once)
+{
+    plan.want(block("10.0.0.0/26"));
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+    plan.want(block("10.0.0.0/26"));
+    EXPECT_THAT(run(plan), IsEmpty());
+}
+
+TEST_F(RoutePlanTest, adoption_keeps_what_is_right_replaces_what_differs_removes_the_rest_when_in_sync)
+{
+    plan.want(block("10.0.0.0/26"));
+    plan.want(block("10.0.1.0/26", 3));
+    plan.resync({block("10.0.0.0/26"), block("10.0.1.0/26", 9), block("10.0.2.0/26")});
+
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Replace));
+    plan.allow_removals();
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Remove));
+    EXPECT_THAT(plan.actual(), SizeIs(2));
+    EXPECT_EQ(plan.pending(), 0u);
+}
+
+TEST_F(RoutePlanTest, workload_routes_are_ours_only_on_workload_interfaces)
+{
+    const Ipv4 address(0x0a000005);
+    Route other_scope = workload_route(Ipv4(0x0a000007), kPod);
+    other_scope.scope = 0;
+    plan.allow_removals();
+    plan.resync({workload_route(address, kPod), workload_route(Ipv4(0x0a000006), kUplink),
+                 other_scope});
+    EXPECT_THAT(plan.actual(), SizeIs(1));
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Remove));
+}
+
+TEST_F(RoutePlanTest, route_made_by_the_cni_plugin_with_metric_0_gives_way_to_ours)
+{
+    Route made = workload_route(Ipv4(0x0a000005), kPod);
+    made.metric = 0;
+    plan.resync({made});
+    plan.want(workload_route(Ipv4(0x0a000005), kPod));
+    plan.allow_removals();
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add, Kind::Remove));
+}
+
+TEST_F(RoutePlanTest, adds_precede_removals_and_the_budget_bounds_both)
+{
+    plan.resync({block("10.0.0.0/26"), block("10.0.1.0/26")});
+    plan.allow_removals();
+    plan.want(block("10.0.8.0/26"));
+    plan.want(block("10.0.9.0/26"));
+    EXPECT_THAT(run(plan, 3), ElementsAre(Kind::Add, Kind::Add, Kind::Remove));
+    EXPECT_EQ(plan.pending(), 1u);
+}
+
+TEST_F(RoutePlanTest, foreign_route_with_the_same_key_is_reported_once_and_waited_for)
+{
+    const Route theirs = foreign(block("10.0.0.0/26", 77));
+    plan.resync({theirs});
+    plan.want(block("10.0.0.0/26"));
+    EXPECT_THAT(run(plan), IsEmpty());
+    EXPECT_THAT(reports(), ElementsAre(RouteReport::Kind::Conflict));
+    plan.resync({theirs});
+    EXPECT_THAT(reports(), IsEmpty());
+
+    plan.forget(theirs, "someone");
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+}
+
+TEST_F(RoutePlanTest, foreign_route_of_a_smaller_metric_is_reported_and_ours_goes_in_beside_it)
+{
+    Route theirs = foreign(workload_route(Ipv4(0x0a000005), kUplink));
+    theirs.metric = 10;
+    plan.resync({theirs});
+    plan.want(workload_route(Ipv4(0x0a000005), kPod));
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+    EXPECT_THAT(reports(), ElementsAre(RouteReport::Kind::Conflict));
+}
+
+TEST_F(RoutePlanTest, foreign_route_of_a_larger_metric_disturbs_nobody)
+{
+    Route theirs = foreign(block("10.0.0.0/26", 77));
+    theirs.metric = 100;
+    plan.resync({theirs});
+    plan.want(block("10.0.0.0/26"));
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+    EXPECT_THAT(reports(), IsEmpty());
+}
+
+TEST_F(RoutePlanTest, foreign_routes_are_never_removed)
+{
+    plan.allow_removals();
+    plan.resync({foreign(block("10.0.0.0/26")), foreign(block("10.0.1.0/26"), 12)});
+    EXPECT_THAT(run(plan), IsEmpty());
+}
+
+TEST_F(RoutePlanTest, route_that_somebody_removes_is_put_back_and_named_once)
+{
+    plan.want(block("10.0.0.0/26"));
+    run(plan);
+    plan.forget(block("10.0.0.0/26"), "process 7 (nm)");
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+    plan.forget(block("10.0.0.0/26"), "process 7 (nm)");
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+
+    const auto told = plan.take_reports();
+    ASSERT_THAT(told, SizeIs(1));
+    EXPECT_EQ(told[0].kind, RouteReport::Kind::RemovedByOther);
+    EXPECT_THAT(told[0].text, ::testing::HasSubstr("process 7 (nm)"));
+}
+
+TEST_F(RoutePlanTest, fight_over_a_route_waits_for_the_retry_after_three_rounds)
+{
+    plan.want(block("10.0.0.0/26"));
+    run(plan);
+    for (int i = 0; i < RoutePlan::kStrikes; ++i) {
+        plan.forget(block("10.0.0.0/26"), "nm");
+        run(plan);
+    }
+    EXPECT_THAT(plan.actual(), IsEmpty());
+    EXPECT_EQ(plan.pending(), 0u);
+    EXPECT_EQ(plan.parked(), 1u);
+    plan.retry();
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+}
+
+TEST_F(RoutePlanTest, foreign_replacement_of_ours_is_a_conflict_and_not_overwritten)
+{
+    plan.want(block("10.0.0.0/26"));
+    run(plan);
+    plan.learn(foreign(block("10.0.0.0/26", 9)), true, "nm");
+    EXPECT_THAT(run(plan), IsEmpty());
+    EXPECT_THAT(reports(), ElementsAre(RouteReport::Kind::RemovedByOther,
+                                       RouteReport::Kind::Conflict));
+}
+
+TEST_F(RoutePlanTest, loss_with_an_interface_names_nobody)
+{
+    plan.want(block("10.0.0.0/26"));
+    run(plan);
+    plan.resync({});
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+    EXPECT_THAT(reports(), IsEmpty());
+}
+
+TEST_F(RoutePlanTest, refused_route_is_parked_reported_once_and_retried)
+{
+    plan.want(block("10.0.0.0/26"));
+    const Error error{Errc::Unavailable, 101, "add route 10.0.0.0/26: Network is unreachable"};
+    plan.failed(plan.next(1).at(0), error);
+    EXPECT_EQ(plan.pending(), 0u);
+    plan.retry();
+    ASSERT_THAT(plan.next(1), SizeIs(1));
+    plan.failed(plan.next(1).at(0), error);
+    EXPECT_THAT(reports(), ElementsAre(RouteReport::Kind::Refused));
+    plan.retry();
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+}
+
+TEST_F(RoutePlanTest, route_that_exists_unseen_is_not_asked_for_without_end)
+{
+    plan.want(block("10.0.0.0/26"));
+    const Error exists{Errc::Exists, 17, "add route: File exists"};
+    for (int i = 0; i < RoutePlan::kStrikes; ++i) {
+        ASSERT_THAT(plan.next(1), SizeIs(1));
+        plan.failed(plan.next(1).at(0), exists);
+        plan.resync({});
+    }
+    EXPECT_THAT(plan.next(1), IsEmpty());
+    EXPECT_EQ(plan.parked(), 1u);
+}
+
+TEST_F(RoutePlanTest, stale_route_that_left_by_itself_counts_as_removed)
+{
+    plan.resync({block("10.0.0.0/26")});
+    plan.allow_removals();
+    plan.failed(plan.next(1).at(0), Error{Errc::NotFound, 3, "remove route: No such process"});
+    EXPECT_EQ(plan.pending(), 0u);
+    EXPECT_THAT(reports(), IsEmpty());
+}
+
+TEST_F(RoutePlanTest, own_block_turns_from_blackhole_to_remote_by_replacement)
+{
+    plan.want(blackhole_route(prefix("10.0.0.0/26")));
+    run(plan);
+    plan.want(block("10.0.0.0/26"));
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Replace));
+}
+
+TEST_F(RoutePlanTest, cleanup_removes_everything_of_ours)
+{
+    plan.want(block("10.0.0.0/26"));
+    plan.want(workload_route(Ipv4(0x0a000005), kPod));
+    run(plan);
+    plan.unwant_all();
+    plan.allow_removals();
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Remove, Kind::Remove));
+    EXPECT_THAT(plan.actual(), IsEmpty());
+}
+
+} // namespace
+} // namespace margay::kernel
