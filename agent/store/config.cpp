@@ -52,9 +52,9 @@ Status validate_file(const StoreConfig& c)
 {
     struct stat info {};
     if (c.folder.empty())
-        return invalid("DATASTORE_FOLDER is empty: set it to the folder that holds the manifests");
-    if (::stat(c.folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
-        return invalid("DATASTORE_FOLDER=" + c.folder + " is not a folder: create it, or correct the path");
+        return invalid("MARGAY_FILE_STORE is empty: set it to the folder that holds the manifests");
+    if (::stat(c.folder.c_str(), &info) == 0 && !S_ISDIR(info.st_mode)) // an absent one is made
+        return invalid("MARGAY_FILE_STORE=" + c.folder + " is no folder: correct the path");
     return {};
 }
 

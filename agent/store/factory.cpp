@@ -3,6 +3,8 @@
 
 #include "agent/store/etcd_kv.h"
 #include "agent/store/etcd_store.h"
+#include "agent/store/file_kv.h"
+#include "agent/store/file_store.h"
 
 namespace margay::store {
 namespace {
@@ -31,8 +33,13 @@ Result<std::unique_ptr<Store>> make_store(Executor& executor, Log log, const Sto
 {
     if (auto ok = validate(config); !ok)
         return ok.error();
-    if (config.type == StoreType::File)
-        return Error{Errc::Unsupported, 0, "DATASTORE_TYPE=file: not in this build, use etcdv3"};
+    if (config.type == StoreType::File) {
+        auto folder = FileFolder::open(config.folder);
+        if (!folder)
+            return folder.error();
+        return std::unique_ptr<Store>(
+            new FileStore(executor, std::move(log), config, std::move(*folder)));
+    }
     silence_grpc();
     auto endpoints = parse_endpoints(config);
     if (!endpoints)
@@ -45,8 +52,12 @@ Result<std::unique_ptr<Kv>> make_kv(const StoreConfig& config)
 {
     if (auto ok = validate(config); !ok)
         return ok.error();
-    if (config.type == StoreType::File)
-        return Error{Errc::Unsupported, 0, "DATASTORE_TYPE=file: not in this build, use etcdv3"};
+    if (config.type == StoreType::File) {
+        auto folder = FileFolder::open(config.folder);
+        if (!folder)
+            return folder.error();
+        return std::unique_ptr<Kv>(new FileKv(std::move(*folder), config.request_timeout));
+    }
     silence_grpc();
     auto endpoints = parse_endpoints(config);
     if (!endpoints)
