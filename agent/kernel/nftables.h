@@ -81,7 +81,7 @@ public:
     Result<bool> install(const FirewallConfig& config, const FirewallSets& sets);
     // Set contents only. Falls back to install() when the table is not what we left.
     Status update(const FirewallSets& sets);
-    // Is the table in the kernel the one that install() wrote?
+    // Are the rules in the kernel those that install() left? Set contents are not compared.
     Result<bool> intact();
     // --cleanup. No table is not an error.
     Status remove();
@@ -100,7 +100,8 @@ private:
 };
 
 // Tells when somebody removes the table or parts of it (`nft flush ruleset`, a restart of the
-// nftables service): the guard would be open until it is installed again.
+// nftables service): the guard would be open until it is installed again. Our own install() is told
+// too, so the callback asks intact() before it acts.
 class FirewallWatch {
 public:
     FirewallWatch(Executor& executor, std::function<void()> on_damage)
