@@ -141,6 +141,32 @@ Result<Ipam::Holder> Ipam::holder(Ipv4 address)
     return owner ? Holder{true, owner->handle, owner->secondary} : Holder{};
 }
 
+Result<std::vector<Ipv4>> Ipam::held_by(const std::string& id)
+{
+    std::vector<Ipv4> held;
+    const auto entry = kv_.get(handle_key(id));
+    if (!entry)
+        return entry.error();
+    if (!*entry)
+        return held;
+    const auto handle = decode_handle((*entry)->value, id);
+    if (!handle)
+        return handle.error();
+    for (const auto& [text, count] : handle->blocks) {
+        const auto cidr = Prefix4::parse(text);
+        if (!cidr)
+            continue;
+        const auto stored = load(*cidr);
+        if (!stored)
+            return stored.error();
+        if (!*stored)
+            continue;
+        const auto addresses = addresses_of((*stored)->block, id);
+        held.insert(held.end(), addresses.begin(), addresses.end());
+    }
+    return held;
+}
+
 std::vector<std::string> Ipam::take_repairs()
 {
     return std::exchange(repairs_, {});

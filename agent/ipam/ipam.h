@@ -74,6 +74,7 @@ public:
         std::map<std::string, std::string> attributes{};
     };
     Result<Holder> holder(Ipv4 address);
+    Result<std::vector<Ipv4>> held_by(const std::string& handle);
     Result<std::vector<Pool>> pools(); // those that decode; others are in take_repairs()
     Result<model::Labels> node_labels();
     Result<std::vector<Prefix4>> own_blocks(); // by affinity, in any state
