@@ -3,9 +3,9 @@
  * What the programs remember: "flows4" (preallocated HASH) and "frags4" (LRU_HASH).
  *
  * One entry holds both directions of a flow and all that an established packet needs. The key's
- * ends are ordered: end 0 is the one with the smaller (address, port), compared as the bytes stand
- * in memory, so direction 0 is "sent by end 0". ICMP queries put their id into the port of the
- * side that asks, 0 into the other: a reply matches, a query from the other side is another flow.
+ * ends are ordered by (address, port), compared as the raw integers they are in memory; direction
+ * 0 is "sent by end 0", the smaller. ICMP queries put their id into the port of the side that
+ * asks, 0 into the other: a reply matches, a query from the other side is another flow.
  *
  * Which legs were judged, under which generation of which endpoint: see maps/endpoints.h. `tag`
  * and `tail` are equal and name key and version: a reader checks them around its reads, because

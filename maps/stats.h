@@ -70,7 +70,7 @@ enum reason_kind { REASON_KIND_DROP, REASON_KIND_PASS, REASON_KIND_NOTE };
 
 struct counter {
     __u64 packets;
-    __u64 bytes; /* as the hook saw the packet, link header included; 0 for notes */
+    __u64 bytes; /* as it left the hook, link header included; 0 for notes */
 };
 ABI_SIZE(struct counter, 16);
 

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The last stage of every path: counts once, reports drops, and says what tc shall do.
+ * Nothing here changes a verdict.
+ */
+#pragma once
+
+#include <linux/pkt_cls.h>
+
+#include "bpf/maps.bpf.h"
+
+static __always_inline __u32 now(void)
+{
+    return (__u32)bpf_jiffies64();
+}
+
+/* A reason and its packet, or a note (bytes 0). */
+static __always_inline void count(__u32 reason, __u32 bytes)
+{
+    struct counter *counter = bpf_map_lookup_elem(&counters, &reason);
+
+    if (!counter)
+        return;
+    counter->packets++;
+    counter->bytes += bytes;
+}
+
+/* At most `most` a second and CPU. A window, not a bucket: bursts are what it must cut. */
+static __always_inline int limit_allows(__u32 which, __u32 most)
+{
+    struct limit_window *window = bpf_map_lookup_elem(&limits, &which);
+    __u32 time = now();
+
+    if (!window)
+        return 0;
+    if (time - window->start >= constants.hz) {
+        window->start = time;
+        window->count = 0;
+    }
+    if (window->count >= most)
+        return 0;
+    window->count++;
+    return 1;
+}
+
+static __always_inline void report(const struct __sk_buff *skb, const struct packet *pkt,
+                                   __u8 kind, __u32 policy, __u32 rule)
+{
+    struct event *event;
+
+    if (!limit_allows(LIMIT_EVENTS, EVENTS_PER_SECOND)) {
+        count(REASON_EVENT_LOST, 0);
+        return;
+    }
+    event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+    if (!event) {
+        count(REASON_EVENT_LOST, 0);
+        return;
+    }
+    __builtin_memset(event, 0, sizeof(*event));
+    event->time = bpf_ktime_get_ns();
+    event->kind = kind;
+    event->hook = pkt->hook;
+    event->proto = pkt->proto;
+    event->icmp_type = pkt->icmp_type;
+    event->icmp_code = pkt->icmp_code;
+    event->reason = pkt->reason;
+    event->ifindex = skb->ifindex;
+    event->saddr = pkt->saddr;
+    event->daddr = pkt->daddr;
+    event->sport = pkt->sport;
+    event->dport = pkt->dport;
+    event->endpoint = pkt->endpoint;
+    event->policy = policy;
+    event->rule = rule;
+    event->length = skb->len;
+    event->outer_saddr = pkt->outer_saddr;
+    bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline enum verdict drop(struct packet *pkt, __u32 reason)
+{
+    pkt->reason = reason;
+    return DROP;
+}
+
+static __always_inline enum verdict pass(struct packet *pkt, __u32 reason)
+{
+    pkt->reason = reason;
+    return PASS;
+}
+
+static __always_inline enum verdict untouched(struct packet *pkt)
+{
+    pkt->reason = REASON_UNTOUCHED;
+    return UNTOUCHED;
+}
+
+static __always_inline enum verdict sent(struct packet *pkt, __u32 reason, long action)
+{
+    pkt->reason = reason;
+    pkt->action = (__s32)action;
+    return SENT;
+}
+
+/* What a policy decided is reported where it is known: bpf/judge.h. */
+static __always_inline int finish_reported(struct __sk_buff *skb, struct packet *pkt,
+                                           enum verdict verdict)
+{
+    count(pkt->reason, skb->len);
+    switch (verdict) {
+    case SENT:
+        return pkt->action;
+    case PASS:
+        return TC_ACT_OK;
+    case UNTOUCHED:
+        return TC_ACT_UNSPEC;
+    default:
+        return TC_ACT_SHOT;
+    }
+}
+
+static __always_inline int finish(struct __sk_buff *skb, struct packet *pkt, enum verdict verdict)
+{
+    if (verdict == DROP)
+        report(skb, pkt, EVENT_DROP, 0, 0);
+    return finish_reported(skb, pkt, verdict);
+}

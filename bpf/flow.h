@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Stage 2: is the packet of a flow whose verdict still holds?
+ *
+ * One lookup in "flows4"; all else it touches are small hot arrays. A fresh entry gives the action
+ * at once. Anything in doubt is a miss: another way in, an endpoint whose generation moved, a leg
+ * that this hook needs and nobody judged, a SYN.
+ */
+#pragma once
+
+#include "bpf/tunnel.h"
+
+#define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))
+#define barrier() asm volatile("" ::: "memory")
+
+/* What an established packet does. */
+struct hit {
+    __u32 verb; /* enum flow_verb */
+    __u32 out;
+    __u32 flags; /* enum flow_flag */
+    __u32 pending; /* its egress is judged behind the stack */
+};
+
+/* Returns the direction. Both ends in one order: raw integers, address first. */
+static __always_inline __u32 set_key(struct flow_key *key, __be32 saddr, __be32 daddr, __be16 sport,
+                                     __be16 dport)
+{
+    __u32 dir = saddr > daddr || (saddr == daddr && sport > dport);
+
+    key->addr[0] = dir ? daddr : saddr;
+    key->addr[1] = dir ? saddr : daddr;
+    key->port[0] = dir ? dport : sport;
+    key->port[1] = dir ? sport : dport;
+    return dir;
+}
+
+static __always_inline __u32 key_of(const struct packet *pkt, struct flow_key *key)
+{
+    key->proto = pkt->proto;
+    key->query = pkt->query;
+    key->pad = 0;
+    return set_key(key, pkt->saddr, pkt->daddr, pkt->sport, pkt->dport);
+}
+
+/*
+ * The key of the flow an ICMP error speaks of: its quote turned round, as the error travels against
+ * the packet that caused it. An error whose destination did not send the quote is a lie.
+ */
+static __always_inline enum parsed quoted_key(const struct __sk_buff *skb, const struct packet *pkt,
+                                              struct flow_key *key, __u32 *dir)
+{
+    const struct iphdr *ip = data_of(skb) + l4_of(pkt) + sizeof(struct icmphdr);
+    const void *end = data_end_of(skb);
+    __be16 sport = 0, dport = 0;
+    const __be16 *l4;
+    __u32 ihl;
+
+    if ((const void *)(ip + 1) > end)
+        return PARSED_SHORT;
+    ihl = header_length(ip);
+    if (ihl < sizeof(*ip) || ip->saddr != pkt->daddr || ip->frag_off & bpf_htons(IP_OFFSET))
+        return PARSED_BAD;
+    /* Routers send errors with their own address; a workload is no router. */
+    if (pkt->hook == HOOK_FROM_WORKLOAD && ip->daddr != pkt->saddr)
+        return PARSED_BAD;
+    l4 = (const void *)ip + ihl;
+    if ((const void *)l4 + 8 > end)
+        return PARSED_SHORT;
+    key->proto = ip->protocol;
+    key->query = 0;
+    key->pad = 0;
+    if (has_ports(ip->protocol)) {
+        sport = l4[0];
+        dport = l4[1];
+    } else if (ip->protocol == IPPROTO_ICMP) {
+        icmp_ports(*(const __u8 *)l4, l4[2], &sport, &dport, &key->query);
+    }
+    *dir = set_key(key, ip->daddr, ip->saddr, dport, sport);
+    return PARSED;
+}
+
+/* What `tag` and `tail` carry of the key: an element recycled for another flow shows. */
+static __always_inline __u32 key_mix(const struct flow_key *key)
+{
+    const __u64 *words = (const __u64 *)key;
+    __u64 mixed = (words[0] * 0x9e3779b97f4a7c15ull) ^ (words[1] * 0xc2b2ae3d27d4eb4full);
+
+    return (__u32)(mixed >> 40);
+}
+
+static __always_inline int end_is_current(__u32 slot, __u32 generation, __u32 incarnation)
+{
+    struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
+
+    return endpoint && READ_ONCE(endpoint->generation) == generation &&
+           READ_ONCE(endpoint->incarnation) == incarnation;
+}
+
+/* Did the packet come in where this direction's packets do? No lookup by its addresses. */
+static __always_inline int came_as_expected(const struct packet *pkt, __u32 ifindex, __u32 in_node)
+{
+    __u32 zero = 0;
+    struct config *cfg;
+    struct node *node;
+
+    if (pkt->hook == HOOK_TO_WORKLOAD || pkt->hook == HOOK_TO_UPLINK)
+        return ifindex == pkt->ifindex || (ifindex == FLOW_IN_STACK && pkt->ifindex);
+    if (ifindex != pkt->ifindex)
+        return 0;
+    if (!(pkt->flags & PACKET_TUNNEL))
+        return !in_node;
+    if (!pkt->outer_len)
+        return in_node == pkt->node;
+    cfg = bpf_map_lookup_elem(&config, &zero);
+    node = bpf_map_lookup_elem(&nodes, &in_node);
+    return cfg && node && pkt->outer_daddr == cfg->node_addr && (cfg->flags & CONFIG_IPIP) &&
+           node->addr && node->addr == pkt->outer_saddr;
+}
+
+/* Legs that must have been judged before a packet of the initiator may take the fast path. */
+static __always_inline __u32 legs_needed(const struct packet *pkt, __u32 verb, __u32 flags,
+                                         __u32 from_workload, __u32 egress_due)
+{
+    switch (pkt->hook) {
+    case HOOK_FROM_WORKLOAD:
+        if (flags & FLOW_PENDING)
+            return 0;
+        return FLOW_LEG_EGRESS | (verb == FLOW_DELIVER ? FLOW_LEG_INGRESS : 0);
+    case HOOK_TO_WORKLOAD:
+        return FLOW_LEG_INGRESS | (egress_due ? FLOW_LEG_EGRESS : 0);
+    case HOOK_FROM_UPLINK:
+        return verb == FLOW_DELIVER ? FLOW_LEG_INGRESS : 0;
+    default:
+        return from_workload ? FLOW_LEG_EGRESS : 0;
+    }
+}
+
+/* Writes only what changes: lines that two CPUs write cost more than the lookup. */
+static __always_inline void flow_touch(struct flow *flow, const struct packet *pkt, __u32 state,
+                                       int by_initiator)
+{
+    __u32 seen = by_initiator ? FLOW_SEEN_INIT : FLOW_SEEN_RESP;
+    __u32 time = now();
+
+    if (pkt->tcp_flags & TCP_FIN)
+        seen |= by_initiator ? FLOW_FIN_INIT : FLOW_FIN_RESP;
+    if (pkt->tcp_flags & TCP_RST)
+        seen |= FLOW_RST;
+    /* Two CPUs may lose one's bit; the next packet, or a shorter timeout, makes up for it. */
+    if (seen & ~state)
+        WRITE_ONCE(flow->state, (__u8)(state | seen));
+    if (time - READ_ONCE(flow->last_seen) >= constants.hz)
+        WRITE_ONCE(flow->last_seen, time);
+}
+
+static __always_inline int is_pure_syn(const struct packet *pkt)
+{
+    return (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/*
+ * Fills `hit` and returns 1 where the entry decides. `tail` is read first and `tag` last, a writer
+ * copies from the front: if both name our key, what was read between them is of one version.
+ */
+static __always_inline int flow_check(struct flow *flow, const struct flow_key *key,
+                                      const struct packet *pkt, __u32 dir, struct hit *hit)
+{
+    __u32 tail = READ_ONCE(flow->tail);
+    __u32 verb, out, in_ifindex, in_node, state, initiator, legs;
+    struct flow_end src, dst;
+    const struct flow_dir *way;
+
+    barrier();
+    way = &flow->dir[dir & 1];
+    out = READ_ONCE(way->out);
+    in_ifindex = READ_ONCE(way->in_ifindex);
+    in_node = READ_ONCE(way->in_node);
+    verb = READ_ONCE(way->verb);
+    src.slot = READ_ONCE(flow->src.slot);
+    src.generation = READ_ONCE(flow->src.generation);
+    src.incarnation = READ_ONCE(flow->src.incarnation);
+    dst.slot = READ_ONCE(flow->dst.slot);
+    dst.generation = READ_ONCE(flow->dst.generation);
+    dst.incarnation = READ_ONCE(flow->dst.incarnation);
+    state = READ_ONCE(flow->state);
+    initiator = READ_ONCE(flow->initiator);
+    legs = READ_ONCE(flow->legs);
+    hit->flags = READ_ONCE(flow->flags);
+    barrier();
+    if (READ_ONCE(flow->tag) != tail || tail >> 8 != key_mix(key))
+        return 0;
+    if (!came_as_expected(pkt, in_ifindex, in_node))
+        return 0;
+    if (!end_is_current(src.slot, src.generation, src.incarnation) ||
+        !end_is_current(dst.slot, dst.generation, dst.incarnation))
+        return 0;
+    if (is_pure_syn(pkt) || verb == FLOW_NONE)
+        return 0;
+    if (dir == initiator && verb != FLOW_DROP &&
+        legs_needed(pkt, verb, hit->flags, src.slot, hit->pending) & ~legs)
+        return 0;
+    hit->verb = verb;
+    hit->out = out;
+    hit->pending = dir == initiator && hit->flags & FLOW_PENDING;
+    if (!(pkt->flags & PACKET_ERROR))
+        flow_touch(flow, pkt, state, dir == initiator);
+    return 1;
+}
+
+/* `egress_due`: the packet carries the mark "pending". */
+static __always_inline int flow_find(struct __sk_buff *skb, const struct packet *pkt,
+                                     __u32 egress_due, struct hit *hit)
+{
+    struct flow_key key;
+    struct flow *flow;
+    __u32 dir;
+
+    if (pkt->flags & PACKET_ERROR) {
+        enum parsed parsed = quoted_key(skb, pkt, &key, &dir);
+
+        if (parsed == PARSED_SHORT && pull(skb))
+            parsed = quoted_key(skb, pkt, &key, &dir);
+        if (parsed != PARSED)
+            return 0;
+    } else {
+        dir = key_of(pkt, &key);
+    }
+    flow = bpf_map_lookup_elem(&flows4, &key);
+    if (!flow)
+        return 0;
+    hit->pending = egress_due;
+    return flow_check(flow, &key, pkt, dir, hit);
+}

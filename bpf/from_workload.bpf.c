@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Host side of each workload's veth, tc ingress: what workloads send.
+
+#include "bpf/judge.h"
+
+/* ARP is how a workload finds its gateway; of all else, only IPv4 is carried. */
+static __always_inline enum verdict admit(struct __sk_buff *skb, struct packet *pkt)
+{
+    if (skb->vlan_present || skb->protocol == bpf_htons(ETH_P_8021Q) ||
+        skb->protocol == bpf_htons(ETH_P_8021AD))
+        return drop(pkt, REASON_VLAN);
+    if (skb->protocol == bpf_htons(ETH_P_ARP))
+        return to_stack(skb, pkt, 0);
+    if (skb->protocol == bpf_htons(ETH_P_IPV6))
+        return drop(pkt, REASON_IPV6);
+    if (skb->protocol != bpf_htons(ETH_P_IP))
+        return drop(pkt, REASON_ETHERTYPE);
+    if (skb->pkt_type != 0) /* PACKET_HOST */
+        return drop(pkt, REASON_NOT_FOR_HOST);
+    return NEXT;
+}
+
+SEC("tc")
+int from_workload(struct __sk_buff *skb)
+{
+    struct packet pkt = {.hook = HOOK_FROM_WORKLOAD, .ifindex = skb->ifindex};
+    struct hit hit = {};
+    enum verdict verdict = admit(skb, &pkt);
+
+    if (verdict == NEXT)
+        verdict = parse(skb, &pkt);
+    if (verdict == NEXT) {
+        if (!flow_find(skb, &pkt, 0, &hit))
+            return judge(skb, &pkt);
+        verdict = act(skb, &pkt, &hit);
+    }
+    return finish(skb, &pkt, verdict);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
