@@ -53,6 +53,11 @@ Labels endpoint_labels(const Document& document)
             labels.set(key, value);
     if (const auto account = document.spec.text("serviceAccountName"))
         labels.set(kServiceAccountLabel, *account);
+    // The key decides about the namespace, so that no endpoint escapes the policies of its own.
+    labels.set(kNamespaceLabel, document.key.ns);
+    const auto orchestrator = document.spec.text("orchestrator");
+    if (orchestrator && !labels.find(kOrchestratorLabel))
+        labels.set(kOrchestratorLabel, *orchestrator);
     return labels;
 }
 

@@ -28,6 +28,7 @@ inline constexpr std::uint8_t kProtoUdpLite = 136;
 inline constexpr std::string_view kDefaultAllowProfile = "projectcalico-default-allow";
 
 inline constexpr std::string_view kNamespaceLabel = "projectcalico.org/namespace";
+inline constexpr std::string_view kOrchestratorLabel = "projectcalico.org/orchestrator";
 inline constexpr std::string_view kServiceAccountLabel = "projectcalico.org/serviceaccount";
 
 // "TCP" in any case, or a decimal number 1-255.

@@ -69,6 +69,7 @@ TEST(DecodePolicy, types_absent_are_both_directions)
     const auto policy = good<Policy>(kGnp, gnp(R"("ingress":[{"action":"Allow"}])"));
     EXPECT_TRUE(policy.ingress);
     EXPECT_TRUE(policy.egress);
+    EXPECT_FALSE(good<Policy>(kGnp, gnp(R"("types":["Egress"])")).ingress);
 }
 
 TEST(DecodePolicy, name_is_the_annotations_or_the_stored_one_without_the_legacy_prefix)
@@ -172,7 +173,7 @@ TEST(StandIn, one_bad_direction_leaves_the_other_alone)
 TEST(StandIn, an_error_elsewhere_denies_both_directions_first_in_the_tier)
 {
     const auto policy = stand_in_policy(
-        kGnp, gnp(R"("order":"x","selector":"a == 'b'","ingress":[{"action":"Allow"}])"));
+        kGnp, gnp(R"("order":"x","selector":"a == 'b'","ingress":[{"action":"Allow"}],"egress":[1])"));
     EXPECT_LT(*policy.order, -1e300);
     EXPECT_EQ(policy.selector.text(), R"(a == "b")");
     EXPECT_THAT(policy.ingress_rules, ElementsAre(Rule{}));
@@ -201,7 +202,10 @@ TEST(DecodeEndpoint, reads_and_converts)
         "profiles":["p1","p2"],"interfaceName":"cali1","mac":"ee:ee:ee:ee:ee:ee",
         "serviceAccountName":"sa","ports":[{"name":"http","protocol":"TCP","port":80,"hostPort":0},
         {"name":"","protocol":"TCP","port":81}]}})");
-    EXPECT_EQ(wep.labels, (Labels{{"a", "b"}, {"projectcalico.org/serviceaccount", "sa"}}));
+    EXPECT_EQ(wep.labels, (Labels{{"a", "b"},
+                                  {"projectcalico.org/namespace", "ns1"},
+                                  {"projectcalico.org/orchestrator", "cni"},
+                                  {"projectcalico.org/serviceaccount", "sa"}}));
     EXPECT_THAT(wep.addresses.v4, ElementsAre(net("10.20.4.66/32")));
     EXPECT_EQ(wep.addresses.v6.size(), 1u);
     EXPECT_THAT(wep.profiles, ElementsAre("p1", "p2"));

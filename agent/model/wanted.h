@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// What calc asks of the data path, the kernel and BGP, as values.
+//
+// A Changes holds what is different since the one before: a key with a value is new or changed, a
+// key with nothing is gone, an empty optional of a single value says nothing changed. The first
+// Changes after a complete snapshot is therefore the whole wanted state. Addresses are Ipv4
+// values, ports and AS numbers are in host order.
+
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/model/resources.h"
+#include "agent/policy/ir.h"
+#include "margay/ip.h"
+
+namespace margay::model {
+
+template <typename Key, typename Value>
+using Delta = std::map<Key, std::optional<Value>>;
+
+// Endpoints with equal lists share one object. `hash` (128 bits, hex) is canonical: the same
+// program has it again after a restart, as long as set ids come from the same dictionary.
+struct SharedProgram {
+    std::string hash{};
+    policy::Program program{};
+};
+using ProgramRef = std::shared_ptr<const SharedProgram>;
+
+// A workload endpoint of this node; its key in Changes is the interface name.
+struct WantedEndpoint {
+    ResourceKey id{};
+    std::string interface_name{};
+    std::vector<Ipv4> addresses{};
+    std::optional<Mac> mac{};
+    std::vector<Prefix4> allowed_sources{}; // beside the addresses, strictly checked
+    std::vector<std::string> profiles{};
+    ProgramRef ingress{};
+    ProgramRef egress{};
+
+    bool operator==(const WantedEndpoint&) const = default;
+};
+
+// An address set of the programs. Its members are in Changes::classes.
+struct WantedSet {
+    std::string name{}; // canonical: the key of the pinned dictionary
+
+    bool operator==(const WantedSet&) const = default;
+};
+
+enum class RouteKind {
+    LocalWorkload, // to `interface_name`
+    Host,          // an address of this node itself: its tunnel address
+    Remote,        // to `node` at `node_address`
+    Blackhole,     // a block of this node: an address without endpoint is a drop
+};
+
+struct WantedRoute {
+    RouteKind kind = RouteKind::Blackhole;
+    std::string node{};
+    Ipv4 node_address{};      // Remote
+    bool encap = false;       // Remote: in IPIP to node_address; else plain, via node_address
+    bool same_subnet = false; // Remote: node_address is inside this node's own network
+    bool nat_outgoing = false; // of the pool
+    bool in_tunnelled_pool = false; // the pool may encapsulate: plain packets from there are spoofed
+    std::string interface_name{};   // LocalWorkload
+
+    bool operator==(const WantedRoute&) const = default;
+};
+
+// A node that may send us IPIP; its key in Changes is the outer source address. An inner source
+// belongs to it when it is the tunnel address or inside one of the prefixes.
+struct WantedNode {
+    std::string name{};
+    std::optional<Ipv4> tunnel_address{};
+    std::vector<Prefix4> prefixes{}; // its blocks and the addresses it borrowed, sorted
+
+    bool operator==(const WantedNode&) const = default;
+};
+
+struct WantedPool {
+    std::string name{};
+    bool nat_outgoing = false;
+    bool disabled = false; // still routed, excluded from masquerading and exported
+    Encapsulation ipip_mode = Encapsulation::Never;
+
+    bool operator==(const WantedPool&) const = default;
+};
+
+// This node, as the datastore has it.
+struct OwnNode {
+    bool present = false;
+    std::optional<Prefix4> address{}; // with host bits and the length of its network
+    std::optional<Ipv4> tunnel_address{};
+    std::vector<Prefix4> blocks{}; // confirmed, by affinity object
+
+    bool operator==(const OwnNode&) const = default;
+};
+
+struct LocalBgp {
+    std::uint32_t as_number = 64512;
+    std::optional<Ipv4> address{}; // spec.bgp.ipv4Address; without it there are no peers
+    std::uint16_t listen_port = 179;
+    bool bind_node_address = false;
+    bool mesh_enabled = true;
+    std::chrono::milliseconds restart_time = std::chrono::seconds(120);
+    std::string route_reflector_cluster_id{};
+
+    bool operator==(const LocalBgp&) const = default;
+};
+
+// A session of the node mesh; its key in Changes is "Mesh_10_0_0_9".
+struct MeshPeer {
+    std::string node{};
+    Ipv4 address{};
+    std::uint16_t port = 179;
+    std::uint32_t as_number = 0;
+    bool passive = false; // we wait for the peer to connect
+
+    bool operator==(const MeshPeer&) const = default;
+};
+
+// Why a prefix is announced.
+enum class Announcement { Block, Borrowed };
+
+struct Changes {
+    Delta<std::string, WantedEndpoint> endpoints{}; // by interface name
+    Delta<policy::SetId, WantedSet> sets{};
+    // The sets that contain a prefix's addresses, those of shorter prefixes included, so that the
+    // longest match alone gives an address's class. Sorted.
+    Delta<Prefix4, std::vector<policy::SetId>> classes{};
+    Delta<Prefix4, WantedRoute> routes{};
+    Delta<Ipv4, WantedNode> nodes{};
+    Delta<Prefix4, WantedPool> pools{}; // without those for load balancers alone
+    Delta<Prefix4, Announcement> announcements{};
+    Delta<std::string, MeshPeer> mesh_peers{};
+    std::optional<OwnNode> own_node{};
+    std::optional<LocalBgp> bgp{};
+    std::optional<FelixConfiguration> felix{}; // merged by precedence
+    std::optional<ClusterInformation> cluster{};
+
+    bool empty() const
+    {
+        return endpoints.empty() && sets.empty() && classes.empty() && routes.empty() &&
+               nodes.empty() && pools.empty() && announcements.empty() && mesh_peers.empty() &&
+               !own_node && !bgp && !felix && !cluster;
+    }
+};
+
+} // namespace margay::model
