@@ -143,6 +143,8 @@ Actions Fsm::lost(ConnId id, std::string why, Time now)
         return out;
     const bool was_up = c->state == State::Established;
     const bool dialing = c->state == State::Connect;
+    if (c->state == State::OpenSent)
+        why += ", before its OPEN: it may not know us as a peer";
     // RFC 4724 4.2: only the end of TCP without a NOTIFICATION lets routes outlive the session.
     const bool keep = was_up && c->negotiated.peer_restart &&
                       c->negotiated.peer_restart->covers(kIpv4Unicast);

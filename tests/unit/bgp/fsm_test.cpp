@@ -132,6 +132,15 @@ TEST_F(FsmTest, dial_without_answer_is_closed_and_said_so)
     EXPECT_EQ(wait(5s), "dial 2");
 }
 
+TEST_F(FsmTest, connection_closed_before_the_open_hints_at_the_peers_configuration)
+{
+    take(fsm.start(now));
+    take(fsm.dialed(1, now));
+    EXPECT_EQ(take(fsm.lost(1, "closed", now)), "");
+    EXPECT_EQ(fsm.last_down().text, "closed, before its OPEN: it may not know us as a peer");
+    EXPECT_EQ(wait(5s), "dial 2");
+}
+
 // RFC 4271 8.2.2: what each state answers to a message that it does not expect.
 struct Unexpected {
     State state;

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/rib/decide.h"
+
+#include <algorithm>
+
+namespace margay::bgp {
+namespace {
+
+constexpr std::uint32_t kDefaultLocalPref = 100;
+
+std::uint32_t local_pref(const Candidate& c)
+{
+    return c.attributes->local_pref.value_or(kDefaultLocalPref);
+}
+
+// RFC 4456 section 9: a reflected route is judged by who put it into the AS.
+Ipv4 identifier(const Candidate& c)
+{
+    return c.attributes->originator_id.value_or(c.identifier);
+}
+
+class Contest {
+public:
+    explicit Contest(std::span<const Candidate> candidates)
+        : candidates_(candidates), steps_(candidates.size(), Step::Best),
+          left_(candidates.size())
+    {
+    }
+
+    // Keeps the candidates with the lowest value.
+    template <typename Value>
+    void keep_lowest(Step step, Value value)
+    {
+        remove_if(step, [&](const Candidate& mine) {
+            return exists([&](const Candidate& other) { return value(other) < value(mine); });
+        });
+    }
+    template <typename Beats>
+    void remove_beaten(Step step, Beats beats)
+    {
+        remove_if(step, [&](const Candidate& mine) {
+            return exists([&](const Candidate& other) { return beats(other, mine); });
+        });
+    }
+    std::vector<Step> result() && { return std::move(steps_); }
+
+private:
+    template <typename Test>
+    bool exists(Test test) const
+    {
+        for (std::size_t i = 0; i < candidates_.size(); ++i)
+            if (steps_[i] == Step::Best && test(candidates_[i]))
+                return true;
+        return false;
+    }
+    // All are judged before any is removed, so that a step cannot depend on their order.
+    template <typename Test>
+    void remove_if(Step step, Test test)
+    {
+        if (left_ < 2)
+            return;
+        std::vector<std::size_t> losers;
+        for (std::size_t i = 0; i < candidates_.size(); ++i)
+            if (steps_[i] == Step::Best && test(candidates_[i]))
+                losers.push_back(i);
+        for (const std::size_t i : losers)
+            steps_[i] = step;
+        left_ -= losers.size();
+    }
+
+    std::span<const Candidate> candidates_;
+    std::vector<Step> steps_;
+    std::size_t left_;
+};
+
+} // namespace
+
+std::vector<Step> decide(std::span<const Candidate> candidates)
+{
+    Contest contest(candidates);
+    // 1. What we announce ourselves is never reached through somebody else.
+    contest.keep_lowest(Step::Local, [](const Candidate& c) { return !c.local; });
+    // 2. The highest degree of preference (9.1.1).
+    contest.remove_beaten(Step::LocalPref, [](const Candidate& a, const Candidate& b) {
+        return local_pref(a) > local_pref(b);
+    });
+    // 3. (a) The shortest AS_PATH.
+    contest.keep_lowest(Step::PathLength,
+                        [](const Candidate& c) { return c.attributes->as_path.length(); });
+    // 4. (b) The lowest ORIGIN.
+    contest.keep_lowest(Step::Origin, [](const Candidate& c) { return c.attributes->origin; });
+    // 5. (c) The lowest MULTI_EXIT_DISC among those of the same neighbouring AS; none counts as 0.
+    contest.remove_beaten(Step::Med, [](const Candidate& a, const Candidate& b) {
+        return a.attributes->as_path.neighbor() == b.attributes->as_path.neighbor() &&
+               a.attributes->med.value_or(0) < b.attributes->med.value_or(0);
+    });
+    // 6. (d) External before internal. (e), the cost to the next hop, is equal for all: we run no
+    //    interior routing protocol.
+    contest.keep_lowest(Step::External, [](const Candidate& c) { return c.internal; });
+    // 7. (f) The lowest BGP identifier.
+    contest.keep_lowest(Step::Identifier, identifier);
+    // 8. RFC 4456 section 9: the shortest CLUSTER_LIST.
+    contest.keep_lowest(Step::ClusterList,
+                        [](const Candidate& c) { return c.attributes->cluster_list.size(); });
+    // 9. (g) The lowest peer address.
+    contest.keep_lowest(Step::Address, [](const Candidate& c) { return c.address; });
+    return std::move(contest).result();
+}
+
+const char* describe(Step step)
+{
+    switch (step) {
+    case Step::Best:
+        return "best";
+    case Step::Local:
+        return "our own route is preferred";
+    case Step::LocalPref:
+        return "lower local preference";
+    case Step::PathLength:
+        return "longer AS path";
+    case Step::Origin:
+        return "higher origin";
+    case Step::Med:
+        return "higher MED from the same neighbouring AS";
+    case Step::External:
+        return "internal, an external route is preferred";
+    case Step::Identifier:
+        return "equal, but a higher BGP identifier";
+    case Step::ClusterList:
+        return "equal, but a longer cluster list";
+    case Step::Address:
+        return "equal, but a higher peer address";
+    }
+    return "";
+}
+
+} // namespace margay::bgp

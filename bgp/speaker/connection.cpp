@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/speaker/connection.h"
+
+#include <boost/asio/write.hpp>
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cstring>
+
+namespace margay::bgp {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+constexpr int kMessagesPerTurn = 64;
+constexpr int kInternetControl = 0xc0; // DSCP CS6, as routing protocols are marked
+constexpr int kUnsentLimit = 128 * 1024;  // octets; beyond that our own queue coalesces better
+constexpr auto kLinger = std::chrono::seconds(2);
+
+// TCP's error in words that say where to look.
+std::string explain(const error_code& error, const std::string& peer)
+{
+    namespace e = asio::error;
+    if (error == e::connection_refused)
+        return "connection refused: nobody listens at " + peer;
+    if (error == e::host_unreachable || error == e::network_unreachable)
+        return "no route to " + peer;
+    if (error == e::timed_out)
+        return "no answer from " + peer + " (timeout)";
+    if (error == e::eof)
+        return "the peer closed the connection without a NOTIFICATION";
+    if (error == e::connection_reset || error == e::broken_pipe)
+        return "the connection was reset";
+    return error.message();
+}
+
+} // namespace
+
+Ip to_ip(const asio::ip::address& address)
+{
+    if (address.is_v4())
+        return Ipv4(address.to_v4().to_uint());
+    const auto v6 = address.to_v6();
+    if (v6.is_v4_mapped()) // accepted on a socket of both families
+        return Ipv4(asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_uint());
+    return Ipv6(v6.to_bytes());
+}
+
+asio::ip::address to_asio(const Ip& ip)
+{
+    if (ip.is_v4())
+        return asio::ip::address_v4(ip.v4().value());
+    return asio::ip::address_v6(ip.v6().bytes());
+}
+
+Connection::Connection(Executor& executor, ConnId id, ConnectionHandler& handler)
+    : executor_(executor), id_(id), handler_(&handler), socket_(executor), linger_(executor)
+{
+}
+
+void Connection::dial(const Ip& address, std::uint16_t port, const std::optional<Ip>& source)
+{
+    const Tcp::endpoint peer(to_asio(address), port);
+    peer_text_ = address.str() + " port " + std::to_string(port);
+    error_code error;
+    socket_.open(peer.protocol(), error);
+    if (!error && source) {
+        socket_.bind(Tcp::endpoint(to_asio(*source), 0), error);
+        if (error) {
+            const std::string why =
+                "cannot use source address " + source->str() + ": " + error.message();
+            return asio::post(executor_, [self = shared_from_this(), why] { self->lose(why); });
+        }
+    }
+    socket_.async_connect(peer, [self = shared_from_this()](const error_code& failure) {
+        if (failure)
+            return self->lose(explain(failure, self->peer_text_));
+        if (!self->handler_)
+            return;
+        self->begin();
+        self->handler_->on_connected(self->id_);
+    });
+}
+
+void Connection::adopt(Tcp::socket socket)
+{
+    socket_ = std::move(socket);
+    begin();
+}
+
+void Connection::begin()
+{
+    error_code ignored; // none of these decides whether BGP works
+    socket_.set_option(Tcp::no_delay(true), ignored);
+    ::setsockopt(socket_.native_handle(), IPPROTO_IP, IP_TOS, &kInternetControl,
+                 sizeof(kInternetControl));
+    ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentLimit,
+                 sizeof(kUnsentLimit));
+    up_ = true;
+    write();
+    read();
+}
+
+std::optional<Ip> Connection::local_address() const
+{
+    error_code error;
+    const auto endpoint = socket_.local_endpoint(error);
+    if (error)
+        return std::nullopt;
+    return to_ip(endpoint.address());
+}
+
+// ---- In ----------------------------------------------------------------------------------------
+
+void Connection::read()
+{
+    const auto room = asio::buffer(buffer_.data() + filled_, buffer_.size() - filled_);
+    socket_.async_read_some(
+        room, [self = shared_from_this()](const error_code& error, std::size_t count) {
+            if (error)
+                return self->lose(explain(error, self->peer_text_));
+            self->on_read(count);
+        });
+}
+
+void Connection::on_read(std::size_t count)
+{
+    if (!handler_) // lingering: whatever the peer still says is dropped
+        return read();
+    filled_ += count;
+    handle_frames();
+}
+
+// The buffer is far larger than a message, so a full one always holds a whole frame.
+void Connection::handle_frames()
+{
+    std::size_t used = 0;
+    for (int i = 0; handler_; ++i) {
+        const auto next = next_frame(ByteView(buffer_.data() + used, filled_ - used));
+        if (std::holds_alternative<NeedMore>(next))
+            break;
+        if (const auto* notify = std::get_if<Notify>(&next)) {
+            handler_->on_bad_frame(id_, *notify);
+            break;
+        }
+        if (i == kMessagesPerTurn) {
+            std::memmove(buffer_.data(), buffer_.data() + used, filled_ - used);
+            filled_ -= used;
+            return asio::post(executor_, [self = shared_from_this()] { self->handle_frames(); });
+        }
+        const Frame& frame = std::get<Frame>(next);
+        used += frame.size;
+        handler_->on_frame(id_, frame);
+    }
+    std::memmove(buffer_.data(), buffer_.data() + used, filled_ - used);
+    filled_ -= used;
+    if (!handler_)
+        filled_ = 0;
+    read();
+}
+
+// ---- Out ---------------------------------------------------------------------------------------
+
+void Connection::send(ByteView message)
+{
+    outbox_.insert(outbox_.end(), message.begin(), message.end());
+    write();
+}
+
+void Connection::write()
+{
+    if (!up_ || !writing_.empty())
+        return;
+    if (outbox_.empty()) {
+        if (!handler_)
+            linger();
+        return;
+    }
+    writing_.swap(outbox_);
+    // What fits into the kernel now goes out now: a farewell must not need another turn.
+    error_code error;
+    socket_.non_blocking(true, error);
+    const std::size_t sent = socket_.write_some(asio::buffer(writing_), error);
+    asio::async_write(socket_, asio::buffer(writing_.data() + sent, writing_.size() - sent),
+                      [self = shared_from_this()](const error_code& failure, std::size_t) {
+                          self->writing_.clear();
+                          if (failure)
+                              return self->lose(explain(failure, self->peer_text_));
+                          self->write();
+                          if (self->handler_ && self->queued() == 0)
+                              self->handler_->on_drained(self->id_);
+                      });
+}
+
+// ---- End ---------------------------------------------------------------------------------------
+
+void Connection::lose(std::string why)
+{
+    shut();
+    if (ConnectionHandler* handler = std::exchange(handler_, nullptr))
+        handler->on_lost(id_, std::move(why));
+}
+
+void Connection::close()
+{
+    handler_ = nullptr;
+    if (!up_ || !socket_.is_open())
+        return shut();
+    linger_.start(kLinger, [self = weak_from_this()] {
+        if (const auto alive = self.lock())
+            alive->shut();
+    });
+    write();
+}
+
+// Everything is written. Closing at once would answer late data of the peer's with a reset, which
+// may overtake our last words; so say that we are done and wait for its end, not for long.
+void Connection::linger()
+{
+    error_code ignored;
+    socket_.shutdown(Tcp::socket::shutdown_send, ignored);
+}
+
+void Connection::shut()
+{
+    up_ = false;
+    linger_.stop();
+    error_code ignored;
+    socket_.close(ignored);
+}
+
+} // namespace margay::bgp

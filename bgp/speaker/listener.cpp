@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/speaker/listener.h"
+
+#include "bgp/speaker/connection.h"
+
+namespace margay::bgp {
+
+namespace {
+constexpr auto kPause = std::chrono::milliseconds(200);
+}
+
+using boost::system::error_code;
+
+Listener::Listener(Executor& executor, OnAccept on_accept)
+    : executor_(executor), on_accept_(std::move(on_accept)), acceptor_(executor), pause_(executor)
+{
+}
+
+Status Listener::open(const Ip& address, std::uint16_t port)
+{
+    const Tcp::endpoint endpoint(to_asio(address), port);
+    error_code error;
+    acceptor_.open(endpoint.protocol(), error);
+    if (!error)
+        acceptor_.set_option(Tcp::acceptor::reuse_address(true), error);
+    if (!error)
+        acceptor_.bind(endpoint, error);
+    if (!error)
+        acceptor_.listen(boost::asio::socket_base::max_listen_connections, error);
+    if (error) {
+        close();
+        return system_error(error.value(),
+                            "listen for BGP on " + address.str() + " port " + std::to_string(port));
+    }
+    accept();
+    return {};
+}
+
+void Listener::close()
+{
+    error_code ignored;
+    acceptor_.close(ignored);
+    pause_.stop();
+}
+
+void Listener::accept()
+{
+    acceptor_.async_accept(executor_, [this, alive = std::weak_ptr(alive_)](
+                                          const error_code& error, Tcp::socket socket) {
+        if (alive.expired() || !acceptor_.is_open())
+            return;
+        if (error)
+            return pause_.start(kPause, [this] { accept(); });
+        error_code gone;
+        const auto from = socket.remote_endpoint(gone);
+        if (!gone)
+            on_accept_(std::move(socket), to_ip(from.address()));
+        accept();
+    });
+}
+
+} // namespace margay::bgp

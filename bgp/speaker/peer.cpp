@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/speaker/peer.h"
+
+#include <spdlog/spdlog.h>
+
+namespace margay::bgp {
+namespace {
+
+constexpr std::size_t kPrefixesPerTurn = 256;
+constexpr std::size_t kHighWater = 65536;      // octets queued for a peer: it is slow, wait
+constexpr Seconds kStaleLimit{360};            // for End-of-RIB, once the peer is back
+constexpr int kIdleHoldGrowth = 6;
+
+FsmConfig fsm_config(const SpeakerConfig& speaker, const PeerConfig& peer)
+{
+    FsmConfig config;
+    config.session.local_as = speaker.local_as;
+    config.session.remote_as = peer.remote_as;
+    config.session.router_id = speaker.router_id;
+    config.session.hold_time = peer.hold_time;
+    config.session.keepalive_time = peer.keepalive_time;
+    config.session.graceful_restart = peer.graceful_restart;
+    config.session.restart_time = peer.restart_time;
+    config.passive = peer.passive;
+    config.connect_retry = peer.connect_retry;
+    config.idle_hold_min = peer.idle_hold;
+    config.idle_hold_max = peer.idle_hold * kIdleHoldGrowth;
+    const std::string identity = speaker.router_id.str() + peer.name;
+    config.jitter_seed = static_cast<std::uint32_t>(std::hash<std::string>{}(identity));
+    return config;
+}
+
+Time steady_now()
+{
+    return std::chrono::steady_clock::now();
+}
+
+} // namespace
+
+Peer::Peer(PeerHost& host, PeerId id, PeerConfig config)
+    : host_(host), id_(id), config_(std::move(config)), fsm_(fsm_config(host.config(), config_)),
+      timer_(host.executor()), stale_timer_(host.executor()),
+      since_(std::chrono::system_clock::now())
+{
+}
+
+Peer::~Peer()
+{
+    for (const auto& [id, open] : connections_)
+        open->close();
+}
+
+void Peer::start()
+{
+    fsm_.set_restart_state(host_.restart_state());
+    run(fsm_.start(steady_now()));
+}
+
+void Peer::stop(const Notify& notify)
+{
+    run(fsm_.stop(notify));
+}
+
+void Peer::abandon()
+{
+    run(fsm_.abandon());
+}
+
+// ---- Events of the connections -----------------------------------------------------------------
+
+void Peer::accept(Connection::Tcp::socket socket)
+{
+    Actions actions;
+    fsm_.set_restart_state(host_.restart_state());
+    const auto id = fsm_.accept(steady_now(), actions);
+    if (!id)
+        return; // the socket closes itself
+    add_connection(*id).adopt(std::move(socket));
+    run(actions);
+}
+
+void Peer::on_connected(ConnId id)
+{
+    fsm_.set_restart_state(host_.restart_state());
+    run(fsm_.dialed(id, steady_now()));
+}
+
+void Peer::on_lost(ConnId id, std::string why)
+{
+    connections_.erase(id);
+    run(fsm_.lost(id, std::move(why), steady_now()));
+}
+
+void Peer::on_bad_frame(ConnId id, const Notify& notify)
+{
+    input(id, Malformed{notify, ""});
+}
+
+void Peer::on_drained(ConnId id)
+{
+    if (session_ && session_->connection == id && out_.pending())
+        host_.schedule_turn();
+}
+
+void Peer::input(ConnId id, const Incoming& message)
+{
+    run(fsm_.received(id, message, steady_now()));
+}
+
+void Peer::on_frame(ConnId id, const Frame& frame)
+{
+    switch (frame.type) {
+    case MessageType::Open:
+        return on_open_frame(id, frame);
+    case MessageType::Update:
+        return on_update_frame(id, frame);
+    case MessageType::Notification: {
+        const Notify notify = decode_notification(frame.body);
+        ++received_.notification;
+        if (!notify.is_collision())
+            last_received_ = describe(notify);
+        return input(id, notify);
+    }
+    case MessageType::Keepalive:
+        ++received_.keepalive;
+        return input(id, KeepaliveSeen{});
+    case MessageType::RouteRefresh:
+        return on_route_refresh(id, frame);
+    }
+}
+
+void Peer::on_open_frame(ConnId id, const Frame& frame)
+{
+    ++received_.open;
+    auto open = decode_open(frame.body);
+    if (const auto* notify = std::get_if<Notify>(&open))
+        return input(id, Malformed{*notify, "the peer's OPEN is malformed: " + describe(*notify)});
+    input(id, std::get<Open>(open));
+}
+
+void Peer::on_update_frame(ConnId id, const Frame& frame)
+{
+    ++received_.update;
+    input(id, UpdateSeen{});
+    if (!session_ || session_->connection != id)
+        return; // it came too early, and the state machine has dealt with that
+    auto update = decode_update(frame.body, session_->negotiated.wire);
+    if (const auto* notify = std::get_if<Notify>(&update))
+        return input(id, Malformed{*notify, ""});
+    apply(std::get<Update>(update));
+}
+
+void Peer::apply(const Update& update)
+{
+    for (const Prefix4& prefix : update.withdrawn)
+        host_.rib().withdraw(id_, prefix);
+    for (const Reach& reach : update.announced)
+        for (const Prefix4& prefix : reach.prefixes)
+            host_.rib().learn(id_, prefix, reach.attributes);
+    note_faults(update);
+    if (update.end_of_rib == kIpv4Unicast)
+        on_end_of_rib();
+    host_.schedule_turn();
+}
+
+void Peer::note_faults(const Update& update)
+{
+    update_faults_ += update.faults.size();
+    for (const AttributeFault& fault : update.faults) {
+        if (!log_limit_.allow(steady_now()))
+            return;
+        const bool withdrawn = fault.action == FaultAction::TreatAsWithdraw;
+        host_.log().warn("malformed attribute peer={} attribute={} action={}", config_.name,
+                         attribute_name(fault.type),
+                         withdrawn ? "treat-as-withdraw" : "discard-attribute");
+    }
+}
+
+void Peer::on_route_refresh(ConnId id, const Frame& frame)
+{
+    ++received_.route_refresh;
+    input(id, RefreshSeen{});
+    if (!session_ || session_->connection != id)
+        return;
+    if (decode_route_refresh(frame.body) != kIpv4Unicast)
+        return; // RFC 2918 section 4: a family that we never announced
+    out_.forget_contents();
+    touch_everything();
+}
+
+// ---- Actions of the state machine --------------------------------------------------------------
+
+void Peer::run(const Actions& actions)
+{
+    for (const Action& action : actions) {
+        if (const auto* dial = std::get_if<Dial>(&action))
+            run_dial(dial->connection);
+        else if (const auto* send = std::get_if<Send>(&action))
+            run_send(*send);
+        else if (const auto* close = std::get_if<Close>(&action))
+            run_close(close->connection);
+        else if (const auto* up = std::get_if<SessionUp>(&action))
+            session_up(*up);
+        else if (const auto* down = std::get_if<SessionDown>(&action))
+            session_down(*down);
+    }
+    arm();
+    changed();
+}
+
+void Peer::run_dial(ConnId id)
+{
+    add_connection(id).dial(config_.address, config_.port, config_.source);
+}
+
+Connection& Peer::add_connection(ConnId id)
+{
+    ConnectionHandler& handler = *this;
+    return *(connections_[id] = std::make_shared<Connection>(host_.executor(), id, handler));
+}
+
+void Peer::run_send(const Send& send)
+{
+    Connection* to = connection(send.connection);
+    if (!to)
+        return;
+    Bytes message;
+    if (const auto* open = std::get_if<Open>(&send.message)) {
+        encode_open_message(*open, message);
+        ++sent_.open;
+    } else if (const auto* notify = std::get_if<Notify>(&send.message)) {
+        encode_notification(*notify, message);
+        ++sent_.notification;
+        if (!notify->is_collision())
+            last_sent_ = describe(*notify);
+    } else {
+        encode_keepalive(message);
+        ++sent_.keepalive;
+    }
+    to->send(message);
+}
+
+void Peer::run_close(ConnId id)
+{
+    const auto found = connections_.find(id);
+    if (found == connections_.end())
+        return;
+    found->second->close();
+    connections_.erase(found);
+}
+
+void Peer::session_up(const SessionUp& up)
+{
+    Session session;
+    session.connection = up.connection;
+    session.negotiated = up.negotiated;
+    const auto local = connection(up.connection)->local_address();
+    if (local && local->is_v4())
+        session.local_address = local->v4();
+    session_ = session;
+    ++established_count_;
+
+    host_.rib().peer_up(id_, PeerTraits{config_.address, up.negotiated.peer_identifier,
+                                        up.negotiated.wire.internal, session.local_address});
+    sort_out_stale_routes(up.negotiated);
+    out_.clear();
+    touch_everything();
+    host_.log().info("session up peer={} address={} as={} hold={}s", config_.name,
+                     config_.address.str(), config_.remote_as.value,
+                     up.negotiated.hold_time.count());
+}
+
+void Peer::session_down(const SessionDown& down)
+{
+    const auto& restart = session_->negotiated.peer_restart;
+    peer_restart_time_ = restart ? restart->restart_time : Seconds(0);
+    session_.reset();
+    out_.clear();
+    if (down.keep_routes && peer_restart_time_ > Seconds(0)) {
+        keep_stale_routes();
+    } else {
+        stale_ = false;
+        stale_timer_.stop();
+        host_.rib().drop(id_);
+    }
+    host_.schedule_turn();
+    host_.log().info("session down peer={} address={} routes={} reason=\"{}\"", config_.name,
+                     config_.address.str(), stale_ ? "kept" : "withdrawn", down.reason.text);
+}
+
+// ---- Graceful restart of the peer (RFC 4724 4.2) -----------------------------------------------
+
+void Peer::keep_stale_routes()
+{
+    host_.rib().mark_stale(id_);
+    stale_ = true;
+    stale_timer_.start(peer_restart_time_, [this] {
+        host_.log().info("restart time over peer={}: its routes go", config_.name);
+        drop_stale_routes();
+    });
+}
+
+// The peer is back. Unless it says that it kept forwarding, what it told before counts no more.
+void Peer::sort_out_stale_routes(const Negotiated& negotiated)
+{
+    if (!stale_)
+        return;
+    const bool kept =
+        negotiated.peer_restart && negotiated.peer_restart->forwarding_kept(kIpv4Unicast);
+    if (!kept)
+        return drop_stale_routes();
+    stale_timer_.start(kStaleLimit, [this] { drop_stale_routes(); });
+}
+
+void Peer::drop_stale_routes()
+{
+    if (stale_)
+        host_.rib().sweep(id_);
+    stale_ = false;
+    stale_timer_.stop();
+    host_.schedule_turn();
+}
+
+void Peer::on_end_of_rib()
+{
+    if (session_)
+        session_->end_of_rib_received = true;
+    drop_stale_routes();
+}
+
+bool Peer::synced() const
+{
+    if (!session_)
+        return false;
+    const auto& restart = session_->negotiated.peer_restart;
+    return session_->end_of_rib_received || !restart || restart->restarting;
+}
+
+// ---- Out ---------------------------------------------------------------------------------------
+
+void Peer::touch(const Prefix4& prefix)
+{
+    if (session_)
+        out_.touch(prefix);
+}
+
+void Peer::touch_everything()
+{
+    if (!session_)
+        return;
+    for (const auto& [prefix, entry] : host_.rib().entries())
+        out_.touch(prefix);
+    host_.schedule_turn();
+}
+
+bool Peer::flush()
+{
+    if (!session_)
+        return false;
+    Connection* to = connection(session_->connection);
+    if (!to || to->queued() > kHighWater)
+        return false; // on_drained() brings us back
+    if (out_.pending()) {
+        Bytes messages;
+        sent_.update += out_.fill(
+            [this](const Prefix4& prefix) { return host_.exported(*this, prefix); },
+            session_->negotiated.wire, kPrefixesPerTurn, messages);
+        if (!messages.empty())
+            to->send(messages);
+    }
+    if (!out_.pending())
+        send_end_of_rib();
+    return out_.pending() && to->queued() <= kHighWater;
+}
+
+void Peer::send_end_of_rib()
+{
+    if (session_->end_of_rib_sent || !host_.may_end_rib())
+        return;
+    session_->end_of_rib_sent = true;
+    if (!session_->negotiated.peer_restart)
+        return; // it would not know what to make of it
+    Bytes message;
+    encode_end_of_rib(message);
+    ++sent_.update;
+    connection(session_->connection)->send(message);
+}
+
+ExportPeer Peer::export_view() const
+{
+    ExportPeer view;
+    view.id = id_;
+    view.internal = session_->negotiated.wire.internal;
+    view.local_as = host_.config().local_as;
+    view.local_address = session_->local_address;
+    return view;
+}
+
+// ---- Time and status ---------------------------------------------------------------------------
+
+void Peer::arm()
+{
+    const auto deadline = fsm_.deadline();
+    if (!deadline)
+        return timer_.stop();
+    const auto delay = std::max(*deadline - steady_now(), Duration(0));
+    timer_.start(delay, [this] { run(fsm_.tick(steady_now())); });
+}
+
+void Peer::changed()
+{
+    const std::string why = up() ? "" : fsm_.last_down().text;
+    if (fsm_.state() == shown_state_ && why == shown_why_)
+        return;
+    const bool was_up = shown_state_ == State::Established;
+    if (was_up != up())
+        since_ = std::chrono::system_clock::now();
+    if (why != shown_why_ && !was_up && !up() && log_limit_.allow(steady_now()))
+        host_.log().info("session not up peer={} address={} reason=\"{}\"", config_.name,
+                         config_.address.str(), why);
+    shown_state_ = fsm_.state();
+    shown_why_ = why;
+    host_.on_peer_changed(*this);
+}
+
+PeerStatus Peer::status() const
+{
+    PeerStatus status;
+    status.name = config_.name;
+    status.address = config_.address;
+    status.remote_as = config_.remote_as;
+    status.state = fsm_.state();
+    status.since = since_;
+    status.why_down = up() ? "" : fsm_.last_down().text;
+    status.last_notification_sent = last_sent_;
+    status.last_notification_received = last_received_;
+    status.sent = sent_;
+    status.received = received_;
+    status.established_count = established_count_;
+    status.prefixes_received = host_.rib().count(id_);
+    status.prefixes_advertised = out_.advertised();
+    status.update_faults = update_faults_;
+    status.routes_are_stale = stale_;
+    if (session_) {
+        status.graceful_restart = session_->negotiated.peer_restart.has_value();
+        status.end_of_rib_received = session_->end_of_rib_received;
+        status.hold_time = session_->negotiated.hold_time;
+    }
+    return status;
+}
+
+Connection* Peer::connection(ConnId id)
+{
+    const auto found = connections_.find(id);
+    return found == connections_.end() ? nullptr : found->second.get();
+}
+
+} // namespace margay::bgp

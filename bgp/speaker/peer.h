@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Peer: one neighbour at work. It joins the pure parts (state machine, codec, tables) with its
+// connections and timers, and holds no rule of BGP itself but those of graceful restart that need
+// a timer (RFC 4724 4.2).
+
+#pragma once
+
+#include "bgp/rib/adj_rib_out.h"
+#include "bgp/rib/export.h"
+#include "bgp/speaker/connection.h"
+#include "bgp/speaker/rate_limit.h"
+#include "bgp/speaker/types.h"
+
+#include <map>
+
+namespace spdlog {
+class logger;
+}
+
+namespace margay::bgp {
+
+class Peer;
+
+// What a peer needs of its speaker, which outlives it.
+class PeerHost {
+public:
+    virtual Executor& executor() = 0;
+    virtual spdlog::logger& log() = 0;
+    virtual const SpeakerConfig& config() const = 0;
+    virtual Rib& rib() = 0;
+    virtual AttributesPtr exported(const Peer& peer, const Prefix4& prefix) = 0;
+    virtual RestartState restart_state() const = 0;
+    // Our own table is complete, so that the peer may drop what we did not announce again.
+    virtual bool may_end_rib() const = 0;
+    virtual void schedule_turn() = 0;
+    virtual void on_peer_changed(const Peer& peer) = 0;
+
+protected:
+    ~PeerHost() = default;
+};
+
+class Peer final : private ConnectionHandler {
+public:
+    Peer(PeerHost& host, PeerId id, PeerConfig config);
+    ~Peer();
+    Peer(const Peer&) = delete;
+    Peer& operator=(const Peer&) = delete;
+
+    void start();
+    void stop(const Notify& notify);
+    void abandon();
+    void accept(Connection::Tcp::socket socket);
+
+    void touch(const Prefix4& prefix);
+    void touch_everything();
+    // Encodes a bounded part of what is pending, if the connection has room. True when there is
+    // more that could go out at once.
+    bool flush();
+
+    PeerId id() const { return id_; }
+    const PeerConfig& config() const { return config_; }
+    bool up() const { return session_.has_value(); }
+    // Nothing more is to be expected from it at our start (RFC 4724 4.1).
+    bool synced() const;
+    ExportPeer export_view() const;
+    PeerStatus status() const;
+
+private:
+    struct Session {
+        ConnId connection = 0;
+        Negotiated negotiated;
+        Ipv4 local_address;
+        bool end_of_rib_sent = false;
+        bool end_of_rib_received = false;
+    };
+
+    void on_connected(ConnId id) override;
+    void on_frame(ConnId id, const Frame& frame) override;
+    void on_bad_frame(ConnId id, const Notify& notify) override;
+    void on_lost(ConnId id, std::string why) override;
+    void on_drained(ConnId id) override;
+
+    void run(const Actions& actions);
+    void run_dial(ConnId id);
+    void run_send(const Send& send);
+    void run_close(ConnId id);
+    void session_up(const SessionUp& up);
+    void session_down(const SessionDown& down);
+    void input(ConnId id, const Incoming& message);
+    void arm();
+    void changed(); // the state that people see, maybe
+
+    void on_open_frame(ConnId id, const Frame& frame);
+    void on_update_frame(ConnId id, const Frame& frame);
+    void apply(const Update& update);
+    void note_faults(const Update& update);
+    void on_end_of_rib();
+    void on_route_refresh(ConnId id, const Frame& frame);
+    void keep_stale_routes();
+    void sort_out_stale_routes(const Negotiated& negotiated);
+    void drop_stale_routes();
+    void send_end_of_rib();
+    Connection& add_connection(ConnId id);
+    Connection* connection(ConnId id);
+
+    PeerHost& host_;
+    const PeerId id_;
+    const PeerConfig config_;
+    Fsm fsm_;
+    Timer timer_;        // the state machine's
+    Timer stale_timer_;  // stale routes go when it ends
+    std::map<ConnId, std::shared_ptr<Connection>> connections_;
+    std::optional<Session> session_;
+    AdjRibOut out_;
+    bool stale_ = false; // routes of an earlier session are kept
+    Seconds peer_restart_time_{0};
+
+    State shown_state_ = State::Idle;
+    std::string shown_why_;
+    std::chrono::system_clock::time_point since_;
+    MessageCounts sent_;
+    MessageCounts received_;
+    std::uint64_t established_count_ = 0;
+    std::uint64_t update_faults_ = 0;
+    std::string last_sent_;
+    std::string last_received_;
+    RateLimit log_limit_{5, std::chrono::seconds(10)};
+};
+
+} // namespace margay::bgp

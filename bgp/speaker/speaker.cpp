@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/speaker/speaker.h"
+
+#include "bgp/speaker/listener.h"
+#include "bgp/speaker/peer.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <set>
+
+namespace margay::bgp {
+namespace {
+
+constexpr std::size_t kDecisionsPerTurn = 1000;
+constexpr auto kListenRetry = std::chrono::seconds(5);
+
+} // namespace
+
+class Speaker::Impl final : public std::enable_shared_from_this<Impl>, private PeerHost {
+public:
+    Impl(Executor& executor, std::shared_ptr<spdlog::logger> log, SpeakerConfig config,
+         Callbacks callbacks)
+        : executor_(executor), log_(std::move(log)), config_(config),
+          callbacks_(std::move(callbacks)), rib_(RibConfig{config.local_as, config.router_id}),
+          listener_(executor, [this](auto socket, const Ip& from) {
+              on_accept(std::move(socket), from);
+          }),
+          listen_timer_(executor), sync_timer_(executor)
+    {
+    }
+
+    Status listen();
+    void set_peers(std::vector<PeerConfig> wanted);
+    void announce(const Prefix4& prefix, const Announcement& announcement);
+    void withdraw(const Prefix4& prefix);
+    void announcements_complete();
+    void set_import_filter(RouteFilter filter);
+    void set_export_filter(RouteFilter filter);
+    std::vector<PeerStatus> peer_statuses() const;
+    std::vector<RouteView> route_views() const;
+    void shutdown(Goodbye goodbye);
+
+    bool sync_done() const { return sync_done_; }
+    std::uint64_t refused() const { return refused_; }
+
+private:
+    using Peers = std::map<std::string, std::unique_ptr<Peer>>; // by name
+
+    // PeerHost
+    Executor& executor() override { return executor_; }
+    spdlog::logger& log() override { return *log_; }
+    const SpeakerConfig& config() const override { return config_; }
+    Rib& rib() override { return rib_; }
+    AttributesPtr exported(const Peer& peer, const Prefix4& prefix) override;
+    RestartState restart_state() const override;
+    bool may_end_rib() const override;
+    void schedule_turn() override;
+    void on_peer_changed(const Peer& peer) override;
+
+    void on_accept(Connection::Tcp::socket socket, const Ip& from);
+    void remove_peer(Peers::iterator at, std::uint8_t subcode);
+    Peer* peer_by_id(PeerId id) const;
+
+    void turn();
+    std::vector<RouteChange> decide_some();
+    bool flush_peers();
+    bool check_sync();
+    void report(const std::vector<RouteChange>& changes, bool synced_now);
+    bool route_change(const Prefix4& prefix, RouteChange& change);
+    RouteView view(const Prefix4& prefix, const Entry& entry, std::size_t path,
+                   const std::optional<Step>& step) const;
+
+    Executor& executor_;
+    std::shared_ptr<spdlog::logger> log_;
+    const SpeakerConfig config_;
+    Callbacks callbacks_;
+    Rib rib_;
+    Listener listener_;
+    Timer listen_timer_;
+    Timer sync_timer_;
+    RouteFilter export_filter_;
+    Peers peers_;
+    std::unordered_map<PeerId, Peer*> by_id_;
+    PeerId next_id_ = kOurselves + 1;
+    std::set<PeerId> changed_peers_;          // news for on_peer_state
+    std::unordered_set<Prefix4> reported_;    // the caller believes these to be reachable
+    bool turn_scheduled_ = false;
+    bool stopped_ = false;
+    bool peers_known_ = false;
+    bool announcements_complete_ = false;
+    bool sync_done_ = false;
+    bool sync_time_over_ = false;
+    std::uint64_t refused_ = 0;
+    RateLimit refused_log_{3, std::chrono::seconds(30)};
+};
+
+// ---- Sessions ----------------------------------------------------------------------------------
+
+Status Speaker::Impl::listen()
+{
+    if (config_.listen_port == 0 || stopped_)
+        return {};
+    Status status =
+        listener_.open(config_.listen_address.value_or(Ip(Ipv4())), config_.listen_port);
+    if (!status)
+        listen_timer_.start(kListenRetry, [this] {
+            if (listen())
+                log_->info("listening port={}", config_.listen_port);
+        });
+    return status;
+}
+
+void Speaker::Impl::on_accept(Connection::Tcp::socket socket, const Ip& from)
+{
+    Peer* match = nullptr;
+    for (const auto& [name, peer] : peers_)
+        if (peer->config().address == from && (!match || match->up()))
+            match = peer.get();
+    if (match)
+        return match->accept(std::move(socket));
+    ++refused_;
+    if (refused_log_.allow(std::chrono::steady_clock::now()))
+        log_->warn("connection refused: not a peer address={} total={}", from.str(), refused_);
+}
+
+void Speaker::Impl::set_peers(std::vector<PeerConfig> wanted)
+{
+    if (stopped_)
+        return;
+    std::map<std::string, PeerConfig> by_name;
+    for (PeerConfig& config : wanted)
+        by_name.emplace(config.name, std::move(config));
+
+    for (auto at = peers_.begin(); at != peers_.end();) {
+        const auto here = at++;
+        const auto found = by_name.find(here->first);
+        if (found == by_name.end())
+            remove_peer(here, cease::kPeerRemoved);
+        else if (!(found->second == here->second->config()))
+            remove_peer(here, cease::kConfigChange);
+    }
+    for (auto& [name, config] : by_name) {
+        if (peers_.contains(name))
+            continue;
+        const PeerId id = next_id_++;
+        PeerHost& host = *this;
+        auto& peer = peers_[name] = std::make_unique<Peer>(host, id, std::move(config));
+        by_id_[id] = peer.get();
+        peer->start();
+    }
+    if (!peers_known_ && !sync_done_)
+        sync_timer_.start(config_.restart_time, [this] {
+            sync_time_over_ = true;
+            schedule_turn();
+        });
+    peers_known_ = true;
+    schedule_turn();
+}
+
+void Speaker::Impl::remove_peer(Peers::iterator at, std::uint8_t subcode)
+{
+    const PeerId id = at->second->id();
+    at->second->stop(Notify{ErrorCode::Cease, subcode, {}});
+    by_id_.erase(id);
+    changed_peers_.erase(id);
+    peers_.erase(at);
+    rib_.remove(id);
+}
+
+Peer* Speaker::Impl::peer_by_id(PeerId id) const
+{
+    const auto found = by_id_.find(id);
+    return found == by_id_.end() ? nullptr : found->second;
+}
+
+void Speaker::Impl::on_peer_changed(const Peer& peer)
+{
+    changed_peers_.insert(peer.id());
+    schedule_turn();
+}
+
+RestartState Speaker::Impl::restart_state() const
+{
+    const bool restarting = config_.restarting && !sync_done_;
+    return RestartState{restarting, config_.restarting || sync_done_};
+}
+
+void Speaker::Impl::shutdown(Goodbye goodbye)
+{
+    if (std::exchange(stopped_, true))
+        return;
+    callbacks_ = {}; // what we no longer know is not gone
+    listener_.close();
+    listen_timer_.stop();
+    sync_timer_.stop();
+    for (const auto& [name, peer] : peers_) {
+        if (goodbye == Goodbye::Notify)
+            peer->stop(shutdown_notice(cease::kAdminShutdown, "margayd stops"));
+        else
+            peer->abandon();
+    }
+}
+
+// ---- Routes ------------------------------------------------------------------------------------
+
+void Speaker::Impl::announce(const Prefix4& prefix, const Announcement& announcement)
+{
+    Attributes attributes;
+    attributes.local_pref = announcement.local_pref;
+    attributes.med = announcement.med;
+    attributes.communities = announcement.communities;
+    rib_.announce(prefix.network(), std::make_shared<const Attributes>(std::move(attributes)));
+    schedule_turn();
+}
+
+void Speaker::Impl::withdraw(const Prefix4& prefix)
+{
+    rib_.retract(prefix.network());
+    schedule_turn();
+}
+
+void Speaker::Impl::announcements_complete()
+{
+    announcements_complete_ = true;
+    schedule_turn();
+}
+
+void Speaker::Impl::set_import_filter(RouteFilter filter)
+{
+    if (!filter) {
+        rib_.set_import_policy({});
+    } else {
+        rib_.set_import_policy([this, filter = std::move(filter)](
+                                   PeerId id, const Prefix4& prefix, const AttributesPtr& in) {
+            const Peer* peer = peer_by_id(id);
+            return peer ? filter(FilterContext{peer->config(), prefix}, in) : in;
+        });
+    }
+    schedule_turn();
+}
+
+void Speaker::Impl::set_export_filter(RouteFilter filter)
+{
+    export_filter_ = std::move(filter);
+    for (const auto& [name, peer] : peers_)
+        peer->touch_everything();
+}
+
+AttributesPtr Speaker::Impl::exported(const Peer& peer, const Prefix4& prefix)
+{
+    const Entry* entry = rib_.find(prefix);
+    if (!entry || entry->chosen.empty())
+        return nullptr;
+    const Chosen& best = entry->chosen.front();
+    const bool own = best.peer == kOurselves;
+    // RFC 4724 4.1: a restarting speaker passes nothing on before it has heard everybody.
+    if (!own && config_.restarting && !sync_done_)
+        return nullptr;
+    const PeerTraits* from = rib_.traits(best.peer);
+    AttributesPtr attributes = export_route(best, from && from->internal, peer.export_view());
+    if (attributes && export_filter_)
+        attributes = export_filter_(FilterContext{peer.config(), prefix, own}, attributes);
+    return attributes;
+}
+
+bool Speaker::Impl::may_end_rib() const
+{
+    return announcements_complete_ && (!config_.restarting || sync_done_);
+}
+
+// ---- The turn ----------------------------------------------------------------------------------
+
+void Speaker::Impl::schedule_turn()
+{
+    if (std::exchange(turn_scheduled_, true))
+        return;
+    boost::asio::post(executor_, [self = weak_from_this()] {
+        if (const auto alive = self.lock())
+            alive->turn();
+    });
+}
+
+// 1. decide, 2. tell the peers, 3. tell the caller. The callbacks come last, because they may
+// change anything, even end us.
+void Speaker::Impl::turn()
+{
+    turn_scheduled_ = false;
+    const std::vector<RouteChange> changes = decide_some();
+    const bool synced_now = check_sync();
+    const bool more = flush_peers();
+    if (more || rib_.has_work())
+        schedule_turn();
+    report(changes, synced_now);
+}
+
+std::vector<RouteChange> Speaker::Impl::decide_some()
+{
+    std::vector<Prefix4> changed;
+    rib_.work(kDecisionsPerTurn, changed);
+    std::vector<RouteChange> changes;
+    for (const Prefix4& prefix : changed) {
+        for (const auto& [name, peer] : peers_)
+            peer->touch(prefix);
+        RouteChange change;
+        if (route_change(prefix, change))
+            changes.push_back(std::move(change));
+    }
+    return changes;
+}
+
+// False when it is nothing that the caller has to know.
+bool Speaker::Impl::route_change(const Prefix4& prefix, RouteChange& change)
+{
+    change.prefix = prefix;
+    const Entry* entry = rib_.find(prefix);
+    const bool reachable =
+        entry && !entry->chosen.empty() && entry->chosen.front().peer != kOurselves;
+    if (!reachable)
+        return reported_.erase(prefix) > 0;
+    change.local_pref = entry->chosen.front().attributes->local_pref.value_or(100);
+    for (const Chosen& chosen : entry->chosen) {
+        const Ipv4 gateway = chosen.attributes->next_hop;
+        const bool known = std::ranges::find(change.best, gateway, &NextHop::gateway) !=
+                           change.best.end();
+        const PeerTraits* from = rib_.traits(chosen.peer);
+        if (!known && from)
+            change.best.push_back(NextHop{gateway, from->address});
+    }
+    reported_.insert(prefix);
+    return true;
+}
+
+bool Speaker::Impl::flush_peers()
+{
+    bool more = false;
+    for (const auto& [name, peer] : peers_)
+        more |= peer->flush();
+    return more;
+}
+
+bool Speaker::Impl::check_sync()
+{
+    if (sync_done_ || !peers_known_ || stopped_ || rib_.has_work())
+        return false;
+    const bool all = std::ranges::all_of(peers_, [](const auto& p) { return p.second->synced(); });
+    if (!all && !sync_time_over_)
+        return false;
+    sync_done_ = true;
+    sync_timer_.stop();
+    log_->info("initial routes complete peers={} routes={} all_heard={}", peers_.size(),
+               reported_.size(), all);
+    if (config_.restarting)
+        for (const auto& [name, peer] : peers_)
+            peer->touch_everything();
+    return true;
+}
+
+void Speaker::Impl::report(const std::vector<RouteChange>& changes, bool synced_now)
+{
+    std::vector<PeerStatus> news;
+    for (const PeerId id : std::exchange(changed_peers_, {}))
+        if (const Peer* peer = peer_by_id(id))
+            news.push_back(peer->status());
+    const Callbacks tell = callbacks_; // a callback may end us
+    if (tell.on_routes && !changes.empty())
+        tell.on_routes(changes);
+    for (const PeerStatus& status : news)
+        if (tell.on_peer_state)
+            tell.on_peer_state(status);
+    if (synced_now && tell.on_initial_sync_done)
+        tell.on_initial_sync_done();
+}
+
+// ---- Views -------------------------------------------------------------------------------------
+
+std::vector<PeerStatus> Speaker::Impl::peer_statuses() const
+{
+    std::vector<PeerStatus> statuses;
+    for (const auto& [name, peer] : peers_)
+        statuses.push_back(peer->status());
+    return statuses;
+}
+
+std::vector<RouteView> Speaker::Impl::route_views() const
+{
+    std::vector<RouteView> views;
+    for (const auto& [prefix, entry] : rib_.entries()) {
+        const auto steps = rib_.explain(entry);
+        for (std::size_t i = 0; i < entry.paths.size(); ++i)
+            views.push_back(view(prefix, entry, i, steps[i]));
+    }
+    std::ranges::sort(views, [](const RouteView& a, const RouteView& b) {
+        return std::tie(a.prefix, b.best, a.from) < std::tie(b.prefix, a.best, b.from);
+    });
+    return views;
+}
+
+RouteView Speaker::Impl::view(const Prefix4& prefix, const Entry& entry, std::size_t index,
+                              const std::optional<Step>& step) const
+{
+    const Path& path = entry.paths[index];
+    RouteView view;
+    view.prefix = prefix;
+    if (path.peer != kOurselves)
+        view.from = rib_.traits(path.peer)->address;
+    view.attributes = path.accepted ? path.accepted : path.received;
+    view.stale = rib_.is_stale(path);
+    view.best = step == Step::Best;
+    view.multipath = step && !view.best && usable_beside_best(*step);
+    view.why = step ? describe(*step) : path.rejected;
+    return view;
+}
+
+// ---- The handle --------------------------------------------------------------------------------
+
+Speaker::Speaker(Executor& executor, std::shared_ptr<spdlog::logger> log, SpeakerConfig config,
+                 Callbacks callbacks)
+    : impl_(std::make_shared<Impl>(executor, std::move(log), std::move(config),
+                                   std::move(callbacks)))
+{
+}
+
+Speaker::~Speaker()
+{
+    shutdown(Goodbye::None);
+}
+
+Status Speaker::listen()
+{
+    return impl_->listen();
+}
+
+void Speaker::set_peers(std::vector<PeerConfig> peers)
+{
+    impl_->set_peers(std::move(peers));
+}
+
+void Speaker::announce(const Prefix4& prefix, const Announcement& announcement)
+{
+    impl_->announce(prefix, announcement);
+}
+
+void Speaker::withdraw(const Prefix4& prefix)
+{
+    impl_->withdraw(prefix);
+}
+
+void Speaker::announcements_complete()
+{
+    impl_->announcements_complete();
+}
+
+void Speaker::set_import_filter(RouteFilter filter)
+{
+    impl_->set_import_filter(std::move(filter));
+}
+
+void Speaker::set_export_filter(RouteFilter filter)
+{
+    impl_->set_export_filter(std::move(filter));
+}
+
+std::vector<PeerStatus> Speaker::peers() const
+{
+    return impl_->peer_statuses();
+}
+
+std::vector<RouteView> Speaker::routes() const
+{
+    return impl_->route_views();
+}
+
+bool Speaker::initial_sync_done() const
+{
+    return impl_->sync_done();
+}
+
+std::uint64_t Speaker::refused_connections() const
+{
+    return impl_->refused();
+}
+
+void Speaker::shutdown(Goodbye goodbye)
+{
+    impl_->shutdown(goodbye);
+}
+
+} // namespace margay::bgp
