@@ -35,7 +35,10 @@ void Assembler::store_imm(Size size, Reg to, int offset, std::uint32_t value)
     emit(BPF_ST | BPF_MEM | static_cast<int>(size), to, Reg::R0, offset, value);
 }
 
-void Assembler::move(Reg to, Reg from) { emit(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0); }
+void Assembler::move(Reg to, Reg from)
+{
+    emit(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0);
+}
 
 void Assembler::move_imm(Reg to, std::uint32_t value)
 {
@@ -57,7 +60,10 @@ void Assembler::and_imm32(Reg to, std::uint32_t value)
     emit(BPF_ALU | BPF_AND | BPF_K, to, Reg::R0, 0, value);
 }
 
-void Assembler::big_endian16(Reg reg) { emit(BPF_ALU | BPF_END | BPF_TO_BE, reg, Reg::R0, 0, 16); }
+void Assembler::big_endian16(Reg reg)
+{
+    emit(BPF_ALU | BPF_END | BPF_TO_BE, reg, Reg::R0, 0, 16);
+}
 
 void Assembler::map(Reg to, int map_fd)
 {

@@ -24,7 +24,7 @@ enum class Size : std::uint8_t { Byte = BPF_B, Half = BPF_H, Word = BPF_W, Doubl
 enum class Jump : std::uint8_t {
     Equal = BPF_JEQ,
     NotEqual = BPF_JNE,
-    Greater = BPF_JGT,   // unsigned, as all below
+    Greater = BPF_JGT, // unsigned, as all below
     AtMost = BPF_JLE,
     AtLeast = BPF_JGE,
     SomeBits = BPF_JSET,
@@ -56,7 +56,7 @@ public:
 
     void jump(Label to);
     void jump_if32(Jump condition, Reg reg, std::uint32_t value, Label to);
-    void jump_if_zero(Reg pointer, Label to);    // 64 bits
+    void jump_if_zero(Reg pointer, Label to); // 64 bits
     void jump_if_not_zero(Reg pointer, Label to);
     void call(int helper);
     void exit();

@@ -10,8 +10,14 @@ namespace {
 
 constexpr std::size_t kListed = 4; // items of a list that are printed
 
-std::string text_of(const Prefix4& net) { return net.str(); }
-std::string text_of(SetId set) { return std::to_string(set); }
+std::string text_of(const Prefix4& net)
+{
+    return net.str();
+}
+std::string text_of(SetId set)
+{
+    return std::to_string(set);
+}
 std::string text_of(const NamedPort& p)
 {
     return std::to_string(p.port) + "@set" + std::to_string(p.set);
@@ -52,11 +58,16 @@ std::string side_text(const char* word, const Side& side)
 std::string protocol_text(std::uint8_t protocol)
 {
     switch (protocol) {
-    case IPPROTO_ICMP: return "icmp";
-    case IPPROTO_TCP: return "tcp";
-    case IPPROTO_UDP: return "udp";
-    case IPPROTO_SCTP: return "sctp";
-    default: return "proto " + std::to_string(protocol);
+    case IPPROTO_ICMP:
+        return "icmp";
+    case IPPROTO_TCP:
+        return "tcp";
+    case IPPROTO_UDP:
+        return "udp";
+    case IPPROTO_SCTP:
+        return "sctp";
+    default:
+        return "proto " + std::to_string(protocol);
     }
 }
 
@@ -73,10 +84,14 @@ std::string icmp_text(const Icmp& icmp)
 const char* action_name(Action action)
 {
     switch (action) {
-    case Action::Allow: return "Allow";
-    case Action::Deny: return "Deny";
-    case Action::Log: return "Log";
-    case Action::Pass: return "Pass";
+    case Action::Allow:
+        return "Allow";
+    case Action::Deny:
+        return "Deny";
+    case Action::Log:
+        return "Log";
+    case Action::Pass:
+        return "Pass";
     }
     return "?";
 }

@@ -18,10 +18,15 @@ constexpr auto kScratch = Reg::R6;
 constexpr auto kContext = Reg::R9;
 constexpr auto kTemporary = Reg::R0;
 
+constexpr std::size_t kSearchMin = 6; // rules; fewer are faster one by one
+
 constexpr int kStackKey = -4;
 constexpr int kStackPrefix = -16; // struct class4_key
 
-Reg set_register(bool destination) { return destination ? Reg::R8 : Reg::R7; }
+Reg set_register(bool destination)
+{
+    return destination ? Reg::R8 : Reg::R7;
+}
 
 int port_offset(bool destination)
 {
@@ -49,11 +54,11 @@ bool asks_sets(const Condition& condition, bool destination)
 } // namespace
 
 SegmentEmitter::SegmentEmitter(const Lowered& lowered, const Plan& plan,
-                               const CompileContext& context,
-                               const std::vector<std::string>& texts, std::size_t segment)
+                               const CompileContext& context, const std::vector<std::string>& texts,
+                               std::size_t segment)
     : lowered_(lowered), plan_(plan), context_(context), texts_(texts), segment_(segment),
-      allow_(out_.label()), deny_(out_.label()), default_deny_(out_.label()),
-      write_(out_.label()), drop_(out_.label())
+      allow_(out_.label()), deny_(out_.label()), default_deny_(out_.label()), write_(out_.label()),
+      drop_(out_.label())
 {
     for (const auto& p : plan.segments[segment])
         if (p.opens)
@@ -154,37 +159,149 @@ void SegmentEmitter::part(const Part& p)
     }
 }
 
-// Rules [begin, end), whose conditions that are known to hold were taken off. A condition shared
-// by the most rules from here on becomes a guard before them.
+// Rules [begin, end), whose conditions that are known to hold were taken off. Whatever saves the
+// most rules comes first: a guard that they share, or a search among them.
 void SegmentEmitter::chain(std::vector<LoweredRule>& rules, std::size_t begin, std::size_t end,
                            Label pass)
 {
     for (auto i = begin; i < end && out_.reachable();) {
-        std::size_t longest = 1;
-        ConditionId shared = 0;
-        for (const auto id : rules[i].conditions) {
-            auto last = i + 1;
-            while (last < end && std::count(rules[last].conditions.begin(),
-                                            rules[last].conditions.end(), id))
-                ++last;
-            if (last - i > longest) {
-                longest = last - i;
-                shared = id;
-            }
-        }
-        if (longest == 1) {
+        const auto [shared, guards] = longest_guard(rules, i, end);
+        const auto run = longest_run(rules, i, end);
+        if (run.length >= kSearchMin && run.length > guards) {
+            searched(rules, i, run, pass);
+            i += run.length;
+        } else if (guards > 1) {
+            guarded(rules, i, i + guards, shared, pass);
+            i += guards;
+        } else {
             rule_in_chain(rules[i++], pass);
-            continue;
         }
-        note("the next " + std::to_string(longest) + " rules share a condition");
-        const auto after = out_.label();
-        jump_if(lowered_.conditions[shared], false, after);
-        for (auto k = i; k < i + longest; ++k)
-            std::erase(rules[k].conditions, shared);
-        chain(rules, i, i + longest, pass);
-        bind(after);
-        i += longest;
     }
+}
+
+std::pair<ConditionId, std::size_t>
+SegmentEmitter::longest_guard(const std::vector<LoweredRule>& rules, std::size_t begin,
+                              std::size_t end) const
+{
+    std::pair<ConditionId, std::size_t> longest{0, 1};
+    for (const auto id : rules[begin].conditions) {
+        auto last = begin + 1;
+        while (last < end &&
+               std::count(rules[last].conditions.begin(), rules[last].conditions.end(), id))
+            ++last;
+        if (last - begin > longest.second)
+            longest = {id, last - begin};
+    }
+    return longest;
+}
+
+void SegmentEmitter::guarded(std::vector<LoweredRule>& rules, std::size_t begin, std::size_t end,
+                             ConditionId shared, Label pass)
+{
+    note("the next " + std::to_string(end - begin) + " rules share a condition");
+    const auto after = out_.label();
+    jump_if(lowered_.conditions[shared], false, after);
+    for (auto i = begin; i < end; ++i)
+        std::erase(rules[i].conditions, shared);
+    chain(rules, begin, end, pass);
+    bind(after);
+}
+
+std::optional<std::pair<SegmentEmitter::Value, std::uint32_t>>
+SegmentEmitter::equality(const Condition& condition)
+{
+    if (condition.negate || condition.any.size() != 1 || condition.any.front().also)
+        return std::nullopt;
+    const auto& check = condition.any.front().check;
+    if (check.kind == Check::Kind::Port && check.a == check.b)
+        return std::pair{Value{Value::Kind::PortRaw, check.destination, 0},
+                         std::uint32_t{htons(static_cast<std::uint16_t>(check.a))}};
+    if (check.kind == Check::Kind::Net)
+        return std::pair{Value{Value::Kind::Masked, check.destination, check.b}, htonl(check.a)};
+    return std::nullopt;
+}
+
+std::optional<ConditionId> SegmentEmitter::find_equality(const LoweredRule& rule,
+                                                         const Value& wanted) const
+{
+    for (const auto id : rule.conditions)
+        if (const auto equal = equality(lowered_.conditions[id]); equal && equal->first == wanted)
+            return id;
+    return std::nullopt;
+}
+
+SegmentEmitter::Run SegmentEmitter::longest_run(const std::vector<LoweredRule>& rules,
+                                                std::size_t begin, std::size_t end) const
+{
+    Run longest;
+    for (const auto id : rules[begin].conditions) {
+        const auto equal = equality(lowered_.conditions[id]);
+        if (!equal)
+            continue;
+        auto last = begin + 1;
+        while (last < end && find_equality(rules[last], equal->first))
+            ++last;
+        if (last - begin > longest.length)
+            longest = {equal->first, last - begin};
+    }
+    return longest;
+}
+
+// A packet goes to the bodies of the one constant that its value equals; where the last of them
+// fails, it goes on after the whole run.
+void SegmentEmitter::searched(std::vector<LoweredRule>& rules, std::size_t begin, const Run& run,
+                              Label pass)
+{
+    note("search among the next " + std::to_string(run.length) + " rules");
+    std::map<std::uint32_t, std::vector<std::size_t>> by_constant;
+    for (auto i = begin; i < begin + run.length; ++i) {
+        const auto id = *find_equality(rules[i], run.value);
+        by_constant[equality(lowered_.conditions[id])->second].push_back(i);
+        std::erase(rules[i].conditions, id);
+    }
+
+    const auto after = out_.label();
+    out_.expect(after);
+    std::vector<Case> cases;
+    for (const auto& [constant, members] : by_constant) {
+        auto start = out_.label();
+        cases.push_back({constant, rules[members.front()].ordinal, start});
+        for (const auto member : members) {
+            const auto& rule = rules[member];
+            const bool always = rule.conditions.empty() && rule.action != Action::Log;
+            const auto next = always || member == members.back() ? after : out_.label();
+            if (rule.action == Action::Pass)
+                out_.expect(pass);
+            bodies_.push_back({start, next, pass, rule});
+            if (always)
+                break; // the rules behind it never get a packet
+            start = next;
+        }
+    }
+    bisect(value(run.value), cases, 0, cases.size(), after);
+    bind(after);
+}
+
+void SegmentEmitter::bisect(Reg reg, const std::vector<Case>& cases, std::size_t begin,
+                            std::size_t end, Label none)
+{
+    constexpr std::size_t kLinear = 3;
+    if (end - begin <= kLinear) {
+        for (auto i = begin; i < end; ++i) {
+            note(texts_[cases[i].ordinal]);
+            out_.jump_if32(Jump::Equal, reg, cases[i].constant, cases[i].start);
+        }
+        if (end < cases.size())
+            out_.jump(none);
+        return;
+    }
+    const auto middle = begin + (end - begin) / 2;
+    const auto upper = out_.label();
+    note("search among " + std::to_string(end - begin) + " values");
+    out_.jump_if32(Jump::AtLeast, reg, cases[middle].constant, upper);
+    bisect(reg, cases, begin, middle, none);
+    out_.bind(upper); // `reg` holds the value on the way here, too
+    bisect(reg, cases, middle, end, none);
 }
 
 void SegmentEmitter::rule_in_chain(const LoweredRule& rule, Label pass)
@@ -225,9 +342,15 @@ void SegmentEmitter::body(const Body& b)
 void SegmentEmitter::act(const LoweredRule& rule, Label next, Label pass)
 {
     switch (rule.action) {
-    case Action::Allow: decide(rule.ordinal, allow_); break;
-    case Action::Deny: decide(rule.ordinal, deny_); break;
-    case Action::Pass: out_.jump(pass); break;
+    case Action::Allow:
+        decide(rule.ordinal, allow_);
+        break;
+    case Action::Deny:
+        decide(rule.ordinal, deny_);
+        break;
+    case Action::Pass:
+        out_.jump(pass);
+        break;
     case Action::Log:
         remember_log(rule.ordinal);
         out_.jump(next);
@@ -349,16 +472,21 @@ void SegmentEmitter::jump_if(const Check& check, bool holds, Label to)
         out_.jump_if32(equal, reg, check.a, to);
     };
     switch (check.kind) {
-    case Kind::Protocol: return jump_if_byte(offsetof(judgement, proto));
-    case Kind::IcmpType: return jump_if_byte(offsetof(judgement, icmp_type));
-    case Kind::IcmpCode: return jump_if_byte(offsetof(judgement, icmp_code));
-    case Kind::Port: return jump_if_port_in_range(check, holds, to);
+    case Kind::Protocol:
+        return jump_if_byte(offsetof(judgement, proto));
+    case Kind::IcmpType:
+        return jump_if_byte(offsetof(judgement, icmp_type));
+    case Kind::IcmpCode:
+        return jump_if_byte(offsetof(judgement, icmp_code));
+    case Kind::Port:
+        return jump_if_port_in_range(check, holds, to);
     case Kind::Net: {
         const auto reg = value({Value::Kind::Masked, check.destination, check.b});
         return out_.jump_if32(equal, reg, htonl(check.a), to);
     }
     case Kind::AllSets:
-    case Kind::AnySet: return jump_if_sets(check, holds, to);
+    case Kind::AnySet:
+        return jump_if_sets(check, holds, to);
     }
 }
 
@@ -412,7 +540,8 @@ void SegmentEmitter::load_value(const Value& v, Reg to)
     switch (v.kind) {
     case Value::Kind::Byte:
         return out_.load(Size::Byte, to, kScratch, static_cast<int>(v.parameter));
-    case Value::Kind::PortRaw: return out_.load(Size::Half, to, kScratch, port_offset(v.destination));
+    case Value::Kind::PortRaw:
+        return out_.load(Size::Half, to, kScratch, port_offset(v.destination));
     case Value::Kind::PortHost:
         out_.load(Size::Half, to, kScratch, port_offset(v.destination));
         return out_.big_endian16(to);

@@ -5,7 +5,9 @@
 // selective condition only, as a jump that is not taken when the rule does not match. The rest of
 // the rule, its body, stands behind the chain and jumps back into it when it fails. So a rule
 // that does not match costs one compare, and the branch predictor's tables stay empty.
-// A run of rules with a common condition is guarded by it once.
+// A run of rules with a common condition is guarded by it once. A run of rules that each ask the
+// same value for equality with a constant (ports, prefixes of one length) is searched by bisection:
+// at most one constant is equal, so the order of the run matters only among rules with the same.
 //
 // The verifier. Fields are loaded from the map again after every place where two paths meet:
 // a value from memory is unknown, so it never follows one path a known port and another path an
@@ -22,6 +24,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/policy/assembler.h"
@@ -51,6 +54,18 @@ private:
         auto operator<=>(const Value&) const = default;
     };
 
+    // Rules [first, first + length) of a chain, each with a condition on `value` being a constant.
+    struct Run {
+        Value value;
+        std::size_t length = 0;
+    };
+    // A constant of a run and where its rules' bodies begin.
+    struct Case {
+        std::uint32_t constant = 0;
+        std::uint32_t ordinal = 0; // of its first rule
+        Label start;
+    };
+
     // What remains to be asked of a rule whose first condition holds.
     struct Body {
         Label start;
@@ -64,10 +79,22 @@ private:
     void load_missing_classes(const std::vector<LoweredRule>& rules);
     void part(const Part& part);
     void chain(std::vector<LoweredRule>& rules, std::size_t begin, std::size_t end, Label pass);
+    std::pair<ConditionId, std::size_t> longest_guard(const std::vector<LoweredRule>& rules,
+                                                      std::size_t begin, std::size_t end) const;
+    Run longest_run(const std::vector<LoweredRule>& rules, std::size_t begin,
+                    std::size_t end) const;
+    void guarded(std::vector<LoweredRule>& rules, std::size_t begin, std::size_t end,
+                 ConditionId shared, Label pass);
+    void searched(std::vector<LoweredRule>& rules, std::size_t begin, const Run& run, Label pass);
+    void bisect(Reg reg, const std::vector<Case>& cases, std::size_t begin, std::size_t end,
+                Label none);
     void rule_in_chain(const LoweredRule& rule, Label pass);
     void body(const Body& body);
     void act(const LoweredRule& rule, Label next, Label pass);
     void remember_log(std::uint32_t ordinal);
+    // The value that a condition compares with a constant, if that is all it does.
+    static std::optional<std::pair<Value, std::uint32_t>> equality(const Condition& condition);
+    std::optional<ConditionId> find_equality(const LoweredRule& rule, const Value& value) const;
     void end_of_segment();
     void continuations();
     void exits();

@@ -77,10 +77,17 @@ Step walk(std::span<const Policy> policies, const Packet& packet, const SetMembe
             if (!matches(rule, packet, in_set))
                 continue;
             switch (rule.action) {
-            case Action::Log: outcome.log = number + 1; break;
-            case Action::Pass: return Step::Leave;
-            case Action::Allow: outcome = {Verdict::Allow, number, outcome.log}; return Step::Done;
-            case Action::Deny: outcome = {Verdict::Deny, number, outcome.log}; return Step::Done;
+            case Action::Log:
+                outcome.log = number + 1;
+                break;
+            case Action::Pass:
+                return Step::Leave;
+            case Action::Allow:
+                outcome = {Verdict::Allow, number, outcome.log};
+                return Step::Done;
+            case Action::Deny:
+                outcome = {Verdict::Deny, number, outcome.log};
+                return Step::Done;
             }
         }
     }

@@ -5,7 +5,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
-#include <iterator>
+#include <bit>
 
 #include "agent/policy/evaluator.h"
 #include "maps/policy.h"
@@ -78,7 +78,8 @@ private:
     void lower_protocol(const Rule& rule)
     {
         const bool on_icmp = rule.icmp || rule.not_icmp;
-        const bool on_ports = has_port_condition(rule.source) || has_port_condition(rule.destination);
+        const bool on_ports =
+            has_port_condition(rule.source) || has_port_condition(rule.destination);
         std::vector<std::uint8_t> possible;
         if (rule.protocol)
             possible = {*rule.protocol};
@@ -161,8 +162,8 @@ private:
     {
         std::vector<Alternative> any;
         for (const auto& net : nets)
-            any.push_back({{Kind::Net, destination, net.network().addr.value(), mask_of(net.length)},
-                           {}});
+            any.push_back(
+                {{Kind::Net, destination, net.network().addr.value(), mask_of(net.length)}, {}});
         return any;
     }
 
@@ -204,23 +205,28 @@ private:
     bool never_ = false;
 };
 
-// Lower is asked first. What is cheap and seldom true comes first: its failure ends the rule.
-int rank(const Condition& c)
+// Conditions of a rule are asked in ascending order: what is cheap and seldom true comes first,
+// since its failure ends the rule. `rules` is how many of the block's rules ask it: a condition
+// that many share tells them apart badly.
+int order_of(const Condition& c, std::size_t rules)
 {
-    if (c.negate)
-        return 8;
+    constexpr int kSeldomFails = 100;
     const auto& check = c.any.front().check;
+    if (c.negate || check.kind == Kind::Protocol)
+        return kSeldomFails + c.negate;
+    const int shared = 2 * static_cast<int>(std::bit_width(rules));
     const int length = c.any.size() > 1 ? 4 : 0;
     switch (check.kind) {
-    case Kind::Port: return (check.a == check.b ? 0 : 3) + length;
-    case Kind::IcmpType:
-    case Kind::IcmpCode: return 0;
-    case Kind::Net: return 1 + length;
+    case Kind::Port:
+        return shared + length + (check.a == check.b ? 0 : 3);
+    case Kind::Net:
+        return shared + length + 1;
     case Kind::AllSets:
-    case Kind::AnySet: return 2 + length;
-    case Kind::Protocol: return 7;
+    case Kind::AnySet:
+        return shared + length + 2;
+    default:
+        return shared;
     }
-    return 8;
 }
 
 class Lowering {
@@ -233,7 +239,7 @@ public:
             Block block;
             block.name = profile.name;
             lower_policy(profile, block);
-            result_.blocks.push_back(std::move(block));
+            finish(std::move(block));
         }
         return std::move(result_);
     }
@@ -247,6 +253,21 @@ private:
             lower_policy(policy, block);
         if (tier.end == TierEnd::Deny && !tier.policies.empty())
             block.deny_at_end = POLICY_RULE_TIER_END | number;
+        finish(std::move(block));
+    }
+
+    void finish(Block block)
+    {
+        std::map<ConditionId, std::size_t> rules;
+        for (const auto& rule : block.rules)
+            for (const auto id : rule.conditions)
+                ++rules[id];
+        const auto order = [&](ConditionId id) {
+            return order_of(result_.conditions[id], rules.at(id));
+        };
+        for (auto& rule : block.rules)
+            std::stable_sort(rule.conditions.begin(), rule.conditions.end(),
+                             [&](auto x, auto y) { return order(x) < order(y); });
         result_.blocks.push_back(std::move(block));
     }
 
@@ -257,11 +278,8 @@ private:
             RuleLowering lowering(rule);
             if (lowering.never())
                 continue;
-            auto conditions = lowering.take();
-            std::stable_sort(conditions.begin(), conditions.end(),
-                             [](const auto& x, const auto& y) { return rank(x) < rank(y); });
             block.passes |= rule.action == Action::Pass;
-            add_rule(block, {rule.action, ordinal, {}}, conditions, 0);
+            add_rule(block, {rule.action, ordinal, {}}, lowering.take(), 0);
         }
     }
 
@@ -303,11 +321,14 @@ private:
 Cost cost_of(const Check& check)
 {
     switch (check.kind) {
-    case Kind::Port: return {check.a == check.b ? 2u : 4u, 1};
+    case Kind::Port:
+        return {check.a == check.b ? 2u : 4u, 1};
     case Kind::Net:
     case Kind::AllSets:
-    case Kind::AnySet: return {3, 1};
-    default: return {2, 1};
+    case Kind::AnySet:
+        return {3, 1};
+    default:
+        return {2, 1};
     }
 }
 
@@ -329,6 +350,9 @@ Cost cost_of(const Condition& condition)
     return sum;
 }
 
-Lowered lower(const Program& program) { return Lowering().run(program); }
+Lowered lower(const Program& program)
+{
+    return Lowering().run(program);
+}
 
 } // namespace margay::policy

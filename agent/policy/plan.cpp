@@ -12,7 +12,8 @@ constexpr std::size_t kRuleOverhead = 4; // the action, a jump back, a guard
 
 class Planner {
 public:
-    Planner(const Lowered& lowered, const SegmentLimits& limits) : lowered_(lowered), limits_(limits)
+    Planner(const Lowered& lowered, const SegmentLimits& limits)
+        : lowered_(lowered), limits_(limits)
     {
         open_segment();
     }

@@ -22,7 +22,7 @@ struct Part {
 };
 
 struct Plan {
-    std::vector<std::vector<Part>> segments;  // at least one
+    std::vector<std::vector<Part>> segments;   // at least one
     std::vector<std::size_t> segment_of_block; // where it opens
 };
 

@@ -61,8 +61,8 @@ Result<ProgramBtf> make_program_btf(const std::string& function, const std::vect
         if (text < 0)
             return Error{Errc::Full, -text, "BTF text of program " + function};
         const auto row = ++number & 0x3fffff; // 22 bits of row, 10 of column
-        result.lines.push_back({line.instruction, static_cast<__u32>(file),
-                                static_cast<__u32>(text), row << 10});
+        result.lines.push_back(
+            {line.instruction, static_cast<__u32>(file), static_cast<__u32>(text), row << 10});
     }
 
     __u32 size = 0;

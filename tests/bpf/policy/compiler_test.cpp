@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <gtest/gtest.h>
+#include <linux/pkt_cls.h>
 #include <netinet/in.h>
 
 #include "agent/policy/loader.h"
@@ -95,14 +96,17 @@ TEST_F(PolicyCompiler, missing_continuation_leaves_the_packet_undecided)
     ASSERT_TRUE(rig->remove_policy(2));
 
     EXPECT_EQ(judge(tcp_to(400)).verdict, static_cast<__u32>(POLICY_UNDECIDED));
+    EXPECT_EQ(rig->last_return(), static_cast<std::uint32_t>(TC_ACT_SHOT));
     EXPECT_EQ(judge(tcp_to(1)).verdict, static_cast<__u32>(POLICY_ALLOW));
+    EXPECT_EQ(rig->last_return(), static_cast<std::uint32_t>(TC_ACT_OK));
 }
 
 TEST_F(PolicyCompiler, missing_stage_shoots_the_packet)
 {
     ASSERT_TRUE(rig->install(ports(80, 1)));
     ASSERT_TRUE(rig->remove_stage());
-    EXPECT_EQ(judge(tcp_to(80)).verdict, static_cast<__u32>(POLICY_UNDECIDED));
+    judge(tcp_to(80));
+    EXPECT_EQ(rig->last_return(), static_cast<std::uint32_t>(TC_ACT_SHOT));
 }
 
 TEST_F(PolicyCompiler, class_that_does_not_exist_leaves_the_packet_undecided)
@@ -116,6 +120,7 @@ TEST_F(PolicyCompiler, class_that_does_not_exist_leaves_the_packet_undecided)
     const __u32 beyond = 1u << 20;
     ASSERT_EQ(bpf_map_update_elem(rig->context().classes4, &key, &beyond, BPF_ANY), 0);
     EXPECT_EQ(judge(tcp_to(80)).verdict, static_cast<__u32>(POLICY_UNDECIDED));
+    EXPECT_EQ(rig->last_return(), static_cast<std::uint32_t>(TC_ACT_SHOT));
 }
 
 TEST_F(PolicyCompiler, program_carries_its_name_and_a_line_for_every_rule)

@@ -34,24 +34,37 @@ public:
     Hits()
     {
         for (const auto* name :
-             {"allow", "deny by rule", "deny by tier end", "deny without profile", "log", "protocol",
-              "not protocol", "icmp type", "icmp code", "not icmp", "port 0", "port 65535",
-              "segments > 1", "decided by a profile"})
+             {"allow", "deny by rule", "deny by tier end", "deny without profile", "log",
+              "protocol", "not protocol", "icmp type", "icmp code", "not icmp", "port 0",
+              "port 65535", "segments > 1", "decided by a profile", "guards", "searches"})
             counts_[name] = 0;
         for (const std::string side : {"source ", "destination "}) {
-            for (const auto* name :
-                 {"nets", "not nets", "sets", "not sets", "ports", "named ports", "not ports",
-                  "not named ports", "two nets", "/0", "/32", "first address", "last address",
-                  "set 0", "set 31", "set 32", "set 4095", "two sets", "first of range",
-                  "last of range", "next to range"})
+            for (const auto* name : {"nets",
+                                     "not nets",
+                                     "sets",
+                                     "not sets",
+                                     "ports",
+                                     "named ports",
+                                     "not ports",
+                                     "not named ports",
+                                     "two nets",
+                                     "/0",
+                                     "/32",
+                                     "first address",
+                                     "last address",
+                                     "set 0",
+                                     "set 31",
+                                     "set 32",
+                                     "set 4095",
+                                     "two sets",
+                                     "first of range",
+                                     "last of range",
+                                     "next to range"})
                 counts_[side + name] = 0;
         }
     }
 
-    void count(const std::string& name, bool condition = true)
-    {
-        counts_.at(name) += condition;
-    }
+    void count(const std::string& name, bool condition = true) { counts_.at(name) += condition; }
     std::uint64_t of(const std::string& name) const { return counts_.at(name); }
     const std::map<std::string, std::uint64_t>& all() const { return counts_; }
 
@@ -143,9 +156,9 @@ void count_outcome(Hits& hits, const Program& program, const Packet& packet, con
 
 std::string text_of(const Packet& p)
 {
-    return p.source.str() + ":" + std::to_string(p.source_port) + " -> " + p.destination.str() + ":" +
-           std::to_string(p.destination_port) + " proto " + std::to_string(p.protocol) + " icmp " +
-           std::to_string(p.icmp_type) + "/" + std::to_string(p.icmp_code);
+    return p.source.str() + ":" + std::to_string(p.source_port) + " -> " + p.destination.str() +
+           ":" + std::to_string(p.destination_port) + " proto " + std::to_string(p.protocol) +
+           " icmp " + std::to_string(p.icmp_type) + "/" + std::to_string(p.icmp_code);
 }
 
 // Cuts some programs into segments as small as their largest rule allows.
@@ -190,8 +203,10 @@ void run_program(std::uint64_t seed, std::uint64_t number, Hits& hits)
             << "\n  evaluator: " << describe_rule(program, expected.rule) << ", log "
             << expected.log;
         count_outcome(hits, program, packets[i], expected);
-        hits.count("segments > 1", rig->segments() > 1);
     }
+    hits.count("segments > 1", rig->segments() > 1);
+    hits.count("guards", rig->has_line("share a condition"));
+    hits.count("searches", rig->has_line("search among"));
 }
 
 TEST(PolicyDifferential, program_and_evaluator_agree_on_every_packet)

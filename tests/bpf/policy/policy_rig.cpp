@@ -3,11 +3,13 @@
 #include "policy_rig.h"
 
 #include <bpf/bpf.h>
+#include <linux/pkt_cls.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <optional>
 
 #include "agent/policy/assembler.h"
 #include "agent/policy/loader.h"
@@ -53,10 +55,12 @@ void copy_judgement(Assembler& out, Reg to, Reg from)
     }
 }
 
-void leave(Assembler& out, Assembler::Label fail)
+void leave(Assembler& out, std::uint32_t code, Assembler::Label fail)
 {
+    out.move_imm(Reg::R0, code);
+    out.exit();
     out.bind(fail);
-    out.move_imm(Reg::R0, 2);
+    out.move_imm(Reg::R0, TC_ACT_RECLASSIFY);
     out.exit();
 }
 
@@ -72,14 +76,29 @@ Result<Fd> load(Assembler& out, const char* name)
 
 policy::SetMembership Classes::membership() const
 {
-    return [this](Ipv4 addr, policy::SetId set) {
+    // The evaluator asks about the same two addresses again and again.
+    struct Known {
+        std::optional<Ipv4> addr;
         const ClassPrefix* longest = nullptr;
-        for (const auto& p : prefixes_)
-            if (p.prefix.contains(addr) && (!longest || p.prefix.length > longest->prefix.length))
-                longest = &p;
-        return longest && std::find(longest->sets.begin(), longest->sets.end(), set) !=
-                              longest->sets.end();
     };
+    return [this, known = std::array<Known, 2>{}](Ipv4 addr, policy::SetId set) mutable {
+        if (known[0].addr != addr)
+            std::swap(known[0], known[1]);
+        if (known[0].addr != addr)
+            known[0] = {addr, longest_match(addr)};
+        const auto* longest = known[0].longest;
+        return longest &&
+               std::find(longest->sets.begin(), longest->sets.end(), set) != longest->sets.end();
+    };
+}
+
+const ClassPrefix* Classes::longest_match(Ipv4 addr) const
+{
+    const ClassPrefix* longest = nullptr;
+    for (const auto& p : prefixes_)
+        if (p.prefix.contains(addr) && (!longest || p.prefix.length > longest->prefix.length))
+            longest = &p;
+    return longest;
 }
 
 policy::Outcome outcome_of(const judgement& j)
@@ -123,8 +142,8 @@ Status PolicyRig::make_maps()
             return fd.error();
         *w.fd = std::move(*fd);
     }
-    context_ = {scratch_.get(), classes4_.get(), class_sets_.get(), policies_.get(),
-                stages_.get(), {}};
+    context_ = {scratch_.get(),  classes4_.get(), class_sets_.get(),
+                policies_.get(), stages_.get(),   {}};
     for (std::uint32_t i = 1; i <= kContinuations; ++i)
         context_.continuations.push_back(i);
     return {};
@@ -151,7 +170,7 @@ Status PolicyRig::load_harness()
     driver.map(Reg::R2, policies_.get());
     driver.move_imm(Reg::R3, 0);
     driver.call(BPF_FUNC_tail_call);
-    leave(driver, fail);
+    leave(driver, TC_ACT_RECLASSIFY, fail);
 
     Assembler terminal;
     const auto lost = terminal.label();
@@ -165,7 +184,7 @@ Status PolicyRig::load_harness()
     lookup(terminal, results_, lost);
     terminal.move(Reg::R8, Reg::R0);
     copy_judgement(terminal, Reg::R8, Reg::R7);
-    leave(terminal, lost);
+    leave(terminal, TC_ACT_OK, lost);
 
     auto driver_fd = load(driver, "policy_driver");
     if (!driver_fd)
@@ -204,6 +223,7 @@ Status PolicyRig::install(const policy::Program& program, const policy::SegmentL
     if (!compiled)
         return compiled.error();
     programs_.clear();
+    lines_.clear();
     for (std::uint32_t i = 0; i < compiled->segments.size(); ++i) {
         auto fd = policy::load(compiled->segments[i], "policy_" + std::to_string(i));
         if (!fd)
@@ -212,8 +232,16 @@ Status PolicyRig::install(const policy::Program& program, const policy::SegmentL
         if (bpf_map_update_elem(policies_.get(), &i, &raw, BPF_ANY))
             return system_error(errno, "update policies " + std::to_string(i));
         programs_.push_back(std::move(*fd));
+        for (const auto& line : compiled->segments[i].lines)
+            lines_.push_back(line.text);
     }
     return {};
+}
+
+bool PolicyRig::has_line(const std::string& words) const
+{
+    return std::any_of(lines_.begin(), lines_.end(),
+                       [&](const auto& l) { return l.find(words) != std::string::npos; });
 }
 
 Status PolicyRig::fill(const std::vector<policy::Packet>& packets)
@@ -259,6 +287,7 @@ Result<std::uint32_t> PolicyRig::run(std::uint32_t repeat)
     options.repeat = static_cast<int>(repeat);
     if (bpf_prog_test_run_opts(driver_.get(), &options))
         return system_error(errno, "run the driver");
+    last_return_ = options.retval;
     return options.duration;
 }
 

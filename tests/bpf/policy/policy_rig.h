@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,8 @@ public:
     policy::SetMembership membership() const;
 
 private:
+    const ClassPrefix* longest_match(Ipv4 addr) const;
+
     std::vector<ClassPrefix> prefixes_;
 };
 
@@ -47,10 +50,16 @@ public:
     // Compiles, loads and installs all segments.
     Status install(const policy::Program& program, const policy::SegmentLimits& limits = {});
     std::size_t segments() const { return programs_.size(); }
+    // Does a line of the installed program say so? Tells which shapes a test has reached.
+    bool has_line(const std::string& words) const;
     const std::vector<Fd>& programs() const { return programs_; }
 
     // At most kBatch packets. What the policy did not finish comes back as POLICY_UNDECIDED.
     Result<std::vector<judgement>> judge(const std::vector<policy::Packet>& packets);
+
+    // What the last packet's program returned to the hook: TC_ACT_OK from the terminal stage,
+    // TC_ACT_SHOT from a policy that could not go on, TC_ACT_RECLASSIFY where none was called.
+    std::uint32_t last_return() const { return last_return_; }
 
     // Nanoseconds a packet, the driver and the terminal stage included, `rounds` times the batch.
     Result<double> measure(const std::vector<policy::Packet>& packets, std::uint32_t rounds);
@@ -69,6 +78,8 @@ private:
     Fd scratch_, classes4_, class_sets_, policies_, stages_, inputs_, results_, cursor_;
     Fd driver_, terminal_;
     std::vector<Fd> programs_;
+    std::vector<std::string> lines_;
+    std::uint32_t last_return_ = 0;
     policy::CompileContext context_;
 };
 

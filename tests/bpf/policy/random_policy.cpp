@@ -14,9 +14,9 @@ namespace {
 
 const std::vector<SetId> kSets{0, 1, 31, 32, 33, 63, 64, 1000, 4094, 4095};
 const std::vector<std::uint16_t> kPorts{0, 1, 79, 80, 81, 443, 1023, 1024, 8080, 65534, 65535};
-const std::vector<std::uint8_t> kProtocols{IPPROTO_TCP,  IPPROTO_TCP, IPPROTO_TCP, IPPROTO_UDP,
-                                           IPPROTO_UDP,  IPPROTO_ICMP, IPPROTO_SCTP, IPPROTO_UDPLITE,
-                                           0,            255};
+const std::vector<std::uint8_t> kProtocols{IPPROTO_TCP, IPPROTO_TCP,  IPPROTO_TCP,  IPPROTO_UDP,
+                                           IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_SCTP, IPPROTO_UDPLITE,
+                                           0,           255};
 const std::vector<Ipv4> kBases{Ipv4(0),          Ipv4(0x0a000000), Ipv4(0x0a010203),
                                Ipv4(0x0a0102ff), Ipv4(0x7fffffff), Ipv4(0x80000000),
                                Ipv4(0xc0a80101), Ipv4(0xffffffff)};
@@ -33,9 +33,18 @@ std::uint32_t last_address(const Prefix4& net)
 
 } // namespace
 
-SetId RandomPolicy::set() { return pick(kSets); }
-std::uint8_t RandomPolicy::protocol() { return pick(kProtocols); }
-Prefix4 RandomPolicy::net() { return Prefix4{pick(kBases), pick(kLengths)}.network(); }
+SetId RandomPolicy::set()
+{
+    return pick(kSets);
+}
+std::uint8_t RandomPolicy::protocol()
+{
+    return pick(kProtocols);
+}
+Prefix4 RandomPolicy::net()
+{
+    return Prefix4{pick(kBases), pick(kLengths)}.network();
+}
 
 PortRange RandomPolicy::range()
 {
@@ -69,7 +78,9 @@ Program RandomPolicy::program()
     for (auto tiers = below(4); tiers > 0; --tiers) {
         Tier tier{"t" + std::to_string(tiers), {}, chance(40) ? TierEnd::Pass : TierEnd::Deny};
         for (auto policies = below(4); policies > 0; --policies)
-            tier.policies.push_back(a_policy(tier.name + "/p" + std::to_string(policies)));
+            tier.policies.push_back(chance(25)
+                                        ? a_list(tier.name + "/l" + std::to_string(policies))
+                                        : a_policy(tier.name + "/p" + std::to_string(policies)));
         program.tiers.push_back(std::move(tier));
     }
     for (auto profiles = below(3); profiles > 0; --profiles)
@@ -83,6 +94,45 @@ Policy RandomPolicy::a_policy(const std::string& name)
     for (auto rules = below(9); rules > 0; --rules)
         policy.rules.push_back(rule());
     return policy;
+}
+
+// Many rules that differ in one port or one prefix, as people write them; some constants repeat.
+Policy RandomPolicy::a_list(const std::string& name)
+{
+    Policy policy{name, {}};
+    const bool by_port = chance(50);
+    const bool of_source = chance(50);
+    const auto length = pick(kLengths);
+    for (auto rules = 4 + below(30); rules > 0; --rules) {
+        Rule rule;
+        rule.action = action();
+        auto& listed = of_source ? rule.source : rule.destination;
+        auto& other = of_source ? rule.destination : rule.source;
+        if (chance(40))
+            other = side(false);
+        if (by_port) {
+            const auto port =
+                chance(70) ? pick(kPorts) : static_cast<std::uint16_t>(below(40) * 256);
+            listed.ports = {{port, port}};
+            rule.protocol = IPPROTO_TCP;
+        } else {
+            listed.nets = {
+                Prefix4{chance(50) ? pick(kBases) : Ipv4(below(64) << 23), length}.network()};
+            if (chance(20))
+                rule.protocol = protocol();
+        }
+        policy.rules.push_back(std::move(rule));
+    }
+    return policy;
+}
+
+Action RandomPolicy::action()
+{
+    const auto die = below(100);
+    return die < 45   ? Action::Allow
+           : die < 80 ? Action::Deny
+           : die < 90 ? Action::Pass
+                      : Action::Log;
 }
 
 Rule RandomPolicy::rule()
@@ -110,9 +160,7 @@ Rule RandomPolicy::rule()
         rule.source = side(ports && chance(40));
         rule.destination = side(ports);
     }
-    const auto die = below(100);
-    rule.action = die < 45 ? Action::Allow : die < 80 ? Action::Deny
-                  : die < 90 ? Action::Pass : Action::Log;
+    rule.action = action();
     earlier_.push_back(rule);
     return rule;
 }
@@ -215,7 +263,7 @@ Ipv4 RandomPolicy::address_for(const Side& side, const Classes& classes)
     Packet trial;
     for (int i = 0; i < 12; ++i) {
         const bool by_net = !side.nets.empty() && (classes.prefixes().empty() || chance(60));
-        trial.source = by_net ? address_in(pick(side.nets))
+        trial.source = by_net                       ? address_in(pick(side.nets))
                        : classes.prefixes().empty() ? pick(kBases)
                                                     : address_in(pick(classes.prefixes()).prefix);
         if (matches(alone, trial, in_set))
@@ -230,12 +278,18 @@ Ipv4 RandomPolicy::address_in(const Prefix4& net)
     const auto last = last_address(net);
     switch (below(8)) {
     case 0:
-    case 1: return Ipv4(first);
+    case 1:
+        return Ipv4(first);
     case 2:
-    case 3: return Ipv4(last);
-    case 4: return Ipv4(first - 1); // just outside; wraps around at the ends
-    case 5: return Ipv4(last + 1);
-    default: return Ipv4(first + static_cast<std::uint32_t>(random_()) % (last - first + 1 ? last - first + 1 : ~0u));
+    case 3:
+        return Ipv4(last);
+    case 4:
+        return Ipv4(first - 1); // just outside; wraps around at the ends
+    case 5:
+        return Ipv4(last + 1);
+    default:
+        return Ipv4(first + static_cast<std::uint32_t>(random_()) %
+                                (last - first + 1 ? last - first + 1 : ~0u));
     }
 }
 
@@ -250,23 +304,39 @@ std::uint16_t RandomPolicy::port_for(const Side& side)
         return chance(50) ? pick(kPorts) : static_cast<std::uint16_t>(random_());
     const auto r = pick(ranges);
     switch (below(6)) {
-    case 0: return static_cast<std::uint16_t>(r.first - 1);
-    case 1: return static_cast<std::uint16_t>(r.last + 1);
+    case 0:
+        return static_cast<std::uint16_t>(r.first - 1);
+    case 1:
+        return static_cast<std::uint16_t>(r.last + 1);
     case 2:
-    case 3: return r.first;
-    default: return r.last;
+    case 3:
+        return r.first;
+    default:
+        return r.last;
     }
 }
 
 void RandomPolicy::bend(Packet& packet)
 {
     switch (below(6)) {
-    case 0: packet.source = pick(kBases); break;
-    case 1: packet.destination = pick(kBases); break;
-    case 2: packet.source_port = pick(kPorts); break;
-    case 3: packet.destination_port = pick(kPorts); break;
-    case 4: packet.protocol = protocol(); break;
-    default: packet.icmp_type = pick(kIcmpTypes); break;
+    case 0:
+        packet.source = pick(kBases);
+        break;
+    case 1:
+        packet.destination = pick(kBases);
+        break;
+    case 2:
+        packet.source_port = pick(kPorts);
+        break;
+    case 3:
+        packet.destination_port = pick(kPorts);
+        break;
+    case 4:
+        packet.protocol = protocol();
+        break;
+    default:
+        packet.icmp_type = pick(kIcmpTypes);
+        break;
     }
 }
 

@@ -24,7 +24,10 @@ public:
     policy::Packet packet(const policy::Program& program, const Classes& classes);
 
 private:
-    std::uint32_t below(std::uint32_t n) { return std::uniform_int_distribution<std::uint32_t>(0, n - 1)(random_); }
+    std::uint32_t below(std::uint32_t n)
+    {
+        return std::uniform_int_distribution<std::uint32_t>(0, n - 1)(random_);
+    }
     bool chance(std::uint32_t percent) { return below(100) < percent; }
     template <typename T>
     const T& pick(const std::vector<T>& items)
@@ -33,7 +36,9 @@ private:
     }
 
     policy::Policy a_policy(const std::string& name);
+    policy::Policy a_list(const std::string& name);
     policy::Rule rule();
+    policy::Action action();
     policy::Side side(bool with_ports);
     void port_conditions(policy::Side& side);
     policy::PortRange range();
