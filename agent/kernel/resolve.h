@@ -59,6 +59,10 @@ public:
     using OnChange = std::function<void(const std::vector<Ipv4>&)>;
 
     Resolver(Executor& executor, OnChange on_change);
+    ~Resolver();
+    Resolver(const Resolver&) = delete;
+    Resolver& operator=(const Resolver&) = delete;
+
     Status start();
 
     // Idempotent. The first answer is there when watch() returns; its neighbour may still be
@@ -76,19 +80,28 @@ private:
     struct Hop {
         Neighbour neighbour;
         std::set<Ipv4> targets;
+        bool lost = false;  // the kernel's entry is gone (interface down, flushed)
+        bool fixed = false; // somebody made the entry permanent
+    };
+    struct Entry {
+        Neighbour neighbour;
+        bool fixed;
     };
 
     void on_message(const nlmsghdr* message);
+    void on_route(const nlmsghdr* message);
     void on_neighbour(const nlmsghdr* message);
     void on_turn();
-    void look_up_all();
     void look_up(Ipv4 target);
     void attach(Ipv4 target, Target& entry);
     void detach(Ipv4 target, const Target& entry);
-    void manage(const HopKey& key, Hop& hop);
+    void manage(const HopKey& key);
+    Status ask_kernel_to_resolve(const HopKey& key);
+    std::optional<Entry> read_entry(const HopKey& key);
     void release(const HopKey& key);
-    void set(const HopKey& key, const Neighbour& neighbour);
-    void changed(Ipv4 target);
+    void set(Hop& hop, const Neighbour& neighbour);
+    void tell(Ipv4 target);
+    void deliver();
 
     Executor& executor_;
     OnChange on_change_;
@@ -96,8 +109,9 @@ private:
     std::unique_ptr<NetlinkMonitor> monitor_;
     std::map<Ipv4, Target> targets_;
     std::map<HopKey, Hop> hops_;
-    std::set<Ipv4> dirty_;   // to be looked up at the end of the turn
-    bool all_dirty_ = false; // a link or address changed
+    std::set<IfIndex> uplinks_; // interfaces that ever led to a target
+    std::set<Ipv4> dirty_;      // to be looked up at the end of the turn
+    bool all_dirty_ = false;
     std::set<Ipv4> changed_; // to be told
     bool delivery_posted_ = false;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -7,8 +7,8 @@
 // fallback device where the kernel has ipip, else a bridge without ports.
 //
 // The device is ours when it carries our alias. An ipip device without alias becomes ours when it
-// has no address or just the wanted one. On a device that is not ours no address is removed: they
-// are reported instead.
+// has no address or just the wanted one. On a device that is not ours nothing of others is removed
+// or changed: their addresses are reported instead.
 
 #pragma once
 
@@ -35,8 +35,9 @@ struct TunnelDevice {
 // Brings the device into the wanted state; writes nothing that is right already.
 Result<TunnelDevice> ensure_tunnel_device(NetlinkSocket& socket, const TunnelSpec& spec);
 
-// --cleanup: removes a stand-in of ours; of an ipip device of ours the addresses and the alias.
-// NotFound is not an error.
-Status remove_tunnel_device(NetlinkSocket& socket, const std::string& name = "tunl0");
+// --cleanup: removes a stand-in of ours; of an ipip device of ours the addresses and the alias; of
+// a device of others `address` alone. No such device is not an error.
+Status remove_tunnel_device(NetlinkSocket& socket, const std::string& name,
+                            std::optional<Ipv4> address);
 
 } // namespace margay::kernel

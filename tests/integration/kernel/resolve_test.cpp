@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way to other nodes, on the real kernel: node eth0 -- router (192.0.2.254) and neighbours.
+#include "agent/kernel/resolve.h"
+
+#include <gmock/gmock.h>
+
+#include "node.h"
+
+namespace margay::kernel {
+namespace {
+
+using margay::testing::Netns;
+using ::testing::HasSubstr;
+using State = Neighbour::State;
+
+Ipv4 ip(const char* text)
+{
+    return *Ipv4::parse(text);
+}
+
+struct ResolveTest : margay::testing::NodeTest {
+    std::unique_ptr<Netns> lan;
+    std::unique_ptr<Resolver> resolver;
+    std::vector<Ipv4> told;
+
+    void SetUp() override
+    {
+        NodeTest::SetUp();
+        if (IsSkipped())
+            return;
+        lan = std::make_unique<Netns>("lan");
+        margay::testing::add_veth(*node, "eth0", *lan, "eth0");
+        sh("ip addr add 192.0.2.1/24 dev eth0; ip route add 198.51.100.0/24 via 192.0.2.254 mtu 1400");
+        lan->must("ip link set eth0 address 02:00:00:00:00:99;"
+                  "ip addr add 192.0.2.254/24 dev eth0; ip addr add 192.0.2.9/24 dev eth0");
+        // Failures are seen in a second, not in three.
+        sh("echo 1 > /proc/sys/net/ipv4/neigh/eth0/mcast_solicit;"
+           "echo 1 > /proc/sys/net/ipv4/neigh/eth0/ucast_solicit");
+        resolver = std::make_unique<Resolver>(executor, [this](const std::vector<Ipv4>& targets) {
+            told.insert(told.end(), targets.begin(), targets.end());
+        });
+        ASSERT_TRUE(resolver->start());
+    }
+    void TearDown() override
+    {
+        resolver.reset();
+        lan.reset();
+        NodeTest::TearDown();
+    }
+    bool becomes(const char* target, State state)
+    {
+        return run([&] { return resolver->find(ip(target))->neighbour.state == state; });
+    }
+};
+
+TEST_F(ResolveTest, target_on_the_link_has_its_own_mac_without_any_traffic)
+{
+    const Target& target = resolver->watch(ip("192.0.2.9"));
+    ASSERT_TRUE(target.path);
+    EXPECT_EQ(target.path->ifindex, index("eth0"));
+    EXPECT_TRUE(target.path->gateway.is_zero());
+    EXPECT_EQ(target.path->source, ip("192.0.2.1"));
+    EXPECT_TRUE(becomes("192.0.2.9", State::Resolved));
+    EXPECT_EQ(target.neighbour.mac, (Mac{2, 0, 0, 0, 0, 0x99}));
+    EXPECT_THAT(sh("ip neigh show 192.0.2.9"), HasSubstr("managed"));
+}
+
+TEST_F(ResolveTest, target_behind_a_router_has_the_router_s_mac_and_the_route_s_mtu)
+{
+    const Target& target = resolver->watch(ip("198.51.100.7"));
+    ASSERT_TRUE(target.path);
+    EXPECT_EQ(target.path->gateway, ip("192.0.2.254"));
+    EXPECT_EQ(target.path->mtu, 1400u);
+    EXPECT_TRUE(becomes("198.51.100.7", State::Resolved));
+}
+
+TEST_F(ResolveTest, silent_neighbour_fails_and_recovers_by_itself)
+{
+    resolver->watch(ip("192.0.2.77"));
+    EXPECT_TRUE(becomes("192.0.2.77", State::Failed));
+    lan->must("ip addr add 192.0.2.77/24 dev eth0");
+    EXPECT_TRUE(becomes("192.0.2.77", State::Resolved));
+}
+
+TEST_F(ResolveTest, changed_mac_is_told)
+{
+    resolver->watch(ip("192.0.2.9"));
+    ASSERT_TRUE(becomes("192.0.2.9", State::Resolved));
+    told.clear();
+    // The neighbour asks who we are, with its new MAC.
+    lan->must("ip link set eth0 address 02:00:00:00:00:55; ip neigh flush all;"
+              "ping -c 1 -W 5 -I 192.0.2.9 192.0.2.1");
+    EXPECT_TRUE(run([&] {
+        return resolver->find(ip("192.0.2.9"))->neighbour.mac == Mac{2, 0, 0, 0, 0, 0x55};
+    }));
+    EXPECT_TRUE(run([&] { return !told.empty(); }));
+}
+
+TEST_F(ResolveTest, changed_route_moves_the_target_to_the_new_next_hop)
+{
+    resolver->watch(ip("198.51.100.7"));
+    resolver->watch(ip("192.0.2.9"));
+    executor.run_for(std::chrono::milliseconds(1));
+    sh("ip route replace 198.51.100.7/32 via 192.0.2.9");
+    EXPECT_TRUE(run([&] { return resolver->find(ip("198.51.100.7"))->path->gateway == ip("192.0.2.9"); }));
+    EXPECT_TRUE(becomes("198.51.100.7", State::Resolved));
+    EXPECT_TRUE(run([&] { return sh("ip neigh show 192.0.2.254").find("managed") == std::string::npos; }))
+        << "nobody needs the old one";
+    sh("ip route del 198.51.100.7/32");
+    EXPECT_TRUE(run([&] { return resolver->find(ip("198.51.100.7"))->path->gateway == ip("192.0.2.254"); }));
+}
+
+TEST_F(ResolveTest, target_without_route_says_so_and_gets_one_later)
+{
+    const Target& target = resolver->watch(ip("203.0.113.5"));
+    EXPECT_FALSE(target.path);
+    EXPECT_THAT(target.why, HasSubstr("203.0.113.5"));
+    EXPECT_THAT(target.why, HasSubstr("unreachable"));
+    sh("ip route add default via 192.0.2.254");
+    EXPECT_TRUE(run([&] { return target.path.has_value(); }));
+    EXPECT_EQ(target.why, "");
+}
+
+TEST_F(ResolveTest, link_that_goes_down_and_up_loses_and_regains_the_path)
+{
+    const Target& target = resolver->watch(ip("192.0.2.9"));
+    ASSERT_TRUE(becomes("192.0.2.9", State::Resolved));
+    sh("ip link set eth0 down");
+    EXPECT_TRUE(run([&] { return !target.path; }));
+    sh("ip link set eth0 up");
+    EXPECT_TRUE(becomes("192.0.2.9", State::Resolved));
+}
+
+TEST_F(ResolveTest, flushed_neighbour_is_asked_for_again)
+{
+    resolver->watch(ip("192.0.2.9"));
+    ASSERT_TRUE(becomes("192.0.2.9", State::Resolved));
+    sh("ip neigh del 192.0.2.9 dev eth0");
+    EXPECT_TRUE(run([&] { return sh("ip neigh show 192.0.2.9").find("managed") != std::string::npos; }));
+    EXPECT_TRUE(becomes("192.0.2.9", State::Resolved));
+}
+
+TEST_F(ResolveTest, permanent_neighbour_of_the_user_stays_permanent)
+{
+    sh("ip neigh add 192.0.2.44 lladdr 02:00:00:00:00:44 dev eth0 nud permanent");
+    const Target& target = resolver->watch(ip("192.0.2.44"));
+    EXPECT_EQ(target.neighbour.state, State::Resolved);
+    EXPECT_EQ(target.neighbour.mac, (Mac{2, 0, 0, 0, 0, 0x44}));
+    EXPECT_THAT(sh("ip neigh show 192.0.2.44"), HasSubstr("PERMANENT"));
+    resolver->unwatch(ip("192.0.2.44"));
+    EXPECT_THAT(sh("ip neigh show 192.0.2.44"), HasSubstr("PERMANENT"));
+}
+
+TEST_F(ResolveTest, own_address_is_local)
+{
+    EXPECT_TRUE(resolver->watch(ip("192.0.2.1")).path->local);
+}
+
+TEST_F(ResolveTest, policy_rules_count)
+{
+    lan->must("ip addr add 192.0.2.253/24 dev eth0");
+    resolver->watch(ip("198.51.100.7"));
+    sh("ip route add 198.51.100.0/24 via 192.0.2.253 table 77; ip rule add to 198.51.100.7 table 77");
+    EXPECT_TRUE(run([&] { return resolver->find(ip("198.51.100.7"))->path->gateway == ip("192.0.2.253"); }));
+}
+
+} // namespace
+} // namespace margay::kernel
