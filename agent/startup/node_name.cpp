@@ -61,15 +61,19 @@ Result<std::string> node_name(const config::Config& config, const std::string& s
     return Error{Errc::NotFound, 0, "this node has no name: set NODENAME"};
 }
 
-Result<std::string> settle_node_name(const config::Config& config)
+Result<std::string> current_node_name(const config::Config& config)
 {
-    const std::string stored = read_name(config.nodename_file);
     const char* const variable = std::getenv("HOSTNAME");
     char host[256] = {};
     if (gethostname(host, sizeof(host) - 1) != 0)
         return system_error(errno, "read the host name");
-    auto name = node_name(config, stored, variable ? variable : "", host);
-    if (!name || *name == stored || config.nodename_file.empty())
+    return node_name(config, read_name(config.nodename_file), variable ? variable : "", host);
+}
+
+Result<std::string> settle_node_name(const config::Config& config)
+{
+    auto name = current_node_name(config);
+    if (!name || config.nodename_file.empty() || *name == read_name(config.nodename_file))
         return name;
     if (Status ok = write_name(config.nodename_file, *name); !ok)
         return ok.error();

@@ -42,7 +42,9 @@ struct NodeState {
 // case. `stored` is the file's content.
 Result<std::string> node_name(const config::Config& config, const std::string& stored,
                               const std::string& hostname_variable, const std::string& hostname);
-// The same from this process's environment; writes the file (without a newline) if it differs.
+// The same from this process's environment and host.
+Result<std::string> current_node_name(const config::Config& config);
+// And writes the file (without a newline) if it differs.
 Result<std::string> settle_node_name(const config::Config& config);
 
 Result<NodeState> prepare(store::Kv& kv, const config::Config& config, const std::string& node,
