@@ -46,8 +46,8 @@ Message message_of(const RouteOperation& operation)
 } // namespace
 
 RouteTable::RouteTable(Executor& executor, Callbacks callbacks)
-    : executor_(executor), callbacks_(std::move(callbacks)), plan_(callbacks_.is_workload),
-      retry_(executor), back_off_(kFirstBackOff)
+    : executor_(executor), callbacks_(std::move(callbacks)),
+      plan_([this](IfIndex ifindex) { return workloads_.contains(ifindex); }), retry_(executor), back_off_(kFirstBackOff)
 {
 }
 
@@ -68,6 +68,12 @@ Status RouteTable::start()
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);
+    const auto links = read_links(*socket_);
+    if (!links)
+        return links.error();
+    for (const auto& [ifindex, link] : links->links())
+        if (callbacks_.is_workload(link.name))
+            workloads_.insert(ifindex);
     return resync();
 }
 
@@ -80,26 +86,44 @@ void RouteTable::remove_all()
 void RouteTable::on_message(const nlmsghdr* message)
 {
     if (const auto route = parse_route(message)) {
-        if (message->nlmsg_pid == socket_->port_id())
-            return; // our own change, known since its acknowledgement
-        // Reading names for every foreign route would make a full table slow.
-        const bool concerns_us = plan_.actual().contains(route->key());
-        const std::string by = concerns_us ? name_of(message->nlmsg_pid) : std::string();
-        if (message->nlmsg_type == RTM_NEWROUTE)
-            plan_.learn(*route, message->nlmsg_flags & NLM_F_REPLACE, by);
-        else
-            plan_.forget(*route, by);
+        on_route(*route, message);
     } else if (const auto link = parse_link(message)) {
-        if (message->nlmsg_type == RTM_DELLINK || !link->up())
-            lost_.insert(link->ifindex);
-        else
-            gained_ = true;
+        on_link(*link, message->nlmsg_type == RTM_DELLINK);
     } else if (parse_address(message)) {
         if (message->nlmsg_type == RTM_DELADDR)
             stale_picture_ = true; // routes with this source are gone, whatever their interface
         else
             gained_ = true;
     }
+}
+
+void RouteTable::on_route(const Route& route, const nlmsghdr* message)
+{
+    if (message->nlmsg_pid == socket_->port_id())
+        return; // our own change, known since its acknowledgement
+    // Reading names for every foreign route would make a full table slow.
+    const bool concerns_us = plan_.actual().contains(route.key());
+    const std::string by = concerns_us ? name_of(message->nlmsg_pid) : std::string();
+    if (message->nlmsg_type == RTM_NEWROUTE)
+        plan_.learn(route, message->nlmsg_flags & NLM_F_REPLACE, by);
+    else
+        plan_.forget(route, by);
+}
+
+void RouteTable::on_link(const Link& link, bool gone)
+{
+    const bool is_workload = !gone && callbacks_.is_workload(link.name);
+    const bool was_workload = workloads_.contains(link.ifindex);
+    if (is_workload)
+        workloads_.insert(link.ifindex);
+    else
+        workloads_.erase(link.ifindex);
+    if (!gone && link.up() && is_workload != was_workload)
+        stale_picture_ = true; // renamed while it had routes: whose they are has changed
+    if (gone || !link.up())
+        lost_.insert(link.ifindex);
+    else
+        gained_ = true;
 }
 
 // A link that goes down and an address that is removed take routes along without a message, and

@@ -20,7 +20,7 @@ namespace margay::kernel {
 class RouteTable {
 public:
     struct Callbacks {
-        RoutePlan::IsWorkload is_workload; // is this ifindex a workload interface?
+        std::function<bool(const std::string&)> is_workload; // by interface name
         std::function<void()> on_pending;  // the kernel changed, or a retry is due: flush() please
         std::function<void(const RouteReport&)> on_report;
     };
@@ -48,6 +48,8 @@ public:
 
 private:
     void on_message(const nlmsghdr* message);
+    void on_route(const Route& route, const nlmsghdr* message);
+    void on_link(const Link& link, bool gone);
     void on_turn();
     Status resync();
     Status run(const std::vector<RouteOperation>& operations);
@@ -55,6 +57,9 @@ private:
 
     Executor& executor_;
     Callbacks callbacks_;
+    // Known here and not asked elsewhere: this socket tells of an interface before it tells of the
+    // routes on it, another one might be late, and the route be taken for a foreign one.
+    std::set<IfIndex> workloads_;
     RoutePlan plan_;
     std::optional<NetlinkSocket> socket_;
     std::unique_ptr<NetlinkMonitor> monitor_;

@@ -2,6 +2,7 @@
 // What Margay puts on a host beside routes: tunl0, sysctls, an answer to the pods' gateway, and the
 // choice of the node's own address.
 #include "agent/kernel/autodetect.h"
+#include "agent/kernel/neighbours.h"
 #include "agent/kernel/routes.h"
 #include "agent/kernel/sysctl.h"
 #include "agent/kernel/tunnel_device.h"
@@ -139,7 +140,7 @@ TEST_F(HostTest, pods_reach_each_other_and_the_host_on_a_host_without_default_ro
     ASSERT_TRUE(apply_sysctls(global_sysctls()));
     wire(pod1, "cali1", "10.0.0.5");
     wire(pod2, "cali2", "10.0.0.6");
-    RouteTable routes(executor, {[](IfIndex) { return true; }, {}, {}});
+    RouteTable routes(executor, {[](const std::string& name) { return name.starts_with("cali"); }, {}, {}});
     ASSERT_TRUE(routes.start());
     routes.want(workload_route(ip("10.0.0.5"), index("cali1")));
     routes.want(workload_route(ip("10.0.0.6"), index("cali2")));
@@ -158,6 +159,18 @@ TEST_F(HostTest, pods_reach_each_other_and_the_host_on_a_host_without_default_ro
     EXPECT_TRUE(pod1.exec("ping -c 1 -W 5 192.0.2.1"));
     EXPECT_FALSE(pod1.exec("ping -c 1 -W 1 169.254.1.1")) << "no address of the host by which a "
                                                              "policy on its addresses is evaded";
+}
+
+TEST_F(HostTest, static_neighbour_of_a_pod_is_set_replaced_and_removed)
+{
+    sh("ip link add cali1 type veth peer name x; ip link set cali1 up");
+    ASSERT_TRUE(set_static_neighbour(*socket, index("cali1"), ip("10.0.0.5"), {2, 0, 0, 0, 0, 4}));
+    ASSERT_TRUE(set_static_neighbour(*socket, index("cali1"), ip("10.0.0.5"), {2, 0, 0, 0, 0, 5}));
+    EXPECT_THAT(sh("ip neigh show dev cali1"),
+                HasSubstr("10.0.0.5 lladdr 02:00:00:00:00:05 PERMANENT"));
+    ASSERT_TRUE(remove_neighbour(*socket, index("cali1"), ip("10.0.0.5")));
+    EXPECT_TRUE(remove_neighbour(*socket, index("cali1"), ip("10.0.0.5"))) << "a second time";
+    EXPECT_THAT(sh("ip neigh show dev cali1"), Not(HasSubstr("PERMANENT")));
 }
 
 TEST_F(HostTest, address_is_detected_on_the_real_host)

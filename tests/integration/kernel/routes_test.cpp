@@ -41,7 +41,7 @@ struct RoutesTest : margay::testing::NodeTest {
     {
         table.reset();
         table = std::make_unique<RouteTable>(
-            executor, RouteTable::Callbacks{[](IfIndex i) { return i == index("cali1"); },
+            executor, RouteTable::Callbacks{[](const std::string& name) { return name.starts_with("cali"); },
                                             [this] { pending = true; },
                                             [this](const RouteReport& r) { reports.push_back(r); }});
         ASSERT_TRUE(table->start());
@@ -250,6 +250,19 @@ TEST_F(RoutesTest, five_thousand_routes_go_in_by_budgeted_flushes)
     table->remove_all();
     flush();
     EXPECT_EQ(sh("ip route show proto 80 | wc -l"), "0\n");
+}
+
+TEST_F(RoutesTest, route_of_a_cni_plugin_on_a_new_interface_gives_way_to_ours_without_a_conflict)
+{
+    start();
+    table->allow_removals();
+    sh("ip link add cali2 type veth peer name pod2; ip link set cali2 up;"
+       "ip route add 10.0.0.6 dev cali2 scope link");
+    table->want(workload_route(ip("10.0.0.6"), index("cali2")));
+    flush();
+    EXPECT_TRUE(settle([&] { return sh("ip route show exact 10.0.0.6 | wc -l") == "1\n"; }));
+    EXPECT_THAT(show("10.0.0.6"), HasSubstr("metric 1024"));
+    EXPECT_TRUE(reports.empty());
 }
 
 TEST_F(RoutesTest, cleanup_removes_ours_alone)

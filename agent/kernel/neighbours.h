@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The static neighbour entry of a pod: host and stack reach it without asking, also a pod that does
+// not answer ARP (calico-facts 5.3).
+
+#pragma once
+
+#include "agent/kernel/links.h"
+
+namespace margay::kernel {
+
+// Replaces whatever entry is there.
+Status set_static_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address, const Mac& mac);
+// An absent one is not an error: it leaves with its interface.
+Status remove_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address);
+
+} // namespace margay::kernel
