@@ -17,7 +17,8 @@ Result<std::string> read_file(const std::string& path, const char* variable)
     std::ostringstream text;
     if (!in || !(text << in.rdbuf()))
         return Error{Errc::Invalid, 0,
-                     std::string(variable) + ": cannot read " + path + ": check path and permissions"};
+                     std::string(variable) + ": cannot read " + path +
+                         ": check path and permissions"};
     return text.str();
 }
 
@@ -61,16 +62,26 @@ grpc::ChannelArguments channel_arguments(const StoreConfig& config)
 const char* code_name(grpc::StatusCode code)
 {
     switch (code) {
-    case grpc::StatusCode::UNAVAILABLE: return "UNAVAILABLE";
-    case grpc::StatusCode::DEADLINE_EXCEEDED: return "DEADLINE_EXCEEDED";
-    case grpc::StatusCode::UNAUTHENTICATED: return "UNAUTHENTICATED";
-    case grpc::StatusCode::PERMISSION_DENIED: return "PERMISSION_DENIED";
-    case grpc::StatusCode::RESOURCE_EXHAUSTED: return "RESOURCE_EXHAUSTED";
-    case grpc::StatusCode::OUT_OF_RANGE: return "OUT_OF_RANGE";
-    case grpc::StatusCode::INVALID_ARGUMENT: return "INVALID_ARGUMENT";
-    case grpc::StatusCode::FAILED_PRECONDITION: return "FAILED_PRECONDITION";
-    case grpc::StatusCode::CANCELLED: return "CANCELLED";
-    default: return "gRPC error";
+    case grpc::StatusCode::UNAVAILABLE:
+        return "UNAVAILABLE";
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+        return "DEADLINE_EXCEEDED";
+    case grpc::StatusCode::UNAUTHENTICATED:
+        return "UNAUTHENTICATED";
+    case grpc::StatusCode::PERMISSION_DENIED:
+        return "PERMISSION_DENIED";
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+        return "RESOURCE_EXHAUSTED";
+    case grpc::StatusCode::OUT_OF_RANGE:
+        return "OUT_OF_RANGE";
+    case grpc::StatusCode::INVALID_ARGUMENT:
+        return "INVALID_ARGUMENT";
+    case grpc::StatusCode::FAILED_PRECONDITION:
+        return "FAILED_PRECONDITION";
+    case grpc::StatusCode::CANCELLED:
+        return "CANCELLED";
+    default:
+        return "gRPC error";
     }
 }
 
@@ -294,8 +305,9 @@ void Link::authenticate(const std::string& name, const std::string& password,
                         std::chrono::milliseconds timeout, OnToken done)
 {
     auto op = std::make_unique<Impl::Unary<pb::AuthenticateResponse>>(
-        *impl_, [done = std::move(done)](const grpc::Status& status,
-                                         pb::AuthenticateResponse& r) { done(status, r.token()); });
+        *impl_, [done = std::move(done)](const grpc::Status& status, pb::AuthenticateResponse& r) {
+            done(status, r.token());
+        });
     pb::AuthenticateRequest request;
     request.set_name(name);
     request.set_password(password);

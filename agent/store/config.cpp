@@ -50,7 +50,7 @@ Status validate_etcd(const StoreConfig& c)
 
 Status validate_file(const StoreConfig& c)
 {
-    struct stat info {};
+    struct stat info{};
     if (c.folder.empty())
         return invalid("MARGAY_FILE_STORE is empty: set it to the folder that holds the manifests");
     if (::stat(c.folder.c_str(), &info) == 0 && !S_ISDIR(info.st_mode)) // an absent one is made

@@ -121,7 +121,8 @@ Status EtcdKv::open(Deadline until)
         session_.auth = pb::Auth::NewStub(session_.channel);
     }
     if (!wait_ready(attempt_until))
-        return Error{Errc::Unavailable, 0, "etcd " + config_.endpoints[endpoint_] + ": cannot connect"};
+        return Error{Errc::Unavailable, 0,
+                     "etcd " + config_.endpoints[endpoint_] + ": cannot connect"};
     if (config_.username.empty() || !session_.token.empty())
         return {};
     return authenticate(attempt_until);
@@ -153,7 +154,8 @@ Status EtcdKv::authenticate(Deadline until)
         return session_.auth->Authenticate(&context, request, &response);
     });
     if (status.error_code() == grpc::StatusCode::INVALID_ARGUMENT)
-        return Error{Errc::Denied, 0, "etcd: authenticate as " + config_.username + ": " + describe(status)};
+        return Error{Errc::Denied, 0,
+                     "etcd: authenticate as " + config_.username + ": " + describe(status)};
     if (!status.ok())
         return to_error("etcd: authenticate as " + config_.username, status);
     session_.token = response.token();

@@ -66,7 +66,7 @@ private:
 
     // cancel() comes from another thread.
     std::atomic<bool> cancelled_{false};
-    std::mutex mutex_;                        // guards `running_`
+    std::mutex mutex_; // guards `running_`
     grpc::ClientContext* running_ = nullptr;
 };
 

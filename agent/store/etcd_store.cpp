@@ -62,10 +62,9 @@ void EtcdStore::connect()
 
 void EtcdStore::authenticate()
 {
-    link_->authenticate(config_.username, config_.password, config_.dial_timeout,
-                        [this](const grpc::Status& status, const std::string& token) {
-                            on_token(status, token);
-                        });
+    link_->authenticate(
+        config_.username, config_.password, config_.dial_timeout,
+        [this](const grpc::Status& status, const std::string& token) { on_token(status, token); });
 }
 
 void EtcdStore::on_token(const grpc::Status& status, const std::string& token)
@@ -128,10 +127,9 @@ void EtcdStore::list_page()
     request.set_range_end(prefix_end(config_.prefix));
     request.set_limit(listing_.limit.keys());
     request.set_revision(listing_.revision);
-    link_->range(request, kPageTimeout,
-                 [this](const grpc::Status& status, pb::RangeResponse& page) {
-                     on_page(status, page);
-                 });
+    link_->range(
+        request, kPageTimeout,
+        [this](const grpc::Status& status, pb::RangeResponse& page) { on_page(status, page); });
 }
 
 void EtcdStore::on_page(const grpc::Status& status, pb::RangeResponse& page)
@@ -151,8 +149,8 @@ void EtcdStore::on_page(const grpc::Status& status, pb::RangeResponse& page)
     if (listing_.revision == 0)
         listing_.revision = page.header().revision();
     for (auto& kv : *page.mutable_kvs())
-        listing_.entries.push_back({std::move(*kv.mutable_key()), std::move(*kv.mutable_value()),
-                                    kv.mod_revision()});
+        listing_.entries.push_back(
+            {std::move(*kv.mutable_key()), std::move(*kv.mutable_value()), kv.mod_revision()});
     if (!page.more() || page.kvs().empty())
         return finish_listing();
     listing_.next_key = listing_.entries.back().key + '\0';
@@ -232,8 +230,8 @@ void EtcdStore::collect(pb::WatchResponse& response)
             if (cache_.erase(kv.key()))
                 fragments_.push_back({std::move(*kv.mutable_key()), {}, kv.mod_revision()});
         } else if (cache_.put(kv.key(), kv.value(), kv.mod_revision())) {
-            fragments_.push_back({std::move(*kv.mutable_key()), std::move(*kv.mutable_value()),
-                                  kv.mod_revision()});
+            fragments_.push_back(
+                {std::move(*kv.mutable_key()), std::move(*kv.mutable_value()), kv.mod_revision()});
         }
     }
 }

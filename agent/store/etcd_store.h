@@ -69,7 +69,7 @@ private:
 
     std::unique_ptr<Link> link_;
     std::size_t endpoint_ = 0;
-    unsigned failures_ = 0; // in a row
+    unsigned failures_ = 0;  // in a row
     bool announced_ = false; // on_state has told the present state
     Timer retry_timer_;
     Timer probe_timer_;

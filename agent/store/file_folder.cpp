@@ -47,7 +47,7 @@ Result<std::string> read_whole(const std::string& path)
     const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (!fd.valid())
         return system_error(errno, "open " + path);
-    struct stat info {};
+    struct stat info{};
     if (::fstat(fd.get(), &info) != 0)
         return system_error(errno, "stat " + path);
     if (!S_ISREG(info.st_mode))
@@ -100,7 +100,7 @@ Status replace_file(const std::string& path, std::string_view text)
 // What changes whenever a file's contents do.
 Result<std::string> version_of(const std::string& path)
 {
-    struct stat s {};
+    struct stat s{};
     if (::stat(path.c_str(), &s) != 0)
         return system_error(errno, "stat " + path);
     const auto number = [](auto n) { return std::to_string(n) + " "; };
@@ -144,7 +144,8 @@ std::optional<std::string> unescape_key(std::string_view path)
         }
         unsigned c = 0;
         const auto digits = path.substr(i + 1, 2);
-        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), c, 16);
+        const auto [end, error] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), c, 16);
         if (error != std::errc{} || end != digits.data() + 2)
             return {};
         key += static_cast<char>(c);
@@ -155,7 +156,9 @@ std::optional<std::string> unescape_key(std::string_view path)
 
 bool FileFolder::is_manifest(const std::string& name)
 {
-    const auto ends = [&](std::string_view suffix) { return name.size() > suffix.size() && name.ends_with(suffix); };
+    const auto ends = [&](std::string_view suffix) {
+        return name.size() > suffix.size() && name.ends_with(suffix);
+    };
     return !name.starts_with('.') && (ends(".yaml") || ends(".yml") || ends(".json"));
 }
 
@@ -172,7 +175,8 @@ Result<FileFolder> FileFolder::open(const std::string& folder)
     std::error_code error;
     fs::create_directories(folder, error);
     if (error)
-        return Error{Errc::System, error.value(), "MARGAY_FILE_STORE: make " + folder + ": " + error.message()};
+        return Error{Errc::System, error.value(),
+                     "MARGAY_FILE_STORE: make " + folder + ": " + error.message()};
     if (auto ok = made.prepare(); !ok)
         return ok.error();
     return made;
@@ -267,8 +271,8 @@ std::optional<FileFolder::Record> FileFolder::parse_record(const std::string& te
     Record record;
     const auto line_end = text.find('\n');
     if (line_end == std::string::npos ||
-        std::sscanf(text.c_str(), "margay 1 %" SCNd64 " %" SCNx64 " %" SCNd64 "\n", &record.revision,
-                    &record.base, &record.expiry) != 3)
+        std::sscanf(text.c_str(), "margay 1 %" SCNd64 " %" SCNx64 " %" SCNd64 "\n",
+                    &record.revision, &record.base, &record.expiry) != 3)
         return {};
     record.value = text.substr(line_end + 1);
     return record;
@@ -279,7 +283,8 @@ void FileFolder::add_records(View& view) const
     const std::string keys = state_folder() + "/keys";
     const std::int64_t now = unix_now();
     std::error_code error;
-    for (fs::recursive_directory_iterator it(keys, error), end; !error && it != end; it.increment(error)) {
+    for (fs::recursive_directory_iterator it(keys, error), end; !error && it != end;
+         it.increment(error)) {
         const std::string path = it->path();
         if (!path.ends_with(kSuffix) || !it->is_regular_file(error))
             continue;
@@ -335,13 +340,14 @@ Result<std::int64_t> FileFolder::write(const std::string& key, const std::string
     std::error_code error;
     fs::create_directories(fs::path(path).parent_path(), error);
     if (error)
-        return Error{Errc::System, error.value(), "make the folder of " + path + ": " + error.message()};
+        return Error{Errc::System, error.value(),
+                     "make the folder of " + path + ": " + error.message()};
     auto revision = next_revision();
     if (!revision)
         return revision.error();
     char head[96];
-    std::snprintf(head, sizeof(head), "margay 1 %" PRId64 " %" PRIx64 " %" PRId64 "\n", *revision, base,
-                  ttl ? unix_now() + ttl->count() : 0);
+    std::snprintf(head, sizeof(head), "margay 1 %" PRId64 " %" PRIx64 " %" PRId64 "\n", *revision,
+                  base, ttl ? unix_now() + ttl->count() : 0);
     if (auto ok = replace_file(path, head + value); !ok)
         return ok.error();
     return revision;

@@ -120,7 +120,8 @@ Result<TxnResult> FileKv::remove(const std::string& key, std::optional<std::int6
 Result<TxnResult> FileKv::put(const std::string& key, const std::string& value,
                               std::optional<std::chrono::seconds> ttl)
 {
-    return write(key, [&](const View& view, std::optional<Entry>) { return store(view, key, value, ttl); });
+    return write(
+        key, [&](const View& view, std::optional<Entry>) { return store(view, key, value, ttl); });
 }
 
 } // namespace margay::store

@@ -68,8 +68,9 @@ Status FileStore::add_watches()
     Fd fd(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
     if (!fd.valid())
         return system_error(errno, "inotify_init1");
-    const std::uint32_t manifests = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE |
-                                    IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+    const std::uint32_t manifests = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM |
+                                    IN_CREATE | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF |
+                                    IN_MOVE_SELF | IN_ONLYDIR;
     if (::inotify_add_watch(fd.get(), config_.folder.c_str(), manifests) < 0)
         return system_error(errno, "watch " + config_.folder);
     state_watch_ = ::inotify_add_watch(fd.get(), folder_.state_folder().c_str(),
@@ -118,7 +119,8 @@ bool FileStore::on_event(std::uint32_t mask, const std::string& name, bool in_st
         return true;
     if (in_state)
         return name == "revision";
-    if (!FileFolder::is_manifest(name) && !name.starts_with("..")) // "..data" of a mounted ConfigMap
+    if (!FileFolder::is_manifest(name) &&
+        !name.starts_with("..")) // "..data" of a mounted ConfigMap
         return false;
     if (mask & IN_MODIFY)
         being_written_.insert(name);
@@ -159,7 +161,8 @@ void FileStore::scan()
         });
     } else if (view->next_expiry) {
         const auto now = std::chrono::system_clock::now().time_since_epoch();
-        late_timer_.start(std::max<std::chrono::nanoseconds>(std::chrono::seconds(*view->next_expiry) - now, 10ms),
+        late_timer_.start(std::max<std::chrono::nanoseconds>(
+                              std::chrono::seconds(*view->next_expiry) - now, 10ms),
                           [this] { scan_soon(); });
     }
     held->reset();
@@ -204,7 +207,8 @@ bool FileStore::note_problems(const std::vector<Problem>& problems)
     if (problems == status_.problems)
         return false;
     for (const Problem& p : problems)
-        if (std::find(status_.problems.begin(), status_.problems.end(), p) == status_.problems.end())
+        if (std::find(status_.problems.begin(), status_.problems.end(), p) ==
+            status_.problems.end())
             log_->warn("manifest refused: source=\"{}\" reason=\"{}\"", p.source, p.reason);
     status_.problems = problems;
     return true;

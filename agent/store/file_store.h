@@ -48,7 +48,7 @@ private:
     StoreStatus status_;
 
     std::shared_ptr<boost::asio::posix::stream_descriptor> inotify_; // handlers hold it weakly
-    std::shared_ptr<int> alive_; // from start() to stop()
+    std::shared_ptr<int> alive_;                                     // from start() to stop()
     int state_watch_ = -1;
     std::set<std::string> being_written_; // manifests changed and not closed yet
     Timer scan_timer_;

@@ -68,7 +68,8 @@ bool is_name(std::string_view name)
         return false;
     const auto alnum = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
     for (std::size_t i = 0; i < name.size(); i++) {
-        const bool edge = i == 0 || i + 1 == name.size() || name[i - 1] == '.' || name[i + 1] == '.';
+        const bool edge =
+            i == 0 || i + 1 == name.size() || name[i - 1] == '.' || name[i + 1] == '.';
         if (!alnum(name[i]) && (edge || (name[i] != '-' && name[i] != '.')))
             return false;
     }
@@ -102,7 +103,8 @@ Status take_identity(Document& doc, json::object& metadata)
         return invalid("metadata.name \"" + doc.name +
                        "\": use lower-case letters, digits, '-' and '.', as in a DNS name");
     if (!doc.kind->namespaced && !doc.ns.empty())
-        return invalid(std::string(doc.kind->kind) + " has no namespace: remove metadata.namespace");
+        return invalid(std::string(doc.kind->kind) +
+                       " has no namespace: remove metadata.namespace");
     if (doc.kind->namespaced && doc.ns.empty())
         doc.ns = "default";
     if (doc.kind->namespaced && !is_name(doc.ns))
@@ -135,7 +137,8 @@ Result<Document> to_document(json::object& object, const StampFor& stamp_for)
     if (!doc.kind || doc.kind->kind != kind)
         return invalid(kind.empty() ? "no kind" : "unknown kind \"" + kind + "\"");
     if (version != kApiVersion)
-        return invalid("apiVersion \"" + version + "\": only " + std::string(kApiVersion) + " is known");
+        return invalid("apiVersion \"" + version + "\": only " + std::string(kApiVersion) +
+                       " is known");
     auto metadata = object_field(object, "metadata");
     if (!metadata)
         return metadata.error();
@@ -143,7 +146,8 @@ Result<Document> to_document(json::object& object, const StampFor& stamp_for)
     if (!spec)
         return spec.error();
     for (const char* map : {"labels", "annotations"}) // text to text, checked before it is read
-        if (const auto* value = (*metadata)->if_contains(map); value && !value->is_object() && !value->is_null())
+        if (const auto* value = (*metadata)->if_contains(map);
+            value && !value->is_object() && !value->is_null())
             return invalid(std::string("metadata.") + map + " is no object");
     if (auto ok = name_by_spec(kind, **metadata, **spec); !ok)
         return ok.error();
@@ -292,9 +296,9 @@ std::string uid_of_key(std::string_view key)
     const std::uint64_t a = fnv1a(key, 0xcbf29ce484222325ULL);
     const std::uint64_t b = fnv1a(key, 0x84222325cbf29ce4ULL);
     char text[40];
-    std::snprintf(text, sizeof(text), "%08x-%04x-8%03x-8%03x-%012llx", static_cast<unsigned>(a >> 32),
-                  static_cast<unsigned>(a >> 16 & 0xffff), static_cast<unsigned>(a & 0xfff),
-                  static_cast<unsigned>(b >> 48 & 0xfff),
+    std::snprintf(text, sizeof(text), "%08x-%04x-8%03x-8%03x-%012llx",
+                  static_cast<unsigned>(a >> 32), static_cast<unsigned>(a >> 16 & 0xffff),
+                  static_cast<unsigned>(a & 0xfff), static_cast<unsigned>(b >> 48 & 0xfff),
                   static_cast<unsigned long long>(b & 0xffffffffffffULL));
     return text;
 }

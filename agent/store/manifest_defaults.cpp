@@ -120,7 +120,9 @@ Result<std::string> endpoint_name(const json::object& spec)
     std::string name;
     for (const auto& [field, value] :
          {std::pair<std::string, std::string>{"node", text(spec, "node")},
-          {"orchestrator", orchestrator}, {third_field, third}, {"endpoint", text(spec, "endpoint")}}) {
+          {"orchestrator", orchestrator},
+          {third_field, third},
+          {"endpoint", text(spec, "endpoint")}}) {
         const auto part = segment(value);
         if (!part)
             return invalid("spec." + field + " \"" + value +
@@ -141,8 +143,8 @@ Status name_by_spec(std::string_view kind, json::object& metadata, const json::o
         return name.error();
     set_default(metadata, "name", json::value(*name));
     if (text(metadata, "name") != *name)
-        return invalid("metadata.name \"" + text(metadata, "name") + "\" does not follow from spec: use \"" +
-                       *name + "\"");
+        return invalid("metadata.name \"" + text(metadata, "name") +
+                       "\" does not follow from spec: use \"" + *name + "\"");
     return {};
 }
 

@@ -56,11 +56,11 @@ struct Callbacks {
 
 struct StoreStatus {
     bool connected = false;
-    bool synced = false;        // on_snapshot has been called
-    std::int64_t revision = 0;  // everything up to here has been told
-    std::string endpoint;       // in use, or tried last
-    std::string reason;         // why it is not connected
-    std::uint64_t relists = 0;  // full listings after the first
+    bool synced = false;       // on_snapshot has been called
+    std::int64_t revision = 0; // everything up to here has been told
+    std::string endpoint;      // in use, or tried last
+    std::string reason;        // why it is not connected
+    std::uint64_t relists = 0; // full listings after the first
     std::vector<Problem> problems;
 };
 
@@ -77,9 +77,9 @@ struct StoreConfig {
     std::string ca_file;   // empty: the system's
     std::string cert_file; // both or none
     std::string key_file;
-    std::chrono::milliseconds dial_timeout{5000};       // one attempt at one endpoint
-    std::chrono::milliseconds request_timeout{10000};   // one Kv operation, fail-over included
-    std::chrono::milliseconds keepalive_time{30000};    // HTTP/2 pings on an idle connection
+    std::chrono::milliseconds dial_timeout{5000};     // one attempt at one endpoint
+    std::chrono::milliseconds request_timeout{10000}; // one Kv operation, fail-over included
+    std::chrono::milliseconds keepalive_time{30000};  // HTTP/2 pings on an idle connection
     std::chrono::milliseconds keepalive_timeout{10000};
     // A small linearizable read beside the watch. It finds what keepalive cannot: a member that
     // lost its cluster, a restored datastore, a connection whose retransmissions have backed off.

@@ -31,9 +31,8 @@ public:
     {
         submit([job = std::move(job), on_done = std::move(on_done)](Kv& kv) mutable {
             auto result = std::make_shared<decltype(job(kv))>(job(kv));
-            return std::function<void()>([result, on_done = std::move(on_done)]() mutable {
-                on_done(std::move(*result));
-            });
+            return std::function<void()>(
+                [result, on_done = std::move(on_done)]() mutable { on_done(std::move(*result)); });
         });
     }
 

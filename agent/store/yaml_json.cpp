@@ -18,16 +18,26 @@ constexpr std::size_t kMaxValues = 500'000;
 
 // Fields whose scalars are text, however they look.
 constexpr std::array kTextFields{
-    std::string_view("name"),         std::string_view("namespace"),
-    std::string_view("uid"),          std::string_view("creationTimestamp"),
-    std::string_view("node"),         std::string_view("orchestrator"),
-    std::string_view("workload"),     std::string_view("containerID"),
-    std::string_view("pod"),          std::string_view("endpoint"),
-    std::string_view("mac"),          std::string_view("interfaceName"),
-    std::string_view("nodeName"),     std::string_view("serviceAccountName"),
-    std::string_view("tier"),         std::string_view("clusterGUID"),
-    std::string_view("clusterType"),  std::string_view("calicoVersion"),
-    std::string_view("selector"),     std::string_view("notSelector"),
+    std::string_view("name"),
+    std::string_view("namespace"),
+    std::string_view("uid"),
+    std::string_view("creationTimestamp"),
+    std::string_view("node"),
+    std::string_view("orchestrator"),
+    std::string_view("workload"),
+    std::string_view("containerID"),
+    std::string_view("pod"),
+    std::string_view("endpoint"),
+    std::string_view("mac"),
+    std::string_view("interfaceName"),
+    std::string_view("nodeName"),
+    std::string_view("serviceAccountName"),
+    std::string_view("tier"),
+    std::string_view("clusterGUID"),
+    std::string_view("clusterType"),
+    std::string_view("calicoVersion"),
+    std::string_view("selector"),
+    std::string_view("notSelector"),
     std::string_view("resourceVersion"),
 };
 // Fields that are maps from text to text.
@@ -89,14 +99,17 @@ std::optional<json::value> as_float(std::string_view text)
 
 json::value plain_scalar(const std::string& text)
 {
-    constexpr std::array kNulls{std::string_view(""), std::string_view("~"), std::string_view("null"),
-                                std::string_view("Null"), std::string_view("NULL")};
+    constexpr std::array kNulls{std::string_view(""), std::string_view("~"),
+                                std::string_view("null"), std::string_view("Null"),
+                                std::string_view("NULL")};
     constexpr std::array kTrue{std::string_view("true"), std::string_view("True"),
                                std::string_view("TRUE"), std::string_view("yes"),
-                               std::string_view("Yes"), std::string_view("on"), std::string_view("On")};
+                               std::string_view("Yes"),  std::string_view("on"),
+                               std::string_view("On")};
     constexpr std::array kFalse{std::string_view("false"), std::string_view("False"),
                                 std::string_view("FALSE"), std::string_view("no"),
-                                std::string_view("No"), std::string_view("off"), std::string_view("Off")};
+                                std::string_view("No"),    std::string_view("off"),
+                                std::string_view("Off")};
     if (holds(kNulls, text))
         return nullptr;
     if (holds(kTrue, text))
@@ -150,8 +163,8 @@ Result<json::value> Converter::map(const YAML::Node& node, int depth, bool text)
         const std::string& name = field.first.Scalar();
         if (object.contains(name))
             return invalid(field.first, "field \"" + name + "\" twice");
-        const bool is_text = text || holds(kTextMaps, name) ||
-                             (field.second.IsScalar() && holds(kTextFields, name));
+        const bool is_text =
+            text || holds(kTextMaps, name) || (field.second.IsScalar() && holds(kTextFields, name));
         auto value = convert(field.second, depth + 1, is_text);
         if (!value)
             return value.error();

@@ -27,8 +27,7 @@ Etcd::Etcd(EtcdOptions options)
 Etcd::Etcd(EtcdOptions options, std::string name, std::uint16_t client_port,
            std::uint16_t peer_port, std::string initial_cluster)
     : options_(std::move(options)), name_(std::move(name)), folder_(make_temp_folder("etcd")),
-      client_port_(client_port), peer_port_(peer_port),
-      initial_cluster_(std::move(initial_cluster))
+      client_port_(client_port), peer_port_(peer_port), initial_cluster_(std::move(initial_cluster))
 {
     if (options_.tls)
         make_certificates();
@@ -47,14 +46,14 @@ std::vector<std::unique_ptr<Etcd>> Etcd::cluster(int members)
     std::string initial;
     for (int i = 0; i < members; i++) {
         peer_ports.push_back(free_tcp_port());
-        initial += (i ? ",m" : "m") + std::to_string(i) + "=http://127.0.0.1:" +
-                   std::to_string(peer_ports.back());
+        initial += (i ? ",m" : "m") + std::to_string(i) +
+                   "=http://127.0.0.1:" + std::to_string(peer_ports.back());
     }
     std::vector<std::unique_ptr<Etcd>> cluster;
     for (int i = 0; i < members; i++)
-        cluster.push_back(std::unique_ptr<Etcd>(
-            new Etcd({}, "m" + std::to_string(i), free_tcp_port(),
-                     peer_ports[static_cast<std::size_t>(i)], initial)));
+        cluster.push_back(
+            std::unique_ptr<Etcd>(new Etcd({}, "m" + std::to_string(i), free_tcp_port(),
+                                           peer_ports[static_cast<std::size_t>(i)], initial)));
     for (auto& member : cluster)
         member->await();
     return cluster;
@@ -91,14 +90,33 @@ store::StoreConfig Etcd::config() const
 
 void Etcd::spawn()
 {
-    const std::string cluster = initial_cluster_.empty() ? name_ + "=" + peer_url() : initial_cluster_;
-    std::vector<std::string> command{
-        "etcd", "--name", name_, "--data-dir", folder_ + "/data", "--logger", "zap",
-        "--listen-client-urls", url(), "--advertise-client-urls", url(),
-        "--listen-peer-urls", peer_url(), "--initial-advertise-peer-urls", peer_url(),
-        "--initial-cluster", cluster, "--initial-cluster-state", "new",
-        "--heartbeat-interval", "50", "--election-timeout", "500",
-        "--max-request-bytes", std::to_string(16 << 20)};
+    const std::string cluster =
+        initial_cluster_.empty() ? name_ + "=" + peer_url() : initial_cluster_;
+    std::vector<std::string> command{"etcd",
+                                     "--name",
+                                     name_,
+                                     "--data-dir",
+                                     folder_ + "/data",
+                                     "--logger",
+                                     "zap",
+                                     "--listen-client-urls",
+                                     url(),
+                                     "--advertise-client-urls",
+                                     url(),
+                                     "--listen-peer-urls",
+                                     peer_url(),
+                                     "--initial-advertise-peer-urls",
+                                     peer_url(),
+                                     "--initial-cluster",
+                                     cluster,
+                                     "--initial-cluster-state",
+                                     "new",
+                                     "--heartbeat-interval",
+                                     "50",
+                                     "--election-timeout",
+                                     "500",
+                                     "--max-request-bytes",
+                                     std::to_string(16 << 20)};
     if (options_.tls) {
         for (const char* arg : {"--client-cert-auth", "--trusted-ca-file", "/ca.pem", "--cert-file",
                                 "/server.pem", "--key-file", "/server.key"})
@@ -193,10 +211,11 @@ std::string Etcd::ctl(std::vector<std::string> args)
 
 std::vector<std::string> Etcd::ctl_command(std::vector<std::string> args) const
 {
-    std::vector<std::string> command{"env", "ETCDCTL_API=3", "etcdctl", "--endpoints", url(),
-                                     "--command-timeout=5s"};
+    std::vector<std::string> command{"env",         "ETCDCTL_API=3", "etcdctl",
+                                     "--endpoints", url(),           "--command-timeout=5s"};
     if (options_.tls) {
-        for (const char* arg : {"--cacert", "/ca.pem", "--cert", "/client.pem", "--key", "/client.key"})
+        for (const char* arg :
+             {"--cacert", "/ca.pem", "--cert", "/client.pem", "--key", "/client.key"})
             command.push_back(*arg == '/' ? folder_ + arg : arg);
     }
     if (!password_.empty())
@@ -229,14 +248,14 @@ void Etcd::make_certificates()
         args.insert(args.end(), new_key.begin(), new_key.end());
         openssl(args);
     };
-    request({"-x509", "-subj", "/CN=margay test CA", "-days", "2", "-keyout", file("ca.key"), "-out",
-             file("ca.pem")});
+    request({"-x509", "-subj", "/CN=margay test CA", "-days", "2", "-keyout", file("ca.key"),
+             "-out", file("ca.pem")});
     for (const std::string who : {"server", "client"}) {
         request({"-new", "-subj", "/CN=" + who, "-keyout", folder_ + "/" + who + ".key", "-out",
                  folder_ + "/" + who + ".csr"});
-        openssl({"x509", "-req", "-in", folder_ + "/" + who + ".csr", "-CA", file("ca.pem"), "-CAkey",
-                 file("ca.key"), "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out",
-                 folder_ + "/" + who + ".pem"});
+        openssl({"x509", "-req", "-in", folder_ + "/" + who + ".csr", "-CA", file("ca.pem"),
+                 "-CAkey", file("ca.key"), "-CAcreateserial", "-days", "2", "-extfile", extensions,
+                 "-out", folder_ + "/" + who + ".pem"});
     }
 }
 

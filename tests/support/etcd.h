@@ -19,7 +19,7 @@
 namespace margay::testing {
 
 struct EtcdOptions {
-    std::string netns;                 // run inside this one (made by the test)
+    std::string netns{};               // run inside this one (made by the test)
     std::string address = "127.0.0.1"; // to listen on
     bool tls = false;                  // server and client certificates, made on the spot
 };

@@ -49,7 +49,7 @@ public:
         CrashAfter,  // it happened, the answer is lost, and everything after is Unavailable
     };
     struct Write {
-        int number; // counts from 1 over all writes of this FakeKv
+        int number;     // counts from 1 over all writes of this FakeKv
         std::string op; // "create", "update", "remove", "put"
         std::string key;
         std::string value;

@@ -26,7 +26,7 @@ pid_t spawn(const std::vector<std::string>& command, const std::string& log_file
 void kill_and_wait(pid_t pid);
 
 std::string make_temp_folder(const std::string& name); // "/tmp/mg-<name>-XXXXXX"
-std::uint16_t free_tcp_port();                          // of 127.0.0.1, free a moment ago
+std::uint16_t free_tcp_port();                         // of 127.0.0.1, free a moment ago
 std::string read_file(const std::string& path);
 void write_file(const std::string& path, const std::string& text);
 

@@ -19,7 +19,8 @@ TEST(EtcdStoreTest, snapshot_holds_the_keys_below_the_prefix_and_comes_once)
     etcd.put("/other", "not ours");
     Watcher w(etcd.config());
     ASSERT_TRUE(w.until_connected());
-    EXPECT_EQ(w.table, (std::map<std::string, std::string>{{"/calico/a", "1"}, {"/calico/b", "2"}}));
+    EXPECT_EQ(w.table,
+              (std::map<std::string, std::string>{{"/calico/a", "1"}, {"/calico/b", "2"}}));
     EXPECT_EQ(w.snapshots, 1);
     EXPECT_EQ(w.snapshot_revision, etcd.revision());
     EXPECT_TRUE(w.changes.empty());

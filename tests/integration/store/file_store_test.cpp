@@ -68,7 +68,8 @@ TEST_F(FileStoreTest, manifests_are_the_snapshot_and_their_edits_are_changes)
     ASSERT_TRUE(has_order(w, "two", 22));
     ASSERT_EQ(w.changes.size(), 1u) << "the tier that did not change must not be told";
     fs::rename(folder + "/a.yaml", folder + "/b.yaml");
-    write("c.json", R"({"apiVersion":"projectcalico.org/v3","kind":"Tier","metadata":{"name":"three"}})");
+    write("c.json",
+          R"({"apiVersion":"projectcalico.org/v3","kind":"Tier","metadata":{"name":"three"}})");
     ASSERT_TRUE(w.until([&] { return w.table.contains(tier_key("three")); }));
     fs::remove(folder + "/b.yaml");
     ASSERT_TRUE(w.until_gone(tier_key("one")));
@@ -106,7 +107,7 @@ TEST_F(FileStoreTest, a_file_that_is_being_written_is_not_read_before_it_is_clos
     {
         std::ofstream half(folder + "/a.yaml", std::ios::trunc);
         half << tier("one", 1) << "---\n" << std::flush; // parses, without the second tier
-        write("other.yaml", tier("other", 1)); // makes the store read the folder
+        write("other.yaml", tier("other", 1));           // makes the store read the folder
         ASSERT_TRUE(has_order(w, "other", 1));
         half << tier("two", 3);
     }
@@ -137,7 +138,8 @@ TEST_F(FileStoreTest, keys_of_the_agent_survive_and_are_seen_by_other_processes)
 TEST_F(FileStoreTest, strange_keys_are_kept_as_they_are)
 {
     auto table = kv();
-    for (const std::string key : {"/calico/a.kv/b", "/calico/.hidden", "/calico/..", "/calico/a%2fb", "/x y", "/t/"}) {
+    for (const std::string key :
+         {"/calico/a.kv/b", "/calico/.hidden", "/calico/..", "/calico/a%2fb", "/x y", "/t/"}) {
         ASSERT_TRUE(table->put(key, key)) << key;
         EXPECT_EQ((*table->get(key))->value, key);
     }

@@ -7,8 +7,11 @@
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <chrono>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "agent/store/store.h"
 
@@ -31,11 +34,14 @@ bool run_until(Executor& executor, Claim claim, std::chrono::seconds limit = 60s
 }
 
 struct Watcher {
-    explicit Watcher(const store::StoreConfig& config)
+    explicit Watcher(const store::StoreConfig& config, std::function<void()> in_snapshot = {})
+        : during_snapshot(std::move(in_snapshot))
     {
-        auto made = store::make_store(
-            executor, std::make_shared<spdlog::logger>("store", std::make_shared<spdlog::sinks::stderr_sink_mt>()),
-            config);
+        auto made =
+            store::make_store(executor,
+                              std::make_shared<spdlog::logger>(
+                                  "store", std::make_shared<spdlog::sinks::stderr_sink_mt>()),
+                              config);
         if (!made) {
             ADD_FAILURE() << made.error().what;
             return;
@@ -53,6 +59,8 @@ struct Watcher {
                     snapshot_revision = at;
                     for (auto& e : entries)
                         table[e.key] = e.value;
+                    if (during_snapshot)
+                        during_snapshot();
                 },
             .on_changes =
                 [this](std::vector<store::Change> batch) {
@@ -69,6 +77,7 @@ struct Watcher {
                 [this](bool now, std::string why) {
                     EXPECT_NE(connected, std::optional(now)) << "told twice";
                     connected = now;
+                    losses += !now;
                     reason = why;
                 },
             .on_problems = [this](std::vector<store::Problem> all) { problems = all; },
@@ -97,12 +106,14 @@ struct Watcher {
         return until([&] { return !table.contains(key); });
     }
 
+    std::function<void()> during_snapshot;
     Executor executor;
     std::unique_ptr<store::Store> store;
     std::map<std::string, std::string> table;
     std::vector<store::Change> changes;
     std::vector<store::Problem> problems;
     int snapshots = 0;
+    int losses = 0; // of the connection
     std::int64_t snapshot_revision = 0;
     std::optional<bool> connected;
     std::string reason;

@@ -16,10 +16,12 @@ TEST(CacheTest, listing_gives_what_is_new_changed_or_gone_and_nothing_else)
     cache.put("/same", "1", 5);
     cache.put("/changed", "1", 6);
     cache.put("/gone", "1", 7);
-    const auto changes = cache.replace({{"/changed", "2", 9}, {"/new", "x", 10}, {"/same", "1", 5}}, 11);
+    const auto changes =
+        cache.replace({{"/changed", "2", 9}, {"/new", "x", 10}, {"/same", "1", 5}}, 11);
     EXPECT_THAT(changes, ElementsAre(Change{"/gone", std::nullopt, 11}, Change{"/changed", "2", 9},
                                      Change{"/new", "x", 10}));
-    EXPECT_THAT(cache.replace({{"/changed", "2", 9}, {"/new", "x", 10}, {"/same", "1", 5}}, 12), IsEmpty());
+    EXPECT_THAT(cache.replace({{"/changed", "2", 9}, {"/new", "x", 10}, {"/same", "1", 5}}, 12),
+                IsEmpty());
 }
 
 TEST(CacheTest, restored_datastore_with_equal_revision_and_other_value_is_a_change)

@@ -21,13 +21,22 @@ TEST(StoreConfigTest, each_error_names_the_variable_and_the_remedy)
         return ok ? std::string("fine") : ok.error().what;
     };
     EXPECT_EQ(error([](auto&) {}), "fine");
-    EXPECT_THAT(error([](auto& c) { c.endpoints.clear(); }), HasSubstr("ETCD_ENDPOINTS is empty: set it"));
-    EXPECT_THAT(error([](auto& c) { c.username = "x"; }), HasSubstr("ETCD_PASSWORD is set: set both"));
-    EXPECT_THAT(error([](auto& c) { c.cert_file = "x"; c.endpoints = {"https://a:1"}; }),
+    EXPECT_THAT(error([](auto& c) { c.endpoints.clear(); }),
+                HasSubstr("ETCD_ENDPOINTS is empty: set it"));
+    EXPECT_THAT(error([](auto& c) { c.username = "x"; }),
+                HasSubstr("ETCD_PASSWORD is set: set both"));
+    EXPECT_THAT(error([](auto& c) {
+                    c.cert_file = "x";
+                    c.endpoints = {"https://a:1"};
+                }),
                 HasSubstr("ETCD_KEY_FILE is set: set both"));
     EXPECT_THAT(error([](auto& c) { c.ca_file = "x"; }), HasSubstr("use https://"));
-    EXPECT_THAT(error([](auto& c) { c.type = StoreType::File; }), HasSubstr("MARGAY_FILE_STORE is empty"));
-    EXPECT_THAT(error([](auto& c) { c.type = StoreType::File; c.folder = "/dev/null"; }),
+    EXPECT_THAT(error([](auto& c) { c.type = StoreType::File; }),
+                HasSubstr("MARGAY_FILE_STORE is empty"));
+    EXPECT_THAT(error([](auto& c) {
+                    c.type = StoreType::File;
+                    c.folder = "/dev/null";
+                }),
                 HasSubstr("MARGAY_FILE_STORE=/dev/null"));
 }
 

@@ -13,9 +13,8 @@ namespace json = boost::json;
 
 Manifests parse(std::string_view text)
 {
-    return parse_manifests(text, "x.yaml", [](std::string_view) {
-        return Stamp{"the-uid", "2026-01-02T03:04:05Z"};
-    });
+    return parse_manifests(
+        text, "x.yaml", [](std::string_view) { return Stamp{"the-uid", "2026-01-02T03:04:05Z"}; });
 }
 
 // The one document of a text that must be fine.
@@ -85,8 +84,10 @@ spec:
 TEST(ManifestTest, policy_types_follow_from_the_rules_unless_given)
 {
     const auto types = [](std::string_view spec) {
-        const auto doc = one("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: "
-                             "{name: p}, spec: " + std::string(spec) + "}");
+        const auto doc =
+            one("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: "
+                "{name: p}, spec: " +
+                std::string(spec) + "}");
         return json::serialize(json::parse(doc.json).at("spec").at("types"));
     };
     const std::string rule = "[{action: Deny}]";
@@ -100,7 +101,8 @@ TEST(ManifestTest, policy_types_follow_from_the_rules_unless_given)
 
 TEST(ManifestTest, namespaced_kind_without_namespace_lies_in_default)
 {
-    const auto doc = one("{apiVersion: projectcalico.org/v3, kind: NetworkSet, metadata: {name: s}}");
+    const auto doc =
+        one("{apiVersion: projectcalico.org/v3, kind: NetworkSet, metadata: {name: s}}");
     EXPECT_EQ(doc.key, "/calico/resources/v3/projectcalico.org/networksets/default/s");
     EXPECT_EQ(json::parse(doc.json).at("metadata").at("namespace"), "default");
 }
@@ -115,7 +117,9 @@ TEST(ManifestTest, workload_endpoint_is_named_by_its_spec_and_labelled)
         return copy.replace(copy.find("NAME"), 4, name);
     };
     EXPECT_EQ(one(with("")).name, "node--1-k8s-pod--name-eth0");
-    const auto labels = json::parse(one(with("name: node--1-k8s-pod--name-eth0,")).json).at("metadata").at("labels");
+    const auto labels = json::parse(one(with("name: node--1-k8s-pod--name-eth0,")).json)
+                            .at("metadata")
+                            .at("labels");
     EXPECT_EQ(labels, (json::object{{"projectcalico.org/namespace", "ns1"},
                                     {"projectcalico.org/orchestrator", "k8s"}}));
     EXPECT_THAT(reason(with("name: other,")), HasSubstr("use \"node--1-k8s-pod--name-eth0\""));
@@ -161,8 +165,10 @@ TEST(ManifestTest, names_cannot_leave_their_place_in_the_key)
     for (const char* name : {"a/b", "..", "A", "-a", "a.", "a..b", ""})
         EXPECT_THAT(reason("{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: '" +
                            std::string(name) + "'}}"),
-                    HasSubstr("metadata.name")) << name;
-    EXPECT_EQ(one("{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: 12}}").name, "12");
+                    HasSubstr("metadata.name"))
+            << name;
+    EXPECT_EQ(one("{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: 12}}").name,
+              "12");
 }
 
 TEST(ManifestTest, aliases_of_aliases_do_not_explode)
@@ -180,12 +186,15 @@ TEST(ManifestTest, aliases_of_aliases_do_not_explode)
 
 TEST(ManifestTest, scalars_have_the_type_yaml_gives_them)
 {
-    const auto spec = json::parse(one("{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, "
-                                      "metadata: {name: default}, spec: {a: 1, b: '1', c: true, d: ~, "
-                                      "e: 1.5, f: 90s, g: 0x10, h: -3, i: 1.2.3.4, j: on, k: \"on\"}}").json)
-                          .at("spec");
-    EXPECT_EQ(json::serialize(spec),
-              R"({"a":1,"b":"1","c":true,"d":null,"e":1.5E0,"f":"90s","g":16,"h":-3,"i":"1.2.3.4","j":true,"k":"on"})");
+    const auto spec =
+        json::parse(one("{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, "
+                        "metadata: {name: default}, spec: {a: 1, b: '1', c: true, d: ~, "
+                        "e: 1.5, f: 90s, g: 0x10, h: -3, i: 1.2.3.4, j: on, k: \"on\"}}")
+                        .json)
+            .at("spec");
+    EXPECT_EQ(
+        json::serialize(spec),
+        R"({"a":1,"b":"1","c":true,"d":null,"e":1.5E0,"f":"90s","g":16,"h":-3,"i":"1.2.3.4","j":true,"k":"on"})");
 }
 
 TEST(ManifestTest, merge_keeps_the_identity_and_takes_labels_and_spec)
@@ -194,8 +203,10 @@ TEST(ManifestTest, merge_keeps_the_identity_and_takes_labels_and_spec)
         R"({"kind":"Tier","metadata":{"name":"t","uid":"old","creationTimestamp":"then","labels":{"a":"1"},"annotations":{"x":"y"}},"spec":{"order":1}})",
         R"({"kind":"Tier","metadata":{"name":"t","uid":"new","creationTimestamp":"now","labels":{"b":"2"}},"spec":{"order":2}})");
     ASSERT_TRUE(merged);
-    EXPECT_EQ(json::parse(*merged), json::parse(
-        R"({"kind":"Tier","metadata":{"name":"t","uid":"old","creationTimestamp":"then","labels":{"b":"2"}},"spec":{"order":2}})"));
+    EXPECT_EQ(
+        json::parse(*merged),
+        json::parse(
+            R"({"kind":"Tier","metadata":{"name":"t","uid":"old","creationTimestamp":"then","labels":{"b":"2"}},"spec":{"order":2}})"));
     EXPECT_FALSE(merge_stored("not json", "{}"));
 }
 
@@ -210,7 +221,9 @@ TEST(ManifestTest, uid_of_key_is_a_uuid_that_depends_on_the_key_alone)
 {
     EXPECT_EQ(uid_of_key("/a"), uid_of_key("/a"));
     EXPECT_NE(uid_of_key("/a"), uid_of_key("/b"));
-    EXPECT_THAT(uid_of_key("/a"), ::testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}"));
+    EXPECT_THAT(
+        uid_of_key("/a"),
+        ::testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}"));
 }
 
 } // namespace

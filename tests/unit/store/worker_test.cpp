@@ -47,7 +47,12 @@ TEST(WorkerTest, completion_queued_before_destruction_does_not_run_after_it)
     std::promise<void> second_started;
     bool ran = false;
     worker->run([](Kv&) { return 0; }, [&](int) { ran = true; });
-    worker->run([&](Kv&) { second_started.set_value(); return 0; }, [&](int) { ran = true; });
+    worker->run(
+        [&](Kv&) {
+            second_started.set_value();
+            return 0;
+        },
+        [&](int) { ran = true; });
     second_started.get_future().wait(); // so the first completion is in the queue
     worker.reset();
     executor.run();
@@ -63,7 +68,10 @@ public:
         return Error{Errc::Unavailable, 0, "cancelled"};
     }
     Result<std::vector<store::Entry>> list(const std::string&) override { return none(); }
-    Result<store::TxnResult> create(const std::string&, const std::string&) override { return none(); }
+    Result<store::TxnResult> create(const std::string&, const std::string&) override
+    {
+        return none();
+    }
     Result<store::TxnResult> update(const std::string&, const std::string&, std::int64_t) override
     {
         return none();
