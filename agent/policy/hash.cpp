@@ -120,4 +120,15 @@ ProgramHash canonical_hash(const Program& program)
     return hash;
 }
 
+std::string to_hex(const ProgramHash& hash)
+{
+    constexpr char kDigits[] = "0123456789abcdef";
+    std::string text;
+    for (const auto byte : hash) {
+        text += kDigits[byte >> 4];
+        text += kDigits[byte & 0xf];
+    }
+    return text;
+}
+
 } // namespace margay::policy

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 
 #include "agent/policy/ir.h"
 
@@ -18,5 +19,7 @@ namespace margay::policy {
 using ProgramHash = std::array<std::uint8_t, 16>;
 
 ProgramHash canonical_hash(const Program& program);
+
+std::string to_hex(const ProgramHash& hash);
 
 } // namespace margay::policy

@@ -263,11 +263,11 @@ private:
             for (const auto id : rule.conditions)
                 ++rules[id];
         const auto order = [&](ConditionId id) {
-            return order_of(result_.conditions[id], rules.at(id));
+            return std::pair(order_of(result_.conditions[id], rules.at(id)), id);
         };
         for (auto& rule : block.rules)
-            std::stable_sort(rule.conditions.begin(), rule.conditions.end(),
-                             [&](auto x, auto y) { return order(x) < order(y); });
+            std::sort(rule.conditions.begin(), rule.conditions.end(),
+                      [&](auto x, auto y) { return order(x) < order(y); });
         result_.blocks.push_back(std::move(block));
     }
 

@@ -36,6 +36,14 @@ Program ports(std::uint16_t first, std::size_t count)
     return {{{"default", {policy}, TierEnd::Deny}}, {}};
 }
 
+std::uint64_t verified_instructions(const Fd& program)
+{
+    bpf_prog_info info{};
+    __u32 size = sizeof(info);
+    EXPECT_EQ(bpf_obj_get_info_by_fd(program.get(), &info, &size), 0);
+    return info.verified_insns;
+}
+
 struct PolicyCompiler : ::testing::Test {
     Result<PolicyRig> rig = PolicyRig::create();
 
@@ -72,6 +80,32 @@ TEST_F(PolicyCompiler, ten_thousand_rules_of_two_sets_and_a_port_load)
     const auto installed = rig->install(program);
     ASSERT_TRUE(installed) << installed.error().what;
     EXPECT_EQ(judge(tcp_to(10999)).rule, POLICY_RULE_TIER_END | 0u);
+}
+
+TEST_F(PolicyCompiler, verifier_works_in_proportion_to_the_rules_not_to_their_paths)
+{
+    // Two conditions of several values each: many ways through a rule, and into the next.
+    const auto program_of = [](std::uint32_t rules) {
+        auto program = ports(1, rules);
+        std::uint16_t i = 0;
+        for (auto& rule : program.tiers[0].policies[0].rules) {
+            ++i;
+            rule.destination.ports = {{0, i}, {static_cast<std::uint16_t>(60000 - i), 65535}};
+            rule.source.named_ports = {{i, i % 4096u}, {80, i * 3 % 4096u}};
+            rule.source.not_sets = {i * 5 % 4096u};
+        }
+        return program;
+    };
+    const auto work = [&](std::uint32_t rules) {
+        EXPECT_TRUE(rig->install(program_of(rules)));
+        std::uint64_t sum = 0;
+        for (const auto& program : rig->programs())
+            sum += verified_instructions(program);
+        return sum;
+    };
+    const auto little = work(200);
+    ASSERT_GT(little, 200u);
+    EXPECT_LT(work(800), 6 * little);
 }
 
 TEST_F(PolicyCompiler, pass_leaves_a_split_tier_for_the_next_one)

@@ -222,7 +222,8 @@ Packet RandomPolicy::packet(const Program& program, const Classes& classes)
         aim(packet, *pick(rules), classes);
     if (chance(35))
         bend(packet);
-    drop_absent_headers(packet);
+    if (chance(80))
+        drop_absent_headers(packet);
     return packet;
 }
 
@@ -340,7 +341,8 @@ void RandomPolicy::bend(Packet& packet)
     }
 }
 
-// As the hooks fill a judgement: fields of headers that are not there are 0.
+// As maps/policy.h promises: fields of headers that are not there are 0. Not always done, since no
+// rule may look at them in any case.
 void RandomPolicy::drop_absent_headers(Packet& packet)
 {
     if (!has_ports(packet.protocol))

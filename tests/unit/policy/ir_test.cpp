@@ -86,6 +86,7 @@ TEST(CanonicalHash, is_stable_over_releases)
     const ProgramHash expected{0x4c, 0x04, 0xdf, 0xea, 0xbd, 0x75, 0x60, 0x59,
                                0x8f, 0xa6, 0x0d, 0x1f, 0x35, 0xaf, 0x26, 0xf8};
     EXPECT_EQ(canonical_hash(example()), expected);
+    EXPECT_EQ(to_hex(expected), "4c04dfeabd7560598fa60d1f35af26f8");
 }
 
 TEST(CanonicalHash, every_field_counts)
