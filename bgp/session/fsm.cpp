@@ -143,14 +143,20 @@ Actions Fsm::lost(ConnId id, std::string why, Time now)
         return out;
     const bool was_up = c->state == State::Established;
     const bool dialing = c->state == State::Connect;
-    if (c->state == State::OpenSent)
+    if (c->state == State::OpenSent) {
         why += ", before its OPEN: it may not know us as a peer";
+        // After an error daemons hang up on us for a while. The error is what people must know.
+        if (last_down_.notify)
+            why = last_down_.text;
+    }
+    const std::optional<Notify> notify =
+        c->state == State::OpenSent ? last_down_.notify : std::nullopt;
     // RFC 4724 4.2: only the end of TCP without a NOTIFICATION lets routes outlive the session.
     const bool keep = was_up && c->negotiated.peer_restart &&
                       c->negotiated.peer_restart->covers(kIpv4Unicast);
     end(*c,
         DownReason{dialing ? DownReason::Kind::ConnectFailed : DownReason::Kind::ConnectionLost,
-                   std::nullopt, std::move(why)},
+                   notify, std::move(why)},
         keep, now, out);
     plan_dial(now, was_up ? config_.connect_retry / 5 : config_.connect_retry);
     return out;

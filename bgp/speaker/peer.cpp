@@ -415,7 +415,8 @@ void Peer::changed()
     const bool was_up = shown_state_ == State::Established;
     if (was_up != up())
         since_ = std::chrono::system_clock::now();
-    if (why != shown_why_ && !was_up && !up() && log_limit_.allow(steady_now()))
+    const bool failed = fsm_.last_down().kind != DownReason::Kind::NotTried;
+    if (failed && why != shown_why_ && !was_up && !up() && log_limit_.allow(steady_now()))
         host_.log().info("session not up peer={} address={} reason=\"{}\"", config_.name,
                          config_.address.str(), why);
     shown_state_ = fsm_.state();

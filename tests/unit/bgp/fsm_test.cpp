@@ -141,6 +141,20 @@ TEST_F(FsmTest, connection_closed_before_the_open_hints_at_the_peers_configurati
     EXPECT_EQ(wait(5s), "dial 2");
 }
 
+TEST_F(FsmTest, error_is_not_hidden_by_the_peer_hanging_up_afterwards)
+{
+    take(fsm.start(now));
+    take(fsm.dialed(1, now));
+    take(fsm.received(1, Notify{ErrorCode::Open, open_error::kBadPeerAs, {}}, now));
+    EXPECT_EQ(wait(5s), "dial 2");
+    take(fsm.dialed(2, now));
+    take(fsm.lost(2, "closed", now));
+    EXPECT_EQ(fsm.last_down().text, "the peer sent Bad Peer AS (2/2)");
+    EXPECT_EQ(wait(5s), "dial 3");
+    take(fsm.lost(3, "connection refused", now));
+    EXPECT_EQ(fsm.last_down().text, "connection refused");
+}
+
 // RFC 4271 8.2.2: what each state answers to a message that it does not expect.
 struct Unexpected {
     State state;

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// bgp_speaker: the library as a process, for tests and benches that need one to kill or to load.
+//
+//   bgp_speaker --as 64512 --id 10.0.0.1 --listen 10.0.0.1:1790
+//     --peer name=b,address=10.0.0.2,port=1790,as=64512,source=10.0.0.1 --announce 10.1.0.0/26
+//
+// Lines on stdin: announce PREFIX, withdraw PREFIX, count N FIRST/LEN (announces N prefixes from
+// there), complete, peers, routes, quit (Cease), abort (no Cease). Events go to stdout. SIGTERM
+// is quit. Everything given by --announce is complete; with --hold, wait for "complete".
+
+#include "bgp/speaker/speaker.h"
+#include "margay/log.h"
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/streambuf.hpp>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <sstream>
+
+#include <unistd.h>
+
+namespace margay::bgp {
+namespace {
+
+struct Options {
+    std::uint32_t as = 64512;
+    std::string id;
+    std::string listen;
+    std::vector<std::string> peers;
+    std::vector<std::string> announce;
+    bool restarting = false;
+    bool hold = false;
+    bool quiet = false;
+    std::int64_t restart_time = 120;
+};
+
+[[noreturn]] void refuse(const std::string& what)
+{
+    std::cerr << "bgp_speaker: " << what << '\n';
+    std::exit(2);
+}
+
+Ip ip_of(const std::string& text)
+{
+    const auto ip = Ip::parse(text);
+    return ip ? *ip : (refuse("not an address: " + text), Ip());
+}
+
+Prefix4 prefix_of(const std::string& text)
+{
+    const auto prefix = Prefix4::parse(text);
+    return prefix ? *prefix : (refuse("not a prefix: " + text), Prefix4());
+}
+
+void set_peer_field(PeerConfig& peer, const std::string& key, const std::string& value)
+{
+    const auto number = [&] { return static_cast<std::uint32_t>(std::stoul(value)); };
+    if (key == "name")
+        peer.name = value;
+    else if (key == "address")
+        peer.address = ip_of(value);
+    else if (key == "port")
+        peer.port = static_cast<std::uint16_t>(number());
+    else if (key == "as")
+        peer.remote_as = Asn{number()};
+    else if (key == "source")
+        peer.source = ip_of(value);
+    else if (key == "passive")
+        peer.passive = true;
+    else if (key == "nogr")
+        peer.graceful_restart = false;
+    else if (key == "hold")
+        peer.hold_time = Seconds(number());
+    else if (key == "keepalive")
+        peer.keepalive_time = Seconds(number());
+    else if (key == "restart")
+        peer.restart_time = Seconds(number());
+    else if (key == "retry")
+        peer.connect_retry = std::chrono::milliseconds(number());
+    else
+        refuse("unknown peer field: " + key);
+}
+
+PeerConfig peer_of(const std::string& text)
+{
+    PeerConfig peer;
+    std::istringstream fields(text);
+    for (std::string field; std::getline(fields, field, ',');) {
+        const auto equals = field.find('=');
+        set_peer_field(peer, field.substr(0, equals),
+                       equals == std::string::npos ? "" : field.substr(equals + 1));
+    }
+    if (peer.name.empty())
+        peer.name = peer.address.str();
+    return peer;
+}
+
+Callbacks printing(bool quiet)
+{
+    Callbacks callbacks;
+    callbacks.on_routes = [quiet](std::span<const RouteChange> changes) {
+        for (const RouteChange& change : changes) {
+            if (quiet)
+                break;
+            std::cout << "route " << change.prefix.str();
+            for (const NextHop& hop : change.best)
+                std::cout << " via " << hop.gateway.str();
+            std::cout << " pref " << change.local_pref << '\n';
+        }
+        std::cout << "routes " << changes.size() << std::endl;
+    };
+    callbacks.on_peer_state = [](const PeerStatus& status) {
+        std::cout << "peer " << status.name << ' ' << name_of(status.state) << ' '
+                  << status.why_down << std::endl;
+    };
+    callbacks.on_initial_sync_done = [] { std::cout << "synced" << std::endl; };
+    return callbacks;
+}
+
+class Shell {
+public:
+    Shell(Executor& executor, Speaker& speaker)
+        : executor_(executor), speaker_(speaker), input_(executor, ::dup(STDIN_FILENO)),
+          signals_(executor, SIGTERM, SIGINT)
+    {
+        signals_.async_wait([this](const boost::system::error_code& error, int) {
+            if (!error)
+                end(Speaker::Goodbye::Notify);
+        });
+        read();
+    }
+
+private:
+    void read()
+    {
+        boost::asio::async_read_until(
+            input_, buffer_, '\n', [this](const boost::system::error_code& error, std::size_t) {
+                if (error)
+                    return; // the end of stdin is not the end of us
+                std::istream stream(&buffer_);
+                std::string line;
+                std::getline(stream, line);
+                obey(line);
+                read();
+            });
+    }
+    void obey(const std::string& line)
+    {
+        std::istringstream words(line);
+        std::string verb, argument;
+        words >> verb >> argument;
+        if (verb == "announce")
+            speaker_.announce(prefix_of(argument));
+        else if (verb == "withdraw")
+            speaker_.withdraw(prefix_of(argument));
+        else if (verb == "count")
+            announce_many(std::stoul(argument), words);
+        else if (verb == "complete")
+            speaker_.announcements_complete();
+        else if (verb == "peers")
+            print_peers();
+        else if (verb == "routes")
+            print_routes();
+        else if (verb == "quit")
+            end(Speaker::Goodbye::Notify);
+        else if (verb == "abort")
+            end(Speaker::Goodbye::None);
+        else
+            std::cout << "unknown " << verb << std::endl;
+    }
+    void announce_many(std::size_t count, std::istringstream& words)
+    {
+        std::string text;
+        words >> text;
+        const Prefix4 first = prefix_of(text);
+        const auto step = static_cast<std::uint32_t>(std::uint64_t{1} << (32 - first.length));
+        for (std::size_t i = 0; i < count; ++i) {
+            const auto offset = static_cast<std::uint32_t>(i * step);
+            speaker_.announce(Prefix4{Ipv4(first.addr.value() + offset), first.length});
+        }
+    }
+    void print_peers() const
+    {
+        for (const PeerStatus& peer : speaker_.peers())
+            std::cout << "peer " << peer.name << ' ' << name_of(peer.state) << " received "
+                      << peer.prefixes_received << " advertised " << peer.prefixes_advertised
+                      << ' ' << peer.why_down << std::endl;
+    }
+    void print_routes() const
+    {
+        for (const RouteView& route : speaker_.routes())
+            std::cout << route.prefix.str() << " from "
+                      << (route.from ? route.from->str() : "ourselves") << ": " << route.why
+                      << std::endl;
+    }
+    void end(Speaker::Goodbye goodbye)
+    {
+        speaker_.shutdown(goodbye);
+        boost::asio::post(executor_, [this] { executor_.stop(); });
+    }
+
+    Executor& executor_;
+    Speaker& speaker_;
+    boost::asio::posix::stream_descriptor input_;
+    boost::asio::signal_set signals_;
+    boost::asio::streambuf buffer_;
+};
+
+int run(const Options& options)
+{
+    Executor executor;
+    auto log = std::make_shared<spdlog::logger>(
+        "bgp", std::make_shared<spdlog::sinks::stderr_sink_st>());
+    SpeakerConfig config;
+    config.local_as = Asn{options.as};
+    config.router_id = ip_of(options.id).v4();
+    config.restarting = options.restarting;
+    config.restart_time = Seconds(options.restart_time);
+    config.listen_port = 0;
+    if (const auto colon = options.listen.rfind(':'); colon != std::string::npos) {
+        config.listen_address = ip_of(options.listen.substr(0, colon));
+        config.listen_port = static_cast<std::uint16_t>(std::stoul(options.listen.substr(colon + 1)));
+    }
+    Speaker speaker(executor, log, config, printing(options.quiet));
+    if (const Status status = speaker.listen(); !status)
+        log->error("{}", status.error().what);
+    for (const std::string& prefix : options.announce)
+        speaker.announce(prefix_of(prefix));
+    if (!options.hold)
+        speaker.announcements_complete();
+    std::vector<PeerConfig> peers;
+    for (const std::string& text : options.peers)
+        peers.push_back(peer_of(text));
+    speaker.set_peers(std::move(peers));
+    Shell shell(executor, speaker);
+    executor.run();
+    return 0;
+}
+
+} // namespace
+} // namespace margay::bgp
+
+int main(int argc, char** argv)
+{
+    margay::bgp::Options options;
+    CLI::App app("A BGP speaker for tests and benches");
+    app.add_option("--as", options.as);
+    app.add_option("--id", options.id)->required();
+    app.add_option("--listen", options.listen, "address:port");
+    app.add_option("--peer", options.peers, "name=,address=,port=,as=,source=,passive,nogr,...");
+    app.add_option("--announce", options.announce);
+    app.add_option("--restart-time", options.restart_time);
+    app.add_flag("--restarting", options.restarting);
+    app.add_flag("--hold", options.hold, "announcements are not complete before \"complete\"");
+    app.add_flag("--quiet", options.quiet, "count routes instead of printing them");
+    CLI11_PARSE(app, argc, argv);
+    return margay::bgp::run(options);
+}
