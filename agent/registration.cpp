@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/registration.h"
+
+#include "agent/kernel/autodetect.h"
+
+#include <algorithm>
+
+namespace margay {
+namespace {
+
+constexpr std::chrono::milliseconds kFirstBackOff{500};
+constexpr std::chrono::milliseconds kLongestBackOff{5000};
+
+startup::Surroundings look_around(const config::Config& config, const kernel::LinkTable& links)
+{
+    startup::Surroundings around;
+    for (const auto& [index, link] : links.links())
+        for (const auto& address : links.addresses(index))
+            around.host_addresses.push_back(address.prefix);
+    const auto method = kernel::parse_autodetect_method(config.ip_autodetection_method);
+    if (!method) {
+        around.detection = method.error().what;
+        return around;
+    }
+    const auto found = kernel::autodetect(*method);
+    if (!found) {
+        around.detection = found.error().what;
+        return around;
+    }
+    around.detection = found->str();
+    if (found->winner)
+        around.detected = found->winner->address;
+    return around;
+}
+
+} // namespace
+
+Registration::Registration(Executor& executor, Log log, const config::Config& config,
+                           std::string node, std::unique_ptr<store::Kv> kv, OnState on_state)
+    : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
+      on_state_(std::move(on_state)), retry_(executor), worker_(executor, std::move(kv))
+{
+}
+
+void Registration::begin(const kernel::LinkTable& links)
+{
+    run(links);
+}
+
+void Registration::check(bool present, std::optional<Prefix4> address,
+                         std::optional<Ipv4> tunnel_address, const kernel::LinkTable& links)
+{
+    if (!done_ || running_)
+        return;
+    if (present && address == state_.address && tunnel_address == state_.tunnel_address)
+        return;
+    log_->warn("own Node is not as it was written: repairing node={} present={}", node_, present);
+    done_ = false;
+    trouble_ = "own Node is being repaired";
+    run(links);
+}
+
+void Registration::run(const kernel::LinkTable& links)
+{
+    if (running_)
+        return;
+    running_ = true;
+    surroundings_ = look_around(config_, links);
+    detection_ = surroundings_.detection;
+    worker_.run(
+        [config = config_, node = node_, around = surroundings_, prepared = prepared_,
+         held = state_.tunnel_address](store::Kv& kv) {
+            const SystemClock clock;
+            return prepared ? startup::repair(kv, config, node, around, clock, held)
+                            : startup::prepare(kv, config, node, around, clock);
+        },
+        [this, &links](Result<startup::NodeState> result) {
+            running_ = false;
+            const bool again = !result;
+            finish(std::move(result));
+            if (!again)
+                return;
+            retry_.start(back_off_, [this, &links] { run(links); });
+            back_off_ = std::min(back_off_ * 2, kLongestBackOff);
+        });
+}
+
+void Registration::finish(Result<startup::NodeState> result)
+{
+    if (!result) {
+        if (trouble_ != result.error().what)
+            log_->warn("registration failed, will retry: {}", result.error().what);
+        trouble_ = result.error().what;
+        return;
+    }
+    back_off_ = kFirstBackOff;
+    prepared_ = true;
+    done_ = true;
+    state_ = std::move(*result);
+    trouble_ = state_.conflict;
+    for (const std::string& note : state_.notes)
+        log_->info("registration: {}", note);
+    if (!state_.conflict.empty())
+        log_->error("registration: {}", state_.conflict);
+    on_state_(state_);
+}
+
+} // namespace margay
