@@ -79,6 +79,7 @@ Decision Join::decide_owned(const Facts& facts) const
     Decision decision;
     decision.owned = true;
     decision.node = facts.owned->node;
+    decision.node_address = facts.owned->node_address;
     decision.by_bgp = !facts.learned.empty();
     const bool peer = peers_.contains(facts.owned->node_address);
     if (!decision.by_bgp && peer && settled_) {
@@ -110,6 +111,7 @@ Decision Join::decide_learned(const Prefix4& prefix, const Facts& facts) const
     if (node == facts.learned.end())
         return decision;
     decision.node = nodes_.at(*node);
+    decision.node_address = *node;
     const bool tunnelled = std::ranges::any_of(
         tunnelled_pools_, [&](const Prefix4& pool) { return pool.contains(prefix); });
     if (tunnelled) {

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+// Start and news; agent_turn.cpp has what a turn does with them.
+#include "agent/agent.h"
+
+#include "agent/kernel/sysctl.h"
+#include "agent/report.h"
+
+#include <algorithm>
+
+namespace margay {
+namespace {
+
+constexpr std::chrono::seconds kHeartbeat{1};
+
+store::StoreConfig store_config(const config::Config& config)
+{
+    store::StoreConfig out;
+    out.type = config.datastore() == config::Datastore::Etcd ? store::StoreType::EtcdV3
+                                                             : store::StoreType::File;
+    out.endpoints = config.etcd_endpoints;
+    out.username = config.etcd_username;
+    out.password = config.etcd_password;
+    out.ca_file = config.etcd_ca_file;
+    out.cert_file = config.etcd_cert_file;
+    out.key_file = config.etcd_key_file;
+    out.folder = config.file_store;
+    return out;
+}
+
+} // namespace
+
+Agent::Agent(Executor& executor, Log log, const config::Config& config, std::string node)
+    : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
+      links_(executor, [this](const auto& changes) { on_links(changes); }),
+      resolver_(executor, [this](const auto& targets) { on_targets(targets); }),
+      kernel_routes_(executor,
+                     kernel::RouteTable::Callbacks{
+                         [this](kernel::IfIndex index) {
+                             const kernel::Link* link = links_.table().find(index);
+                             return link != nullptr && is_workload(link->name);
+                         },
+                         [this] { schedule_turn(); },
+                         [this](const kernel::RouteReport& report) {
+                             log_->warn("kernel route: {}", report.text);
+                         }}),
+      calc_(node_), turn_timer_(executor), heartbeat_(executor)
+{
+}
+
+Agent::~Agent() = default;
+
+Result<std::unique_ptr<Agent>> Agent::create(Executor& executor, Log log,
+                                             const config::Config& config)
+{
+    auto node = startup::settle_node_name(config);
+    if (!node)
+        return node.error();
+    std::unique_ptr<Agent> agent(new Agent(executor, std::move(log), config, *node));
+    if (const auto started = agent->start(); !started)
+        return started.error();
+    return agent;
+}
+
+Status Agent::start()
+{
+    log_->info("margayd {} starts node={}", MARGAY_VERSION, node_);
+    for (const auto step : {&Agent::start_servers, &Agent::start_kernel, &Agent::start_datapath,
+                            &Agent::start_store})
+        if (auto done = (this->*step)(); !done)
+            return done;
+    return {};
+}
+
+Status Agent::start_servers()
+{
+    auto control = status::ControlServer::create(
+        executor_, log_, config_.control_socket(),
+        [this](const status::Request& request) { return Report(*this).answer(request); });
+    if (!control)
+        return control.error();
+    control_ = std::move(*control);
+    if (config_.http.off())
+        return {};
+    const auto address = Ip::parse(config_.http.host);
+    auto http = status::HttpServer::create(
+        executor_, log_, address.value_or(Ip()), config_.http.port,
+        [this](const std::string& target) { return Report(*this).http(target); });
+    if (!http)
+        return http.error();
+    http_ = std::move(*http);
+    return {};
+}
+
+Status Agent::start_kernel()
+{
+    auto socket = kernel::NetlinkSocket::open();
+    if (!socket)
+        return socket.error();
+    netlink_.emplace(std::move(*socket));
+    auto firewall = kernel::Firewall::open();
+    if (!firewall)
+        return firewall.error();
+    firewall_ = std::move(*firewall);
+    install_firewall();
+    firewall_watch_ = std::make_unique<kernel::FirewallWatch>(executor_, [this] {
+        log_->warn("nftables table {} was changed by somebody else: installing it again",
+                   kernel::kFirewallTable);
+        install_firewall();
+    });
+    if (auto watching = firewall_watch_->start(); !watching)
+        return watching;
+    if (const auto set = kernel::apply_sysctls(kernel::global_sysctls()); !set)
+        warn_once("sysctl", set.error().what);
+    if (auto started = links_.start(); !started)
+        return started;
+    if (auto started = resolver_.start(); !started)
+        return started;
+    return kernel_routes_.start();
+}
+
+Status Agent::start_datapath()
+{
+    datapath::Options options;
+    options.pin_root = config_.pin_root;
+    options.mark_mask = config_.mark_mask;
+    auto opened = datapath::Datapath::open(executor_, options);
+    if (!opened)
+        return opened.error();
+    datapath_ = std::move(*opened);
+    const auto adopted = datapath_->adopt();
+    if (!adopted)
+        return adopted.error();
+    adopted_ = *adopted;
+    log_->info("data path {} pins={}", adopted_ ? "adopted from the last run" : "new",
+               config_.pin_root);
+    heartbeat_.start(kHeartbeat, [this] { schedule_turn(); });
+    return {};
+}
+
+Status Agent::start_store()
+{
+    const auto wanted = store_config(config_);
+    if (auto valid = store::validate(wanted); !valid)
+        return valid;
+    auto made = store::make_store(executor_, log_, wanted);
+    if (!made)
+        return made.error();
+    store_ = std::move(*made);
+    auto kv = store::make_kv(wanted);
+    if (!kv)
+        return kv.error();
+    registration_ = std::make_unique<Registration>(
+        executor_, log_, config_, node_, std::move(*kv),
+        [this](const startup::NodeState& state) { on_registered(state); });
+    peering_ = std::make_unique<Peering>(
+        executor_, log_, config_, node_, adopted_,
+        Peering::Callbacks{[this](std::span<const bgp::RouteChange> changes) { on_bgp_routes(changes); },
+                           [this] { on_bgp_settled(); }});
+    registration_->begin(links_.table());
+    store_->start(store::Callbacks{
+        [this](std::vector<store::Entry> entries, std::int64_t revision) {
+            on_snapshot(std::move(entries), revision);
+        },
+        [this](std::vector<store::Change> changes) { on_changes(std::move(changes)); },
+        [this](bool connected, const std::string& reason) {
+            if (connected)
+                log_->info("datastore connected endpoint={}", store_->status().endpoint);
+            else
+                log_->warn("datastore lost: {}", reason);
+        },
+        [this](const std::vector<store::Problem>& problems) {
+            for (const auto& problem : problems)
+                log_->warn("datastore: {}: {}", problem.source, problem.reason);
+        }});
+    return {};
+}
+
+void Agent::stop()
+{
+    if (peering_)
+        peering_->shutdown(bgp::Speaker::Goodbye::None);
+    if (store_)
+        store_->stop();
+    control_.reset();
+    http_.reset();
+}
+
+// --- News ----------------------------------------------------------------------------------------
+
+void Agent::on_snapshot(std::vector<store::Entry> entries, std::int64_t revision)
+{
+    for (const store::Entry& entry : entries)
+        admit(entry.key, entry.value);
+    revision_ = revision;
+    synced_ = true;
+    log_->info("datastore snapshot keys={} revision={}", entries.size(), revision);
+    report_issues();
+    schedule_turn();
+}
+
+void Agent::on_changes(std::vector<store::Change> changes)
+{
+    for (const store::Change& change : changes) {
+        admit(change.key, change.value ? std::optional<std::string_view>(*change.value) : std::nullopt);
+        revision_ = std::max(revision_, change.revision);
+    }
+    report_issues();
+    schedule_turn();
+}
+
+void Agent::admit(std::string_view key, std::optional<std::string_view> value)
+{
+    if (const auto update = quarantine_.admit(key, value))
+        calc_.apply(*update);
+}
+
+void Agent::report_issues()
+{
+    for (const model::Issue& issue : quarantine_.take_news())
+        log_->warn("datastore value {} key={} reason=\"{}\"", model::issue_kind_name(issue.kind),
+                   issue.key, issue.reason);
+}
+
+void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
+{
+    using What = kernel::LinkChange::What;
+    for (const kernel::LinkChange& change : changes) {
+        const kernel::Link& link = change.link;
+        const bool workload = is_workload(link.name);
+        if (change.what == What::Vanished) {
+            datapath_->forget_device(link.ifindex);
+            uplinks_.erase(link.ifindex);
+        }
+        if (workload && change.what != What::AddressesChanged) {
+            if (change.what != What::Vanished) {
+                if (const auto set = kernel::apply_sysctls(kernel::workload_sysctls(link.name)); !set)
+                    log_->warn("interface {}: {}", link.name, set.error().what);
+                datapath_->attach_workload(link.ifindex);
+            }
+            want_endpoint(link.name);
+        }
+    }
+    if (std::ranges::all_of(changes, [this](const auto& c) { return is_workload(c.link.name); })) {
+        schedule_turn();
+        return;
+    }
+    want_host_addresses();
+    for (const auto& [prefix, path] : paths_)
+        paths_due_.insert(prefix); // MTU or MAC of an uplink may have changed
+    ensure_tunnel_device();
+    schedule_turn();
+}
+
+void Agent::on_targets(const std::vector<Ipv4>& targets)
+{
+    for (const Ipv4 target : targets)
+        if (const auto waiting = prefixes_by_hop_.find(target); waiting != prefixes_by_hop_.end())
+            paths_due_.insert(waiting->second.begin(), waiting->second.end());
+    for (const Ipv4 address : targets) {
+        const kernel::Target* target = resolver_.find(address);
+        if (target == nullptr || !target->path)
+            continue;
+        using State = kernel::Neighbour::State;
+        const bool known = target->neighbour.state == State::Resolved;
+        datapath_->set_neighbour(target->path->ifindex, target->path->next_hop(address),
+                                 known ? std::optional(target->neighbour.mac) : std::nullopt);
+    }
+    schedule_turn();
+}
+
+void Agent::on_bgp_routes(std::span<const bgp::RouteChange> changes)
+{
+    for (const bgp::RouteChange& change : changes) {
+        std::vector<Ipv4> hops;
+        for (const bgp::NextHop& hop : change.best)
+            hops.push_back(hop.gateway);
+        join_.set_learned(change.prefix, std::move(hops));
+    }
+    // In the same turn of the event loop in which the UPDATE was parsed. Not a whole turn(): that
+    // may change the speaker, which is calling us.
+    if (!synced_)
+        return;
+    apply_paths();
+    flush();
+}
+
+void Agent::on_bgp_settled()
+{
+    log_->info("BGP has settled: every peer has told its routes, or cannot");
+    join_.set_bgp_settled();
+    schedule_turn();
+}
+
+void Agent::on_registered(const startup::NodeState& state)
+{
+    if (state.address)
+        log_->info("registered node={} address={} tunnel={} chosen: {}", node_, state.address->str(),
+                   state.tunnel_address ? state.tunnel_address->str() : "none",
+                   registration_->detection());
+    schedule_turn();
+}
+
+bool Agent::is_workload(std::string_view name) const
+{
+    return std::ranges::any_of(config_.interface_prefixes,
+                               [name](const std::string& prefix) { return name.starts_with(prefix); });
+}
+
+void Agent::warn_once(const std::string& topic, const std::string& text)
+{
+    if (text.empty()) {
+        warnings_.erase(topic);
+        return;
+    }
+    auto& known = warnings_[topic];
+    if (known == text)
+        return;
+    known = text;
+    log_->warn("{}: {}", topic, text);
+}
+
+} // namespace margay

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Agent: margayd's parts, put together. The only file that sees all of them.
+//
+// News comes in by callbacks (datastore, kernel, BGP), is applied to the pure parts at once, and
+// leaves in one turn for the whole burst: turn() hands what calc and routing want to data path,
+// kernel, firewall and BGP, then flushes with a budget, and comes again while something is left.
+// Nothing is flushed before the first snapshot is complete, and nothing that an earlier run left
+// is removed before that. See agent/README.md.
+
+#pragma once
+
+#include "agent/calc/inventory.h"
+#include "agent/config/config.h"
+#include "agent/datapath/datapath.h"
+#include "agent/kernel/links.h"
+#include "agent/kernel/nftables.h"
+#include "agent/kernel/resolve.h"
+#include "agent/kernel/routes.h"
+#include "agent/model/quarantine.h"
+#include "agent/paths.h"
+#include "agent/peering.h"
+#include "agent/registration.h"
+#include "agent/routing/join.h"
+#include "agent/status/control.h"
+#include "agent/status/http.h"
+#include "agent/store/store.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace margay {
+
+class Agent {
+public:
+    static Result<std::unique_ptr<Agent>> create(Executor& executor, Log log,
+                                                 const config::Config& config);
+    ~Agent();
+    Agent(const Agent&) = delete;
+    Agent& operator=(const Agent&) = delete;
+
+    // Ends sessions without a word, so that peers keep our routes; programs and guard stay.
+    void stop();
+
+private:
+    friend class Report; // reads, never writes
+
+    Agent(Executor& executor, Log log, const config::Config& config, std::string node);
+
+    // Start, in this order: the guard before anything can be forwarded, the data path as the last
+    // run left it, then the sources of news.
+    Status start();
+    Status start_kernel();
+    Status start_datapath();
+    Status start_store();
+    Status start_servers();
+
+    // News.
+    void on_snapshot(std::vector<store::Entry> entries, std::int64_t revision);
+    void on_changes(std::vector<store::Change> changes);
+    void admit(std::string_view key, std::optional<std::string_view> value);
+    void report_issues();
+    void on_links(const std::vector<kernel::LinkChange>& changes);
+    void on_targets(const std::vector<Ipv4>& targets);
+    void on_bgp_routes(std::span<const bgp::RouteChange> changes);
+    void on_bgp_settled();
+    void on_registered(const startup::NodeState& state);
+
+    // Turns.
+    void schedule_turn(std::chrono::milliseconds delay = {});
+    void turn();
+    void apply(const model::Changes& changes);
+    void apply_endpoints(const model::Changes& changes);
+    void apply_routes(const model::Changes& changes);
+    void apply_nodes(const model::Changes& changes);
+    void apply_pools(const model::Changes& changes);
+    void apply_own_node(const model::OwnNode& own);
+    void apply_felix(const model::FelixConfiguration& felix);
+    void apply_paths();
+    void flush();
+
+    // Pieces of wanted state.
+    void want_endpoint(const std::string& interface);
+    void want_local_route(const Prefix4& prefix, const model::WantedRoute& route);
+    void plan(const Prefix4& prefix);
+    void watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops);
+    void want_host_addresses();
+    void set_datapath_config();
+    void update_uplinks();
+    void install_firewall();
+    void update_firewall();
+    void ensure_tunnel_device();
+    bool is_workload(std::string_view name) const;
+    LocalFacts local_facts() const;
+    bool wants_uplink(const kernel::Link& link) const;
+    void warn_once(const std::string& topic, const std::string& text);
+
+    std::vector<std::string> not_ready() const;
+
+    Executor& executor_;
+    Log log_;
+    const config::Config config_;
+    const std::string node_;
+    SystemClock clock_;
+    const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
+
+    // The kernel.
+    std::optional<kernel::NetlinkSocket> netlink_;
+    std::unique_ptr<kernel::Firewall> firewall_;
+    std::unique_ptr<kernel::FirewallWatch> firewall_watch_;
+    kernel::LinkMonitor links_;
+    kernel::Resolver resolver_;
+    kernel::RouteTable kernel_routes_;
+    kernel::FirewallConfig firewall_config_;
+    kernel::FirewallSets firewall_sets_;
+    bool firewall_dirty_ = false;
+
+    // The data path.
+    std::unique_ptr<datapath::Datapath> datapath_;
+    bool adopted_ = false; // a previous run left its state in force
+    std::set<kernel::IfIndex> uplinks_;
+
+    // The datastore and what is made of it.
+    std::unique_ptr<store::Store> store_;
+    std::unique_ptr<Registration> registration_;
+    model::Quarantine quarantine_;
+    calc::Inventory calc_;
+    routing::Join join_;
+    std::unique_ptr<Peering> peering_;
+    bool synced_ = false;
+    bool flushed_once_ = false;
+    std::int64_t revision_ = 0;
+
+    // What is wanted now, kept to complete it when other news comes.
+    std::map<std::string, model::WantedEndpoint> endpoints_; // by interface
+    std::map<Prefix4, model::WantedRoute> local_routes_;
+    std::map<Ipv4, model::WantedNode> nodes_;
+    std::map<Prefix4, model::WantedPool> pools_;
+    std::map<Prefix4, PlannedPath> paths_;
+    std::map<Prefix4, std::vector<Ipv4>> hops_of_;
+    std::map<Ipv4, std::set<Prefix4>> prefixes_by_hop_;
+    std::set<Prefix4> paths_due_;
+    std::set<Ipv4> host_addresses_;
+    model::OwnNode own_node_;
+    model::FelixConfiguration felix_;
+    std::map<std::string, std::string> warnings_; // by topic, what is wrong now
+
+    std::unique_ptr<status::ControlServer> control_;
+    std::unique_ptr<status::HttpServer> http_;
+    Timer turn_timer_;
+    Timer heartbeat_;
+};
+
+// `margayd --cleanup`: removes everything that Margay put on this host. Refuses while a margayd
+// answers on the control socket.
+Status cleanup_host(const config::Config& config,
+                    const std::function<void(const std::string&)>& say);
+
+} // namespace margay

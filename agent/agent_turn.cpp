@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a turn does: wanted state goes from calc and routing to data path, kernel, firewall, BGP.
+#include "agent/agent.h"
+
+#include "agent/kernel/sysctl.h"
+#include "agent/kernel/tunnel_device.h"
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <regex>
+
+namespace margay {
+namespace {
+
+// Kernel calls a turn; a large change takes several turns, so that keepalives are never late.
+constexpr std::size_t kBudget = 2000;
+constexpr std::chrono::milliseconds kNextTurn{1};
+constexpr std::chrono::milliseconds kAfterFailure{500};
+
+datapath::RouteWant local_want(const model::WantedRoute& route)
+{
+    datapath::RouteWant want;
+    want.kind = route.kind == model::RouteKind::Host ? ROUTE_HOST : ROUTE_BLACKHOLE;
+    return want;
+}
+
+} // namespace
+
+void Agent::schedule_turn(std::chrono::milliseconds delay)
+{
+    if (!turn_timer_.running() || delay.count() == 0)
+        turn_timer_.start(delay, [this] { turn(); });
+}
+
+void Agent::turn()
+{
+    if (!synced_ || !datapath_)
+        return; // what the last run left stays in force until we know better
+    const model::Changes changes = calc_.take_changes();
+    if (!changes.empty())
+        apply(changes);
+    apply_paths();
+    flush();
+}
+
+void Agent::apply(const model::Changes& changes)
+{
+    if (changes.felix)
+        apply_felix(*changes.felix);
+    if (changes.own_node)
+        apply_own_node(*changes.own_node);
+    for (const auto& [id, set] : changes.sets)
+        if (set)
+            datapath_->want_set(id, set->name);
+        else
+            datapath_->forget_set(id);
+    for (const auto& [prefix, sets] : changes.classes)
+        if (sets)
+            warn_once("address class " + prefix.str(), datapath_->want_class(prefix, *sets));
+        else
+            datapath_->forget_class(prefix);
+    apply_nodes(changes);
+    apply_pools(changes);
+    apply_endpoints(changes);
+    apply_routes(changes);
+    peering_->apply(changes);
+    if (changes.bgp || !changes.mesh_peers.empty())
+        join_.set_peers(peering_->peer_addresses());
+    if (!peering_->speaker())
+        join_.set_bgp_settled(); // nobody to wait for
+}
+
+void Agent::apply_endpoints(const model::Changes& changes)
+{
+    for (const auto& [interface, endpoint] : changes.endpoints) {
+        if (endpoint)
+            endpoints_[interface] = *endpoint;
+        else
+            endpoints_.erase(interface);
+        want_endpoint(interface);
+    }
+}
+
+// Called when the endpoint changes and when its interface does: both must be there.
+void Agent::want_endpoint(const std::string& interface)
+{
+    const auto endpoint = endpoints_.find(interface);
+    const kernel::Link* link = links_.table().find(interface);
+    if (endpoint == endpoints_.end() || link == nullptr) {
+        datapath_->forget_endpoint(interface);
+        for (const auto& [prefix, route] : local_routes_)
+            if (route.interface_name == interface)
+                want_local_route(prefix, route);
+        return;
+    }
+    datapath::EndpointWant want;
+    want.ifindex = link->ifindex;
+    want.host_mac = link->mac;
+    want.mac = endpoint->second.mac.value_or(model::Mac{});
+    if (!endpoint->second.addresses.empty())
+        want.address = endpoint->second.addresses.front();
+    want.ingress = endpoint->second.ingress;
+    want.egress = endpoint->second.egress;
+    const auto slot = datapath_->want_endpoint(interface, want);
+    warn_once("endpoint " + interface, slot ? "" : slot.error().what);
+    for (const auto& [prefix, route] : local_routes_)
+        if (route.interface_name == interface)
+            want_local_route(prefix, route);
+}
+
+void Agent::apply_routes(const model::Changes& changes)
+{
+    for (const auto& [prefix, route] : changes.routes) {
+        const bool remote = route && route->kind == model::RouteKind::Remote;
+        join_.set_owned(prefix, remote ? std::optional(routing::Owned{route->node, route->node_address,
+                                                                      route->encap})
+                                       : std::nullopt);
+        if (route && !remote) {
+            local_routes_[prefix] = *route;
+            want_local_route(prefix, *route);
+        } else if (const auto known = local_routes_.find(prefix); known != local_routes_.end()) {
+            if (known->second.kind == model::RouteKind::LocalWorkload)
+                kernel_routes_.unwant(kernel::workload_route(prefix.addr, 0).key());
+            else
+                kernel_routes_.unwant(kernel::blackhole_route(prefix).key());
+            local_routes_.erase(known);
+            if (!remote)
+                datapath_->forget_route(prefix);
+        }
+    }
+}
+
+void Agent::want_local_route(const Prefix4& prefix, const model::WantedRoute& route)
+{
+    if (route.kind != model::RouteKind::LocalWorkload) {
+        warn_once("route " + prefix.str(), datapath_->want_route(prefix, local_want(route)));
+        if (route.kind == model::RouteKind::Blackhole && prefix.length < 32)
+            kernel_routes_.want(kernel::blackhole_route(prefix));
+        return;
+    }
+    const kernel::Link* link = links_.table().find(route.interface_name);
+    datapath::RouteWant want; // without interface: an own address without workload
+    const auto slot = datapath_->endpoint_slot(route.interface_name);
+    if (slot) {
+        want.kind = ROUTE_ENDPOINT;
+        want.endpoint = *slot;
+    }
+    warn_once("route " + prefix.str(), datapath_->want_route(prefix, want));
+    if (link != nullptr)
+        kernel_routes_.want(kernel::workload_route(prefix.addr, link->ifindex));
+    else
+        kernel_routes_.unwant(kernel::workload_route(prefix.addr, 0).key());
+}
+
+void Agent::apply_nodes(const model::Changes& changes)
+{
+    for (const auto& [address, node] : changes.nodes) {
+        join_.set_node(address, node ? std::optional(node->name) : std::nullopt);
+        if (node) {
+            warn_once("node " + address.str(), datapath_->want_node(Prefix4::host(address), false));
+            // A remote node's own address is no pod's; without this entry it were "outside" too,
+            // but a node address may lie inside a pool.
+            datapath::RouteWant outside;
+            outside.kind = ROUTE_OUTSIDE;
+            warn_once("route " + address.str(), datapath_->want_route(Prefix4::host(address), outside));
+            nodes_[address] = *node;
+        } else {
+            datapath_->forget_node(Prefix4::host(address));
+            datapath_->forget_route(Prefix4::host(address));
+            nodes_.erase(address);
+        }
+    }
+}
+
+void Agent::apply_pools(const model::Changes& changes)
+{
+    for (const auto& [cidr, pool] : changes.pools) {
+        if (pool) {
+            pools_[cidr] = *pool;
+            datapath::RouteWant none; // an address of the pool that no node holds
+            none.kind = ROUTE_NONE;
+            none.tunnelled = pool->ipip_mode == model::Encapsulation::Always;
+            warn_once("route " + cidr.str(), datapath_->want_route(cidr, none));
+        } else {
+            pools_.erase(cidr);
+            datapath_->forget_route(cidr);
+        }
+    }
+    if (changes.pools.empty())
+        return;
+    firewall_sets_.nat_sources.clear();
+    firewall_sets_.nat_exempt.clear();
+    std::vector<Prefix4> tunnelled;
+    for (const auto& [cidr, pool] : pools_) {
+        firewall_sets_.nat_exempt.insert(cidr);
+        if (pool.nat_outgoing)
+            firewall_sets_.nat_sources.insert(cidr);
+        if (pool.ipip_mode != model::Encapsulation::Never)
+            tunnelled.push_back(cidr);
+    }
+    firewall_dirty_ = true;
+    join_.set_tunnelled_pools(std::move(tunnelled));
+}
+
+void Agent::apply_own_node(const model::OwnNode& own)
+{
+    own_node_ = own;
+    registration_->check(own.present, own.address, own.tunnel_address, links_.table());
+    for (const auto& [prefix, path] : paths_)
+        paths_due_.insert(prefix); // the outer source may have changed
+    set_datapath_config();
+    ensure_tunnel_device();
+    install_firewall();
+}
+
+void Agent::apply_felix(const model::FelixConfiguration& felix)
+{
+    felix_ = felix;
+    set_datapath_config();
+    install_firewall();
+    for (const auto& [prefix, path] : paths_)
+        paths_due_.insert(prefix);
+}
+
+// --- Remote prefixes -----------------------------------------------------------------------------
+
+void Agent::apply_paths()
+{
+    for (const routing::Change& change : join_.take_changes()) {
+        paths_due_.insert(change.prefix);
+        watch_hops(change.prefix, change.decision ? change.decision->next_hops : std::vector<Ipv4>{});
+    }
+    if (paths_due_.empty())
+        return;
+    for (const Prefix4& prefix : std::exchange(paths_due_, {}))
+        plan(prefix);
+    update_uplinks();
+}
+
+void Agent::watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops)
+{
+    for (const Ipv4 hop : std::exchange(hops_of_[prefix], hops)) {
+        auto& waiting = prefixes_by_hop_[hop];
+        waiting.erase(prefix);
+    }
+    for (const Ipv4 hop : hops) {
+        prefixes_by_hop_[hop].insert(prefix);
+        (void)resolver_.watch(hop);
+    }
+    for (auto it = prefixes_by_hop_.begin(); it != prefixes_by_hop_.end();) {
+        if (!it->second.empty()) {
+            ++it;
+            continue;
+        }
+        resolver_.unwatch(it->first);
+        it = prefixes_by_hop_.erase(it);
+    }
+    if (hops.empty())
+        hops_of_.erase(prefix);
+}
+
+void Agent::plan(const Prefix4& prefix)
+{
+    const auto decision = join_.decisions().find(prefix);
+    const auto before = paths_.find(prefix);
+    if (decision == join_.decisions().end()) {
+        if (before == paths_.end())
+            return;
+        kernel_routes_.unwant(kernel::block_route(prefix, {}).key());
+        if (!local_routes_.contains(prefix))
+            datapath_->forget_route(prefix);
+        firewall_dirty_ |= firewall_sets_.tunnel_blocks.erase(prefix) > 0;
+        paths_.erase(before);
+        return;
+    }
+    PlannedPath planned =
+        plan_path(prefix, decision->second, local_facts(), links_.table(),
+                  [this](Ipv4 hop) { return resolver_.find(hop); });
+    planned.route.node = decision->second.node_address;
+    if (before != paths_.end() && before->second == planned)
+        return;
+    // What only BGP knows and no node announced is the kernel's to route.
+    const bool ours = decision->second.owned || planned.route.node;
+    if (ours)
+        warn_once("route " + prefix.str(), datapath_->want_route(prefix, planned.route));
+    else
+        datapath_->forget_route(prefix);
+    if (planned.kernel_route)
+        kernel_routes_.want(*planned.kernel_route);
+    else
+        kernel_routes_.unwant(kernel::block_route(prefix, {}).key());
+    const bool tunnelled = planned.route.path.reachable && planned.route.path.encap;
+    firewall_dirty_ |= tunnelled ? firewall_sets_.tunnel_blocks.insert(prefix).second
+                                 : firewall_sets_.tunnel_blocks.erase(prefix) > 0;
+    paths_[prefix] = std::move(planned);
+}
+
+LocalFacts Agent::local_facts() const
+{
+    LocalFacts facts;
+    if (own_node_.address)
+        facts.node_address = own_node_.address->addr;
+    facts.tunnel_address = own_node_.tunnel_address;
+    facts.tunnel_mtu = config_.ipip_mtu != 0 ? config_.ipip_mtu
+                                             : static_cast<std::uint32_t>(felix_.ipip_mtu.value_or(0));
+    return facts;
+}
+
+bool Agent::wants_uplink(const kernel::Link& link) const
+{
+    if (is_workload(link.name) || link.loopback() || link.name == "tunl0")
+        return false;
+    if (!config_.uplinks.empty())
+        return std::ranges::any_of(config_.uplinks, [&](const std::string& pattern) {
+            return std::regex_search(link.name, std::regex(pattern));
+        });
+    const kernel::Link* own = own_node_.address ? links_.table().owner(own_node_.address->addr) : nullptr;
+    if (own != nullptr && own->ifindex == link.ifindex)
+        return true;
+    return std::ranges::any_of(paths_, [&](const auto& entry) {
+        return entry.second.route.path.reachable && entry.second.route.path.ifindex == link.ifindex;
+    });
+}
+
+void Agent::update_uplinks()
+{
+    for (const auto& [index, link] : links_.table().links()) {
+        const bool wanted = wants_uplink(link);
+        if (wanted == uplinks_.contains(index))
+            continue;
+        if (wanted) {
+            datapath_->attach_uplink(index);
+            uplinks_.insert(index);
+            const auto filter = kernel::read_rp_filter(link.name);
+            if (filter && !filter->usable())
+                warn_once("rp_filter " + link.name,
+                          "net.ipv4.conf." + link.name +
+                              ".rp_filter is 1 (strict) and drops packets from the tunnel; set it to 0 or 2");
+        }
+    }
+}
+
+// --- This node -----------------------------------------------------------------------------------
+
+void Agent::want_host_addresses()
+{
+    std::set<Ipv4> now;
+    for (const auto& [index, link] : links_.table().links())
+        if (!is_workload(link.name))
+            for (const auto& address : links_.table().addresses(index))
+                now.insert(address.prefix.addr);
+    for (const Ipv4 address : now)
+        if (!host_addresses_.contains(address)) {
+            datapath::RouteWant want;
+            want.kind = ROUTE_HOST;
+            warn_once("route " + address.str(), datapath_->want_route(Prefix4::host(address), want));
+        }
+    for (const Ipv4 address : host_addresses_)
+        if (!now.contains(address) && !local_routes_.contains(Prefix4::host(address)))
+            datapath_->forget_route(Prefix4::host(address));
+    host_addresses_ = std::move(now);
+}
+
+void Agent::set_datapath_config()
+{
+    struct config wanted{};
+    if (own_node_.address)
+        wanted.node_addr = own_node_.address->addr.be();
+    wanted.icmp_source = kernel::kPodGateway.be();
+    const bool ipip = config_.ipip_enabled.value_or(felix_.ipip_enabled.value_or(true));
+    if (ipip)
+        wanted.flags |= CONFIG_IPIP;
+    if (config_.given("allow-ipip-from-workloads") ? config_.allow_ipip_from_workloads
+                                                   : felix_.allow_ipip_from_workloads.value_or(false))
+        wanted.flags |= CONFIG_IPIP_FROM_WORKLOADS;
+    if (felix_.allow_vxlan_from_workloads.value_or(false))
+        wanted.flags |= CONFIG_VXLAN_FROM_WORKLOADS;
+    wanted.vxlan_port = htons(static_cast<std::uint16_t>(felix_.vxlan_port.value_or(4789)));
+    const std::string to_host = felix_.default_endpoint_to_host_action.value_or("Drop");
+    wanted.endpoint_to_host = to_host == "Accept" ? TO_HOST_ACCEPT
+                              : to_host == "Return" ? TO_HOST_RETURN
+                                                    : TO_HOST_DROP;
+    datapath_->set_config(wanted);
+}
+
+void Agent::ensure_tunnel_device()
+{
+    if (!synced_ || !netlink_)
+        return;
+    kernel::TunnelSpec spec;
+    spec.address = own_node_.tunnel_address;
+    const kernel::Link* own = own_node_.address ? links_.table().owner(own_node_.address->addr) : nullptr;
+    if (own != nullptr && own->mtu > kernel::kIpipOverhead)
+        spec.mtu = own->mtu - kernel::kIpipOverhead;
+    const auto device = kernel::ensure_tunnel_device(*netlink_, spec);
+    if (!device) {
+        warn_once("device tunl0", device.error().what);
+        return;
+    }
+    std::string foreign;
+    for (const Prefix4& address : device->foreign_addresses)
+        foreign += " " + address.str();
+    warn_once("device tunl0", foreign.empty() ? "" : "not ours, carries" + foreign);
+    // Makes the kernel answer the pods' ARP for their gateway on a host without default route.
+    kernel_routes_.want(kernel::gateway_route(device->link.ifindex));
+}
+
+void Agent::install_firewall()
+{
+    const datapath::Marks marks = datapath::marks(config_.mark_mask);
+    firewall_config_.workload_prefixes = config_.interface_prefixes;
+    firewall_config_.judged = {marks.seen, marks.seen};
+    firewall_config_.bypass = kernel::MarkMatch{marks.notrack, marks.notrack};
+    firewall_config_.tunnel_address = own_node_.tunnel_address;
+    firewall_config_.nat_address = felix_.nat_outgoing_address;
+    const auto installed = firewall_->install(firewall_config_, firewall_sets_);
+    warn_once("nftables", installed ? "" : installed.error().what);
+    firewall_dirty_ = !installed;
+}
+
+void Agent::update_firewall()
+{
+    std::set<kernel::IfIndex> attached;
+    for (const auto& [index, link] : links_.table().links())
+        if (is_workload(link.name) && datapath_->attached(index))
+            attached.insert(index);
+    if (attached != firewall_sets_.attached) {
+        firewall_sets_.attached = std::move(attached);
+        firewall_dirty_ = true;
+    }
+    if (!firewall_dirty_)
+        return;
+    const auto updated = firewall_->update(firewall_sets_);
+    warn_once("nftables", updated ? "" : updated.error().what);
+    firewall_dirty_ = !updated;
+}
+
+// --- The end of a turn ---------------------------------------------------------------------------
+
+void Agent::flush()
+{
+    const auto left = datapath_->flush(kBudget);
+    warn_once("data path", left ? "" : left.error().what);
+    update_firewall();
+    const auto routes_left = kernel_routes_.flush(kBudget);
+    warn_once("kernel routes", routes_left ? "" : routes_left.error().what);
+    const bool failed = !left || !routes_left;
+    const std::size_t pending = (left ? *left : 1) + (routes_left ? *routes_left : 0);
+    if (failed) {
+        schedule_turn(kAfterFailure);
+    } else if (pending > 0) {
+        schedule_turn(kNextTurn);
+    } else if (!flushed_once_) {
+        // Everything of the snapshot is in place: what is left of an earlier run is stale now.
+        flushed_once_ = true;
+        datapath_->allow_removals();
+        kernel_routes_.allow_removals();
+        log_->info("in sync revision={}", revision_);
+        schedule_turn();
+    }
+}
+
+std::vector<std::string> Agent::not_ready() const
+{
+    std::vector<std::string> why;
+    if (registration_ && !registration_->done())
+        why.push_back("registration: " + registration_->trouble());
+    if (registration_ && !registration_->state().conflict.empty())
+        why.push_back(registration_->state().conflict);
+    if (!synced_)
+        why.push_back("datastore: no complete snapshot yet" +
+                      (store_ && !store_->status().reason.empty() ? " (" + store_->status().reason + ")"
+                                                                  : std::string()));
+    else if (!flushed_once_)
+        why.emplace_back("data path: the first snapshot is being applied");
+    return why;
+}
+
+} // namespace margay

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Report: the agent's state as JSON for margayctl and as text for HTTP. Reads, never writes.
+
+#pragma once
+
+#include "agent/status/control.h"
+#include "agent/status/http.h"
+
+#include <boost/json/fwd.hpp>
+
+#include <string>
+
+namespace margay {
+
+class Agent;
+
+class Report {
+public:
+    explicit Report(const Agent& agent) : agent_(agent) {}
+
+    Result<std::string> answer(const status::Request& request) const;
+    status::HttpResponse http(const std::string& target) const;
+
+private:
+    boost::json::object status() const;
+    boost::json::object endpoints() const;
+    boost::json::object policies() const;
+    boost::json::object routes() const;
+    boost::json::object bgp_peers() const;
+    boost::json::object bgp_routes() const;
+    boost::json::object drops() const;
+    boost::json::object events() const;
+    boost::json::object programs() const;
+    boost::json::object config() const;
+
+    boost::json::object store() const;
+    boost::json::array peers() const;
+    boost::json::array problems() const;
+    boost::json::array hooks() const;
+    boost::json::array maps() const;
+    boost::json::array records() const;
+    std::string link_name(std::uint32_t ifindex) const;
+    std::string metrics() const;
+
+    const Agent& agent_;
+};
+
+} // namespace margay
