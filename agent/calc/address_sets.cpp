@@ -102,7 +102,7 @@ void AddressSets::add_nets(policy::SetId set, const Member& member, bool in)
 
 std::optional<policy::SetId> AddressSets::open_set(const std::string& name)
 {
-    const auto id = ids_.acquire(name);
+    const auto id = ids_.claim(name);
     if (id)
         changed_.insert_or_assign(*id, model::WantedSet{name});
     return id;
@@ -110,7 +110,7 @@ std::optional<policy::SetId> AddressSets::open_set(const std::string& name)
 
 void AddressSets::close_set(const std::string& name, policy::SetId id)
 {
-    ids_.retire(name);
+    ids_.release(name);
     changed_.insert_or_assign(id, std::nullopt);
 }
 

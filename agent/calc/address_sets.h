@@ -60,7 +60,6 @@ public:
 
     void take_changes(model::Changes& into);
     bool dirty() const { return !changed_.empty() || classes_.dirty(); }
-    SetIds& ids() { return ids_; }
 
 private:
     struct PortSet {

@@ -15,8 +15,8 @@ std::vector<std::string> parents_of(const model::NetworkSet& set)
 
 } // namespace
 
-Inventory::Inventory(std::string own_node, SetIds::Dictionary known_sets)
-    : own_(own_node), felix_(own_node), policy_(SetIds(std::move(known_sets))), routes_(own_node),
+Inventory::Inventory(std::string own_node, SetIds ids)
+    : own_(own_node), felix_(own_node), policy_(std::move(ids)), routes_(own_node),
       bgp_(own_node)
 {
 }

@@ -25,16 +25,13 @@ namespace margay::calc {
 
 class Inventory {
 public:
-    // `known_sets`: the pinned dictionary of the run before, see SetIds.
-    explicit Inventory(std::string own_node, SetIds::Dictionary known_sets = {});
+    explicit Inventory(std::string own_node, SetIds ids);
 
     // Returns whether there is something to take.
     bool apply(model::Update update);
     bool dirty() const;
     model::Changes take_changes();
 
-    // The dictionary to pin, and the word that no program or class of retired sets is left.
-    SetIds& set_ids() { return policy_.sets().ids(); }
     std::size_t endpoint_count() const { return workloads_.size(); }
 
 private:
