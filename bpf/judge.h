@@ -224,8 +224,8 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *pkt)
     return finish(skb, &w->pkt, verdict);
 }
 
-/* An entry of which every packet drops: mid-flow packets must not pick the flow up again. */
-static __always_inline void write_flow(struct work *w, __u64 how)
+/* Writes the entry as a whole, and moves what its endpoint pays for. True when it is there. */
+static __always_inline int write_flow(struct work *w, __u64 how)
 {
     __u32 owner = owner_of(&w->flow);
     __u32 *held;
@@ -236,20 +236,25 @@ static __always_inline void write_flow(struct work *w, __u64 how)
     if (bpf_map_update_elem(&flows4, &w->key, &w->flow, how)) {
         if (how == BPF_NOEXIST && !bpf_map_lookup_elem(&flows4, &w->key))
             count(REASON_FLOW_TABLE_FULL, 0);
-        return;
+        return 0;
     }
     if (how == BPF_EXIST && owner == w->old_owner)
-        return;
+        return 1;
     held = bpf_map_lookup_elem(&flow_counts, &owner);
     if (held)
         __sync_fetch_and_add(held, 1);
     if (how != BPF_EXIST)
-        return;
+        return 1;
     held = bpf_map_lookup_elem(&flow_counts, &w->old_owner);
     if (held)
         __sync_fetch_and_add(held, -1);
+    return 1;
 }
 
+/*
+ * A flow that was allowed and is not any more leaves an entry of which every packet drops. Without
+ * it, the next packet from the middle of the flow might pick it up in the other orientation.
+ */
 static __always_inline void entomb(struct work *w)
 {
     if (!(w->flags & WORK_KNOWN) || w->flags & WORK_FORGET)
@@ -291,13 +296,12 @@ static __always_inline void remember(struct work *w)
         return;
     set_state(w);
     if (w->flags & (WORK_KNOWN | WORK_REPLACE)) {
-        write_flow(w, BPF_EXIST);
-        count(REASON_FLOW_REJUDGED, 0);
+        if (write_flow(w, BPF_EXIST))
+            count(REASON_FLOW_REJUDGED, 0);
         return;
     }
-    if (!budget_allows(w))
+    if (!budget_allows(w) || !write_flow(w, BPF_NOEXIST))
         return;
-    write_flow(w, BPF_NOEXIST);
     count(w->pkt.proto == IPPROTO_TCP && !is_pure_syn(&w->pkt) ? REASON_FLOW_PICKED_UP
                                                                : REASON_FLOW_CREATED, 0);
 }
