@@ -107,7 +107,7 @@ private:
     std::set<ItemId> dirty_endpoints_;
     std::set<std::string> dirty_interfaces_;
     std::map<std::vector<Version>, std::weak_ptr<const model::SharedProgram>> by_signature_;
-    std::map<std::string, std::weak_ptr<const model::SharedProgram>> by_hash_;
+    std::map<policy::ProgramHash, std::weak_ptr<const model::SharedProgram>> by_hash_;
     Version last_version_ = 0;
     SelectorId last_selector_ = 0;
     AddressSets sets_;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "agent/calc/policy_calc.h"
-#include "agent/calc/program_hash.h"
 
 namespace margay::calc {
 namespace {
@@ -153,13 +152,13 @@ policy::Program PolicyCalc::build(const Endpoint& endpoint,
 
 model::ProgramRef PolicyCalc::shared(policy::Program program)
 {
-    auto hash = program_hash(program);
+    const auto hash = policy::canonical_hash(program);
     auto& slot = by_hash_[hash];
     auto known = slot.lock();
     if (known && known->program == program)
         return known;
     auto fresh = std::make_shared<const model::SharedProgram>(
-        model::SharedProgram{std::move(hash), std::move(program)});
+        model::SharedProgram{hash, std::move(program)});
     slot = fresh;
     return fresh;
 }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "agent/model/resources.h"
+#include "agent/policy/hash.h"
 #include "agent/policy/ir.h"
 #include "margay/ip.h"
 
@@ -25,10 +26,10 @@ namespace margay::model {
 template <typename Key, typename Value>
 using Delta = std::map<Key, std::optional<Value>>;
 
-// Endpoints with equal lists share one object. `hash` (128 bits, hex) is canonical: the same
-// program has it again after a restart, as long as set ids come from the same dictionary.
+// Endpoints with equal lists share one object. `hash` is canonical: the same program has it again
+// after a restart, as long as set ids come from the same dictionary.
 struct SharedProgram {
-    std::string hash{};
+    policy::ProgramHash hash{};
     policy::Program program{};
 };
 using ProgramRef = std::shared_ptr<const SharedProgram>;
