@@ -2,6 +2,8 @@
 // The table: to add a setting, add its row here and its field in config.h.
 #include "agent/config/parse.h"
 
+#include "agent/model/selector.h"
+
 #include <array>
 
 namespace margay::config {
@@ -205,7 +207,9 @@ constexpr Setting kSettings[] = {
      "prefix length of the default pool's blocks", parse_block_size},
     {"ipv4pool-node-selector", "CALICO_IPV4POOL_NODE_SELECTOR", "all()", "a selector",
      "nodes that use the default pool",
-     [](std::string_view t, Config& c) { return store_text(t, c.pool_node_selector); }},
+     [](std::string_view t, Config& c) {
+         return store_text(t, c.pool_node_selector) && model::Selector::parse(t).has_value();
+     }},
     {"ipv4pool-nat-outgoing", "CALICO_IPV4POOL_NAT_OUTGOING", "true", kBool,
      "masquerade traffic that leaves the default pool",
      [](std::string_view t, Config& c) { return store(parse_bool(t), c.pool_nat_outgoing); }},

@@ -99,7 +99,7 @@ TEST(Config, wrong_values_are_refused)
         {"IP_AUTODETECTION_METHOD", "interface=("}, {"IP_AUTODETECTION_METHOD", "cidr=x"},
         {"IP_AUTODETECTION_METHOD", "can-reach="}, {"AS", "0"}, {"AS", "4294967296"},
         {"AS", "1.65536"}, {"CALICO_ROUTER_ID", "me"}, {"CALICO_IPV4POOL_CIDR", "10.0.0.0"},
-        {"CALICO_IPV4POOL_CIDR", "10.0.0.0/33"}, {"CALICO_IPV4POOL_VXLAN", "Always"},
+        {"CALICO_IPV4POOL_CIDR", "10.0.0.0/33"}, {"CALICO_IPV4POOL_VXLAN", "Always"}, {"CALICO_IPV4POOL_NODE_SELECTOR", "rack =="},
         {"CALICO_IPV4POOL_BLOCK_SIZE", "33"}, {"FELIX_INTERFACEPREFIX", "a/b"},
         {"MARGAY_UPLINKS", "eth0,["}, {"MARGAY_XDP", "fast"}, {"MARGAY_MARK_MASK", "0x4000"},
         {"MARGAY_MARK_MASK", "0x000000a0"}, {"MARGAY_MARK_MASK", "0x10000"},
