@@ -42,8 +42,10 @@ void RoutePlan::unwant(const RouteKey& key)
 
 void RoutePlan::unwant_all()
 {
-    while (!wanted_.empty())
-        unwant(wanted_.begin()->first);
+    while (!wanted_.empty()) {
+        const RouteKey key = wanted_.begin()->first; // a copy: the entry goes first
+        unwant(key);
+    }
 }
 
 void RoutePlan::allow_removals()
