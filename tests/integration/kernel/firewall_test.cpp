@@ -228,7 +228,7 @@ TEST_F(FirewallTest, host_traffic_to_tunnelled_blocks_has_the_tunnel_address_who
 TEST_F(FirewallTest, second_install_writes_no_rule_also_by_a_new_process)
 {
     EXPECT_TRUE(*firewall->install(config, sets));
-    const std::string handles = sh("nft -a list table inet margay");
+    const std::string handles = sh("nft -s -a list table inet margay");
     EXPECT_FALSE(*firewall->install(config, sets));
     firewall = std::move(*Firewall::open());
     sets.nat_sources = {prefix("10.0.0.0/16")};
@@ -236,7 +236,7 @@ TEST_F(FirewallTest, second_install_writes_no_rule_also_by_a_new_process)
     EXPECT_THAT(sh("nft list set inet margay nat_sources"), HasSubstr("10.0.0.0/16"));
     sets.nat_sources.clear();
     EXPECT_FALSE(*firewall->install(config, sets));
-    EXPECT_EQ(sh("nft -a list table inet margay"), handles);
+    EXPECT_EQ(sh("nft -s -a list table inet margay"), handles);
     config.nat_address = *Ipv4::parse("192.0.2.55");
     EXPECT_TRUE(*firewall->install(config, sets));
 }
