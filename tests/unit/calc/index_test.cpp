@@ -144,24 +144,37 @@ TEST(LabelIndex, random_changes_agree_with_trying_everything)
     }
 }
 
-TEST(SetIds, are_stable_for_a_name_and_not_reused_before_recycling)
+TEST(AddressSets, every_number_is_given_back_once)
 {
-    SetIds ids({{"kept", 1}}, 3);
-    EXPECT_EQ(ids.acquire("new"), 0u);
-    EXPECT_EQ(ids.acquire("kept"), 1u) << "of the run before";
-    ids.retire("new");
-    EXPECT_EQ(ids.acquire("other"), 2u);
-    EXPECT_EQ(ids.acquire("more"), std::nullopt) << "a retired number is not free yet";
-    EXPECT_EQ(ids.acquire("new"), 0u) << "but its name has it again";
-    ids.retire("new");
-    ids.recycle();
-    EXPECT_EQ(ids.acquire("more"), 0u);
-    EXPECT_EQ(ids.dictionary().size(), 3u);
+    std::multiset<std::string> held;
+    SetIds ids{[&held, next = policy::SetId{0}](const std::string& name) mutable {
+                   held.insert(name);
+                   return std::optional(next++);
+               },
+               [&held](const std::string& name) {
+                   ASSERT_TRUE(held.contains(name));
+                   held.erase(held.find(name));
+               }};
+    AddressSets sets(ids, [](const PortName&) {});
+    const auto web = *model::Selector::parse("role == 'web'");
+    const PortName http{web, "http", 6};
+    sets.set_item(1, {{"role", "web"}}, {{net("10.0.0.1/32")}, {{"http", 6, 80}}});
+    (void)sets.acquire(web);
+    (void)sets.acquire(web);
+    sets.acquire(http);
+    EXPECT_THAT(held, ElementsAre(R"j(port http/6=80 role == "web")j", R"j(selector role == "web")j"));
+    sets.set_item(1, {{"role", "web"}}, {{net("10.0.0.1/32")}, {{"http", 6, 81}}});
+    EXPECT_THAT(held, ElementsAre(R"j(port http/6=81 role == "web")j", R"j(selector role == "web")j"));
+    sets.release(web);
+    EXPECT_EQ(held.size(), 2u);
+    sets.release(web);
+    sets.release(http);
+    EXPECT_THAT(held, IsEmpty());
 }
 
 TEST(AddressSets, an_address_of_two_endpoints_stays_until_both_are_gone)
 {
-    AddressSets sets(SetIds(), [](const PortName&) {});
+    AddressSets sets(counting_set_ids(), [](const PortName&) {});
     const auto web = *model::Selector::parse("role == 'web'");
     const model::Labels labels{{"role", "web"}};
     const auto id = *sets.acquire(web);

@@ -284,7 +284,7 @@ TEST_F(Golden, nets_of_the_other_family_or_none_that_parse_match_nothing)
 
 TEST_F(Golden, when_set_numbers_run_out_nothing_opens)
 {
-    AddressSets sets(SetIds({}, 1), [](const PortName&) {});
+    AddressSets sets(counting_set_ids(1), [](const PortName&) {});
     Holdings holdings;
     RuleResolver resolver(sets, holdings);
     const auto rule = [](model::RuleAction action, const char* label) {

@@ -165,7 +165,7 @@ public:
         return out + text(" from", rule.source) + text(" to", rule.destination);
     }
 
-    Inventory inventory{kOwn};
+    Inventory inventory{kOwn, counting_set_ids()};
     model::Quarantine quarantine;
     std::map<std::string, model::WantedEndpoint> endpoints;
     std::map<policy::SetId, model::WantedSet> sets;
