@@ -145,6 +145,13 @@ static __always_inline void recall(struct work *w)
     merge(w, &old);
 }
 
+/* Only the side that begins a flow sends it: no reply to be picked up. */
+static __always_inline int is_request(const struct packet *pkt)
+{
+    return is_pure_syn(pkt) ||
+           (pkt->proto == IPPROTO_ICMP && pkt->query && pkt->icmp_type == pkt->query);
+}
+
 static __always_inline int in_grace(void)
 {
     __u32 zero = 0;
@@ -167,7 +174,7 @@ static __always_inline void classify(struct work *w)
         w->flags |= WORK_REPLY_TYPE;
     if (pkt->tcp_flags & TCP_RST || (mid_tcp && w->flags & WORK_FROM_HOST))
         w->flags |= WORK_FORGET;
-    if (mid_tcp || in_grace())
+    if (mid_tcp || (in_grace() && !is_request(pkt)))
         w->flags |= WORK_SECOND;
 }
 
