@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/datapath/classes.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace margay::datapath {
+namespace {
+
+class4_key make_key(const Prefix4& prefix)
+{
+    const Prefix4 network = prefix.network();
+    return {network.length, network.addr.be()};
+}
+
+struct class_sets bits_of(const SetList& sets)
+{
+    struct class_sets bits{};
+    for (const auto set : sets)
+        bits.words[set / 32] |= 1u << (set % 32);
+    return bits;
+}
+
+SetList sets_of(const struct class_sets& bits)
+{
+    SetList sets;
+    for (std::uint32_t set = 0; set < CLASS_SET_MAX; set++)
+        if ((bits.words[set / 32] >> (set % 32) & 1u) != 0)
+            sets.push_back(set);
+    return sets;
+}
+
+} // namespace
+
+Classes::Classes(Tables& tables)
+    : tables_(tables), ids_(1, CLASS_MAX - 1, kClassGrace, "address classes")
+{
+}
+
+void Classes::adopt()
+{
+    std::vector<std::pair<std::uint32_t, struct class_sets>> known;
+    tables_.class_sets.each_actual(
+        [&](std::uint32_t id, const struct class_sets& bits) { known.emplace_back(id, bits); });
+    for (const auto& [id, bits] : known)
+        if (ids_.adopt(sets_of(bits), id))
+            tables_.class_sets.set(id, bits);
+}
+
+Status Classes::want(const Prefix4& prefix, const SetList& sets, Clock::Time now)
+{
+    if (sets.empty()) {
+        forget(prefix, now);
+        return {};
+    }
+    if (sets.back() >= CLASS_SET_MAX)
+        return Error{Errc::Invalid, 0, "address set id " + std::to_string(sets.back())};
+    const auto it = wanted_.find(prefix);
+    if (it != wanted_.end() && it->second == sets)
+        return {};
+    const auto id = ids_.acquire(sets);
+    if (!id)
+        return Error{id.error().code, 0, "class of " + prefix.str() + ": " + id.error().what};
+    if (it != wanted_.end())
+        ids_.release(it->second, now);
+    touch(it == wanted_.end() ? SetList{} : it->second, sets);
+    wanted_[prefix] = sets;
+    tables_.class_sets.set(*id, bits_of(sets));
+    tables_.classes4.set(make_key(prefix), *id);
+    return {};
+}
+
+void Classes::forget(const Prefix4& prefix, Clock::Time now)
+{
+    const auto it = wanted_.find(prefix);
+    if (it == wanted_.end())
+        return;
+    ids_.release(it->second, now);
+    touch(it->second, {});
+    wanted_.erase(it);
+    tables_.classes4.erase(make_key(prefix));
+}
+
+void Classes::touch(const SetList& before, const SetList& after)
+{
+    std::set_symmetric_difference(before.begin(), before.end(), after.begin(), after.end(),
+                                  std::inserter(touched_, touched_.end()));
+}
+
+void Classes::expire(Clock::Time now)
+{
+    for (const auto& [sets, id] : ids_.expire(now))
+        tables_.class_sets.erase(id);
+}
+
+} // namespace margay::datapath

@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+// Datapath with the real programs: a node with two pods in namespaces of their own, restarts of the
+// agent under traffic, and what cleanup leaves behind.
+#include "agent/datapath/datapath.h"
+
+#include <bpf/bpf.h>
+#include <gmock/gmock.h>
+#include <net/if.h>
+#include <spdlog/sinks/null_sink.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "agent/datapath/pins.h"
+#include "agent/policy/hash.h"
+#include "counting_program.h"
+#include "support/netns.h"
+
+namespace margay::datapath {
+namespace {
+
+using margay::testing::Background;
+using margay::testing::eventually;
+using margay::testing::Netns;
+using margay::testing::NetnsScope;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+MacBytes mac(const std::string& text)
+{
+    MacBytes bytes{};
+    std::sscanf(text.c_str(), "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &bytes[0], &bytes[1], &bytes[2],
+                &bytes[3], &bytes[4], &bytes[5]);
+    return bytes;
+}
+
+model::ProgramRef shared(policy::Program program)
+{
+    auto shared = std::make_shared<model::SharedProgram>();
+    shared->hash = policy::canonical_hash(program);
+    shared->program = std::move(program);
+    return shared;
+}
+
+model::ProgramRef program_with(policy::Rule rule, const std::string& name)
+{
+    policy::Program program;
+    program.profiles.push_back({name, {std::move(rule)}});
+    return shared(std::move(program));
+}
+
+model::ProgramRef allow_all()
+{
+    policy::Rule rule;
+    rule.action = policy::Action::Allow;
+    return program_with(rule, "profile/allow");
+}
+
+model::ProgramRef allow_from(policy::SetId set)
+{
+    policy::Rule rule;
+    rule.action = policy::Action::Allow;
+    rule.source.sets = {set};
+    return program_with(rule, "profile/from-friends");
+}
+
+Log quiet()
+{
+    return std::make_shared<spdlog::logger>("datapath", std::make_shared<spdlog::sinks::null_sink_st>());
+}
+
+// Other programs of the machine come and go; so ours are looked for by their ids.
+bool any_left(const std::vector<std::uint32_t>& ids, int (*open)(std::uint32_t))
+{
+    return std::any_of(ids.begin(), ids.end(), [&](auto id) { return Fd(open(id)).valid(); });
+}
+
+// A pod: a namespace with 10.65.0.<n> behind a veth whose host side is cali<n> in the node.
+struct Pod {
+    Netns netns;
+    std::string name;
+    Ipv4 address;
+    std::uint32_t ifindex = 0;
+    MacBytes pod_mac{};
+    MacBytes host_mac{};
+
+    Pod(const Netns& node, int number)
+        : netns("pod" + std::to_string(number)), name("cali" + std::to_string(number)),
+          address(*Ipv4::parse("10.65.0." + std::to_string(number)))
+    {
+        add_veth(node, name, netns, "eth0");
+        const std::string host = link_mac(node, name);
+        host_mac = mac(host);
+        pod_mac = mac(link_mac(netns, "eth0"));
+        netns.must("ip link set lo up; ip addr add " + address.str() +
+                   "/32 dev eth0 && ip route add 169.254.1.1 dev eth0 && "
+                   "ip route add default via 169.254.1.1 dev eth0 && "
+                   "ip neigh add 169.254.1.1 lladdr " + host + " dev eth0 nud permanent");
+        ifindex = inside(node, [&] { return if_nametoindex(name.c_str()); });
+    }
+
+    static std::string link_mac(const Netns& netns, const std::string& device)
+    {
+        const std::string text = netns.must("ip -o link show dev " + device);
+        const auto at = text.find("link/ether ");
+        return text.substr(at + 11, 17);
+    }
+    bool pings(const Pod& other) const
+    {
+        return static_cast<bool>(netns.exec("ping -q -c 1 -W 1 " + other.address.str()));
+    }
+};
+
+struct DatapathTest : ::testing::TestWithParam<bool> {
+    Netns node{"node"};
+    NetnsScope scope{node};
+    PinFolder folder;
+    Pod a{node, 2};
+    Pod b{node, 3};
+    Executor executor;
+    SystemClock clock;
+    std::unique_ptr<Datapath> datapath;
+    model::ProgramRef ingress_b = allow_all();
+
+    void SetUp() override
+    {
+        if (GetParam() && !have_tcx())
+            GTEST_SKIP() << "this kernel has no TCX";
+        node.must("ip link set lo up; sysctl -qw net.ipv4.ip_forward=1");
+        start();
+    }
+    void start(std::uint32_t entries = 4096)
+    {
+        Options options;
+        options.programs.pin_root = folder.path();
+        options.programs.map_sizes = {{"flows4", entries}, {"classes4", 4096}, {"routes4", entries}};
+        options.force_clsact = !GetParam();
+        options.pick_up = std::chrono::seconds(0); // every packet is a new flow's
+        auto opened = Datapath::open(executor, clock, quiet(), options);
+        ASSERT_TRUE(opened) << opened.error().what;
+        datapath = *std::move(opened);
+    }
+    void kill() { datapath.reset(); } // no farewell: destructors detach nothing
+    static void ok(const Status& status) { ASSERT_TRUE(status) << status.error().what; }
+
+    void want_pod(const Pod& pod, const model::ProgramRef& ingress)
+    {
+        datapath->want_workload_device(pod.ifindex);
+        const auto slot = datapath->want_endpoint(
+            pod.name, {pod.ifindex, pod.pod_mac, pod.host_mac, pod.address, true, ingress,
+                       allow_all()});
+        ASSERT_TRUE(slot) << slot.error().what;
+        RouteWant route;
+        route.kind = ROUTE_ENDPOINT;
+        route.endpoint = *slot;
+        ok(datapath->want_route(Prefix4::host(pod.address), route));
+    }
+    void want_all()
+    {
+        ConfigWant config;
+        config.node_address = Ipv4::parse("192.0.2.1");
+        datapath->want_config(config);
+        want_pod(a, allow_all());
+        want_pod(b, ingress_b);
+    }
+    void bring_up()
+    {
+        want_all();
+        datapath->set_in_sync();
+        ok(datapath->flush());
+        EXPECT_TRUE(datapath->settled());
+    }
+    DatapathStatus::HookState hook(const Pod& pod, const std::string& name) const
+    {
+        for (const auto& state : datapath->status().hooks)
+            if (state.ifindex == pod.ifindex && state.hook == name)
+                return state;
+        return {};
+    }
+    std::uint64_t packets(std::string_view reason) const
+    {
+        const auto counters = datapath->counters();
+        EXPECT_TRUE(counters);
+        for (const auto& counter : *counters)
+            if (counter.reason.label == reason)
+                return counter.packets;
+        return 0;
+    }
+};
+
+TEST_P(DatapathTest, pods_reach_each_other_once_everything_is_stated_and_not_before)
+{
+    want_all();
+    ok(datapath->flush());
+    EXPECT_THAT(datapath->status().hooks, IsEmpty());
+    EXPECT_FALSE(datapath->settled());
+    datapath->set_in_sync();
+    ok(datapath->flush());
+    EXPECT_TRUE(datapath->settled());
+    EXPECT_TRUE(a.pings(b));
+    EXPECT_GE(packets("delivered"), 2u);
+    EXPECT_EQ(hook(a, "ingress").program, "from_workload");
+    EXPECT_EQ(hook(a, "ingress").kind, GetParam() ? "tcx" : "clsact");
+}
+
+TEST_P(DatapathTest, programs_serve_on_while_the_agent_is_dead_and_serve_on_while_it_returns)
+{
+    bring_up();
+    ASSERT_TRUE(a.pings(b));
+    Background traffic(&a.netns, "ping -q -i 0.005 -c 800 " + b.address.str());
+    const auto before = hook(a, "ingress");
+    kill();
+    EXPECT_TRUE(a.pings(b));
+    start();
+    EXPECT_EQ(hook(a, "ingress").program_id, before.program_id) << "adopted, not yet exchanged";
+    EXPECT_EQ(hook(a, "ingress").program, "");
+    ok(datapath->flush()); // nothing is stated yet, so nothing may go
+    EXPECT_TRUE(a.pings(b));
+    want_all();
+    datapath->set_in_sync();
+    ok(datapath->flush());
+    EXPECT_TRUE(datapath->settled());
+    EXPECT_NE(hook(a, "ingress").program_id, before.program_id);
+    EXPECT_EQ(hook(a, "ingress").program, "from_workload");
+    EXPECT_EQ(traffic.wait(), 0);
+    EXPECT_THAT(traffic.output(), HasSubstr(" 0% packet loss"));
+}
+
+TEST_P(DatapathTest, restart_keeps_slots_incarnations_and_policy_programs)
+{
+    bring_up();
+    const auto endpoints = datapath->endpoints().list();
+    const auto policies = datapath->policies().list();
+    kill();
+    start();
+    bring_up();
+    const auto after = datapath->endpoints().list();
+    ASSERT_EQ(after.size(), endpoints.size());
+    for (std::size_t i = 0; i < after.size(); i++) {
+        EXPECT_EQ(after[i].slot, endpoints[i].slot);
+        ASSERT_TRUE(after[i].actual && endpoints[i].actual);
+        EXPECT_EQ(after[i].actual->incarnation, endpoints[i].actual->incarnation);
+        EXPECT_EQ(after[i].actual->ingress_policy, endpoints[i].actual->ingress_policy);
+    }
+    ASSERT_EQ(datapath->policies().list().size(), policies.size());
+    EXPECT_EQ(datapath->policies().list()[0].slot, policies[0].slot);
+    EXPECT_EQ(datapath->policies().list()[0].instructions, 0u) << "nothing had to be loaded";
+}
+
+TEST_P(DatapathTest, what_nobody_wants_after_a_restart_goes)
+{
+    bring_up();
+    kill();
+    start();
+    want_pod(a, allow_all());
+    datapath->want_config({});
+    datapath->set_in_sync();
+    ok(datapath->flush());
+    EXPECT_TRUE(datapath->settled());
+    EXPECT_EQ(hook(b, "ingress").program_id, 0u);
+    EXPECT_FALSE(a.pings(b));
+    for (const auto& table : datapath->status().tables) {
+        if (table.name == "endpoints" || table.name == "workloads" || table.name == "routes4") {
+            EXPECT_EQ(table.entries, 1u) << table.name;
+        }
+    }
+}
+
+TEST_P(DatapathTest, membership_opens_and_closes_an_established_flow_without_a_program_load)
+{
+    const auto set = datapath->claim_set("friends");
+    ASSERT_TRUE(set);
+    ingress_b = allow_from(*set);
+    bring_up();
+    EXPECT_FALSE(a.pings(b));
+    ok(datapath->want_class(Prefix4::host(a.address), {*set}));
+    ok(datapath->flush());
+    EXPECT_TRUE(a.pings(b));
+
+    Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
+    ASSERT_TRUE(eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
+    const auto policy = datapath->endpoints().list()[1].actual->ingress_policy;
+    ok(datapath->want_class(Prefix4::host(a.address), {}));
+    ok(datapath->flush());
+    const auto denied = packets("policy_changed") + packets("policy_ingress");
+    EXPECT_TRUE(eventually(
+        [&] { return packets("policy_changed") + packets("policy_ingress") > denied; }))
+        << "the flow was not judged again";
+    EXPECT_FALSE(a.pings(b));
+    EXPECT_EQ(datapath->endpoints().list()[1].actual->ingress_policy, policy);
+}
+
+TEST_P(DatapathTest, changed_policy_judges_established_flows_again)
+{
+    bring_up();
+    Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
+    ASSERT_TRUE(eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
+    want_pod(b, shared({}));
+    ok(datapath->flush());
+    const auto denied = packets("policy_changed") + packets("policy_ingress");
+    EXPECT_TRUE(eventually(
+        [&] { return packets("policy_changed") + packets("policy_ingress") > denied; }));
+    EXPECT_FALSE(a.pings(b));
+}
+
+TEST_P(DatapathTest, drop_is_recorded_with_endpoint_and_rule)
+{
+    ingress_b = shared({});
+    bring_up();
+    EXPECT_FALSE(a.pings(b));
+    executor.restart();
+    EXPECT_TRUE(eventually([&] {
+        executor.poll();
+        return !datapath->drops().empty();
+    }));
+    const auto& drops = datapath->drops();
+    const auto drop = std::find_if(drops.begin(), drops.end(),
+                                   [](const auto& d) { return d.reason == "policy_ingress"; });
+    ASSERT_NE(drop, drops.end());
+    EXPECT_EQ(drop->source, a.address);
+    EXPECT_EQ(drop->destination, b.address);
+    EXPECT_EQ(drop->endpoint, b.name);
+    EXPECT_EQ(drop->protocol, IPPROTO_ICMP);
+    EXPECT_EQ(drop->hook, "from_workload");
+    EXPECT_EQ(drop->rule, policy::describe_rule(ingress_b->program, POLICY_RULE_NO_PROFILE));
+}
+
+TEST_P(DatapathTest, flows_of_a_workload_that_went_are_collected)
+{
+    bring_up();
+    ASSERT_TRUE(a.pings(b));
+    ASSERT_FALSE(datapath->flows().dump(100)->empty());
+    datapath->forget_endpoint(b.name);
+    datapath->forget_route(Prefix4::host(b.address));
+    datapath->forget_device(b.ifindex);
+    ok(datapath->flush());
+    for (std::uint32_t shard = 0; shard < COLLECT_SHARDS; shard++)
+        ASSERT_TRUE(datapath->flows().collect(shard));
+    EXPECT_THAT(*datapath->flows().dump(100), IsEmpty());
+    EXPECT_EQ(hook(b, "ingress").program_id, 0u);
+}
+
+TEST_P(DatapathTest, map_of_another_size_is_replaced_without_losing_a_packet)
+{
+    bring_up();
+    ASSERT_TRUE(a.pings(b));
+    Background traffic(&a.netns, "ping -q -i 0.005 -c 800 " + b.address.str());
+    kill();
+    start(8192);
+    bring_up();
+    EXPECT_EQ(traffic.wait(), 0);
+    EXPECT_THAT(traffic.output(), HasSubstr(" 0% packet loss"));
+    const Fd pinned(bpf_obj_get((folder.path() + "/v1/routes4").c_str()));
+    bpf_map_info info{};
+    std::uint32_t length = sizeof(info);
+    ASSERT_EQ(bpf_obj_get_info_by_fd(pinned.get(), &info, &length), 0);
+    EXPECT_EQ(info.max_entries, 8192u);
+}
+
+TEST_P(DatapathTest, device_that_is_replaced_is_attached_again)
+{
+    bring_up();
+    node.must("ip link del " + b.name);
+    datapath->device_gone(b.ifindex);
+    datapath->forget_endpoint(b.name);
+    ok(datapath->flush());
+    EXPECT_EQ(hook(b, "ingress").program_id, 0u);
+    Pod again(node, 3);
+    ASSERT_NE(again.ifindex, b.ifindex);
+    want_pod(again, allow_all());
+    ok(datapath->flush());
+    EXPECT_TRUE(datapath->settled());
+    EXPECT_TRUE(a.pings(again));
+}
+
+TEST_P(DatapathTest, cleanup_leaves_no_program_map_pin_or_qdisc)
+{
+    bring_up();
+    ASSERT_TRUE(a.pings(b));
+    std::vector<std::uint32_t> programs;
+    std::vector<std::uint32_t> maps;
+    for (const auto& [name, id] : datapath->status().programs)
+        programs.push_back(id);
+    for (const auto& map : datapath->status().maps)
+        maps.push_back(map.id);
+    for (const auto& info : datapath->policies().list()) {
+        std::uint32_t id = 0;
+        const Fd array(bpf_obj_get((folder.path() + "/v1/policies").c_str()));
+        ASSERT_EQ(bpf_map_lookup_elem(array.get(), &info.slot, &id), 0);
+        programs.push_back(id);
+    }
+    kill();
+    ok(cleanup(folder.path()));
+    EXPECT_THAT(node.must("tc qdisc show dev " + a.name), Not(HasSubstr("clsact")));
+    EXPECT_FALSE(list_folder(folder.path()));
+    EXPECT_TRUE(eventually([&] { // the kernel frees what was pinned a little later
+        return !any_left(programs, bpf_prog_get_fd_by_id) && !any_left(maps, bpf_map_get_fd_by_id);
+    }));
+    ok(cleanup(folder.path())); // twice is fine
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, DatapathTest, ::testing::Values(true, false),
+                         [](const auto& param) { return param.param ? "tcx" : "clsact"; });
+
+TEST(DatapathOpenTest, pin_root_that_is_no_bpffs_is_refused_by_name)
+{
+    Executor executor;
+    SystemClock clock;
+    Options options;
+    options.programs.pin_root = "/tmp/mg" + std::to_string(::getpid()) + "-pins";
+    const auto opened = Datapath::open(executor, clock, quiet(), options);
+    ASSERT_FALSE(opened);
+    EXPECT_THAT(opened.error().what, HasSubstr(options.programs.pin_root));
+    EXPECT_TRUE(remove_tree(options.programs.pin_root));
+}
+
+} // namespace
+} // namespace margay::datapath
