@@ -154,6 +154,8 @@ void Etcd::restart()
 void Etcd::pause()
 {
     ::kill(pid_, SIGSTOP);
+    // Its threads go on for a moment and may still answer somebody.
+    ::waitpid(pid_, nullptr, WUNTRACED);
 }
 
 void Etcd::resume()

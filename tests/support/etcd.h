@@ -42,7 +42,7 @@ public:
 
     void kill();    // SIGKILL
     void restart(); // on the same data and ports; waits until it answers
-    void pause();   // SIGSTOP
+    void pause();   // SIGSTOP; returns when it has stopped
     void resume();  // SIGCONT
     void wipe();    // kills it and deletes its data; restart() gives an empty etcd
 
