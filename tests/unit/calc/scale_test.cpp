@@ -46,6 +46,9 @@ Update policy(int i, int rules)
         rule.action = r % 3 ? model::RuleAction::Allow : model::RuleAction::Deny;
         rule.protocol = std::uint8_t{6};
         rule.source.selector = model::Selector::equals("app", n("a", (i * 7 + r) % 200));
+        if (r == 0) // a label of the profile
+            rule.source.selector =
+                model::Selector::both(*rule.source.selector, model::Selector::has("pcns.team"));
         rule.destination.ports = {{static_cast<std::uint16_t>(1000 + r), 2000, {}}};
         policy.ingress_rules.push_back(rule);
     }
