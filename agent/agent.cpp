@@ -6,11 +6,10 @@
 #include "agent/report.h"
 
 #include <algorithm>
+#include <array>
 
 namespace margay {
 namespace {
-
-constexpr std::chrono::seconds kHeartbeat{1};
 
 store::StoreConfig store_config(const config::Config& config)
 {
@@ -35,15 +34,18 @@ Agent::Agent(Executor& executor, Log log, const config::Config& config, std::str
       resolver_(executor, [this](const auto& targets) { on_targets(targets); }),
       kernel_routes_(executor,
                      kernel::RouteTable::Callbacks{
-                         [this](kernel::IfIndex index) {
-                             const kernel::Link* link = links_.table().find(index);
-                             return link != nullptr && is_workload(link->name);
-                         },
+                         [this](const std::string& name) { return is_workload(name); },
                          [this] { schedule_turn(); },
                          [this](const kernel::RouteReport& report) {
                              log_->warn("kernel route: {}", report.text);
                          }}),
-      calc_(node_), turn_timer_(executor), heartbeat_(executor)
+      calc_(node_, calc::SetIds{[this](const std::string& name) -> std::optional<policy::SetId> {
+                                    const auto id = datapath_->claim_set(name);
+                                    warn_once("address set " + name, id ? "" : id.error().what);
+                                    return id ? std::optional(*id) : std::nullopt;
+                                },
+                                [this](const std::string& name) { datapath_->release_set(name); }}),
+      turn_timer_(executor)
 {
 }
 
@@ -103,6 +105,9 @@ Status Agent::start_kernel()
     firewall_ = std::move(*firewall);
     install_firewall();
     firewall_watch_ = std::make_unique<kernel::FirewallWatch>(executor_, [this] {
+        const auto intact = firewall_->intact(); // our own changes are told, too
+        if (intact && *intact)
+            return;
         log_->warn("nftables table {} was changed by somebody else: installing it again",
                    kernel::kFirewallTable);
         install_firewall();
@@ -121,19 +126,15 @@ Status Agent::start_kernel()
 Status Agent::start_datapath()
 {
     datapath::Options options;
-    options.pin_root = config_.pin_root;
-    options.mark_mask = config_.mark_mask;
-    auto opened = datapath::Datapath::open(executor_, options);
+    options.programs.pin_root = config_.pin_root;
+    options.programs.constants = mark_constants(config_.mark_mask);
+    auto opened = datapath::Datapath::open(executor_, clock_, log_, options);
     if (!opened)
         return opened.error();
     datapath_ = std::move(*opened);
-    const auto adopted = datapath_->adopt();
-    if (!adopted)
-        return adopted.error();
-    adopted_ = *adopted;
+    adopted_ = !datapath_->status().hooks.empty();
     log_->info("data path {} pins={}", adopted_ ? "adopted from the last run" : "new",
                config_.pin_root);
-    heartbeat_.start(kHeartbeat, [this] { schedule_turn(); });
     return {};
 }
 
@@ -228,14 +229,14 @@ void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
         const kernel::Link& link = change.link;
         const bool workload = is_workload(link.name);
         if (change.what == What::Vanished) {
-            datapath_->forget_device(link.ifindex);
+            datapath_->device_gone(link.ifindex);
             uplinks_.erase(link.ifindex);
         }
         if (workload && change.what != What::AddressesChanged) {
             if (change.what != What::Vanished) {
                 if (const auto set = kernel::apply_sysctls(kernel::workload_sysctls(link.name)); !set)
                     log_->warn("interface {}: {}", link.name, set.error().what);
-                datapath_->attach_workload(link.ifindex);
+                datapath_->want_workload_device(link.ifindex);
             }
             want_endpoint(link.name);
         }
@@ -317,6 +318,26 @@ void Agent::warn_once(const std::string& topic, const std::string& text)
         return;
     known = text;
     log_->warn("{}: {}", topic, text);
+}
+
+void Agent::warn_if(const char* what, const Prefix4& prefix, const Status& status)
+{
+    if (!status)
+        return warn_once(what + prefix.str(), status.error().what);
+    if (!warnings_.empty()) // the usual case costs no text
+        warnings_.erase(what + prefix.str());
+}
+
+struct constants mark_constants(std::uint32_t mask)
+{
+    struct constants out = {};
+    out.mark_mask = mask;
+    std::array<__u32*, 4> bits{&out.mark_seen, &out.mark_notrack, &out.mark_pending, &out.mark_done};
+    for (__u32* bit : bits) {
+        *bit = mask & (~mask + 1);
+        mask &= mask - 1;
+    }
+    return out;
 }
 
 } // namespace margay

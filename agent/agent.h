@@ -96,6 +96,7 @@ private:
     LocalFacts local_facts() const;
     bool wants_uplink(const kernel::Link& link) const;
     void warn_once(const std::string& topic, const std::string& text);
+    void warn_if(const char* what, const Prefix4& prefix, const Status& status);
 
     std::vector<std::string> not_ready() const;
 
@@ -130,11 +131,13 @@ private:
     routing::Join join_;
     std::unique_ptr<Peering> peering_;
     bool synced_ = false;
-    bool flushed_once_ = false;
+    bool stated_ = false;       // all of the first snapshot has been handed on
+    bool flushed_once_ = false; // and is in force
     std::int64_t revision_ = 0;
 
     // What is wanted now, kept to complete it when other news comes.
     std::map<std::string, model::WantedEndpoint> endpoints_; // by interface
+    std::map<std::string, std::uint32_t> slots_;             // of endpoints_ in the data path
     std::map<Prefix4, model::WantedRoute> local_routes_;
     std::map<Ipv4, model::WantedNode> nodes_;
     std::map<Prefix4, model::WantedPool> pools_;
@@ -150,8 +153,10 @@ private:
     std::unique_ptr<status::ControlServer> control_;
     std::unique_ptr<status::HttpServer> http_;
     Timer turn_timer_;
-    Timer heartbeat_;
 };
+
+// The four mark bits within the configured mask, lowest first.
+struct constants mark_constants(std::uint32_t mask);
 
 // `margayd --cleanup`: removes everything that Margay put on this host. Refuses while a margayd
 // answers on the control socket.

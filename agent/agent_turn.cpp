@@ -2,6 +2,7 @@
 // What a turn does: wanted state goes from calc and routing to data path, kernel, firewall, BGP.
 #include "agent/agent.h"
 
+#include "agent/kernel/autodetect.h"
 #include "agent/kernel/sysctl.h"
 #include "agent/kernel/tunnel_device.h"
 
@@ -17,6 +18,21 @@ namespace {
 constexpr std::size_t kBudget = 2000;
 constexpr std::chrono::milliseconds kNextTurn{1};
 constexpr std::chrono::milliseconds kAfterFailure{500};
+
+datapath::XdpMode xdp_mode(config::XdpMode mode)
+{
+    switch (mode) {
+    case config::XdpMode::Native:
+        return datapath::XdpMode::Native;
+    case config::XdpMode::Generic:
+        return datapath::XdpMode::Generic;
+    case config::XdpMode::Off:
+        return datapath::XdpMode::Off;
+    case config::XdpMode::Auto:
+        break;
+    }
+    return datapath::XdpMode::Auto;
+}
 
 datapath::RouteWant local_want(const model::WantedRoute& route)
 {
@@ -50,16 +66,9 @@ void Agent::apply(const model::Changes& changes)
         apply_felix(*changes.felix);
     if (changes.own_node)
         apply_own_node(*changes.own_node);
-    for (const auto& [id, set] : changes.sets)
-        if (set)
-            datapath_->want_set(id, set->name);
-        else
-            datapath_->forget_set(id);
     for (const auto& [prefix, sets] : changes.classes)
-        if (sets)
-            warn_once("address class " + prefix.str(), datapath_->want_class(prefix, *sets));
-        else
-            datapath_->forget_class(prefix);
+        warn_if("address class of ", prefix,
+                datapath_->want_class(prefix, sets ? *sets : datapath::SetList{}));
     apply_nodes(changes);
     apply_pools(changes);
     apply_endpoints(changes);
@@ -88,6 +97,7 @@ void Agent::want_endpoint(const std::string& interface)
     const auto endpoint = endpoints_.find(interface);
     const kernel::Link* link = links_.table().find(interface);
     if (endpoint == endpoints_.end() || link == nullptr) {
+        slots_.erase(interface);
         datapath_->forget_endpoint(interface);
         for (const auto& [prefix, route] : local_routes_)
             if (route.interface_name == interface)
@@ -104,6 +114,8 @@ void Agent::want_endpoint(const std::string& interface)
     want.egress = endpoint->second.egress;
     const auto slot = datapath_->want_endpoint(interface, want);
     warn_once("endpoint " + interface, slot ? "" : slot.error().what);
+    if (slot)
+        slots_[interface] = *slot;
     for (const auto& [prefix, route] : local_routes_)
         if (route.interface_name == interface)
             want_local_route(prefix, route);
@@ -134,19 +146,19 @@ void Agent::apply_routes(const model::Changes& changes)
 void Agent::want_local_route(const Prefix4& prefix, const model::WantedRoute& route)
 {
     if (route.kind != model::RouteKind::LocalWorkload) {
-        warn_once("route " + prefix.str(), datapath_->want_route(prefix, local_want(route)));
+        warn_if("route ", prefix, datapath_->want_route(prefix, local_want(route)));
         if (route.kind == model::RouteKind::Blackhole && prefix.length < 32)
             kernel_routes_.want(kernel::blackhole_route(prefix));
         return;
     }
     const kernel::Link* link = links_.table().find(route.interface_name);
     datapath::RouteWant want; // without interface: an own address without workload
-    const auto slot = datapath_->endpoint_slot(route.interface_name);
-    if (slot) {
+    const auto slot = slots_.find(route.interface_name);
+    if (slot != slots_.end()) {
         want.kind = ROUTE_ENDPOINT;
-        want.endpoint = *slot;
+        want.endpoint = slot->second;
     }
-    warn_once("route " + prefix.str(), datapath_->want_route(prefix, want));
+    warn_if("route ", prefix, datapath_->want_route(prefix, want));
     if (link != nullptr)
         kernel_routes_.want(kernel::workload_route(prefix.addr, link->ifindex));
     else
@@ -158,12 +170,12 @@ void Agent::apply_nodes(const model::Changes& changes)
     for (const auto& [address, node] : changes.nodes) {
         join_.set_node(address, node ? std::optional(node->name) : std::nullopt);
         if (node) {
-            warn_once("node " + address.str(), datapath_->want_node(Prefix4::host(address), false));
+            warn_if("node ", Prefix4::host(address), datapath_->want_node(Prefix4::host(address), false));
             // A remote node's own address is no pod's; without this entry it were "outside" too,
             // but a node address may lie inside a pool.
             datapath::RouteWant outside;
             outside.kind = ROUTE_OUTSIDE;
-            warn_once("route " + address.str(), datapath_->want_route(Prefix4::host(address), outside));
+            warn_if("route ", Prefix4::host(address), datapath_->want_route(Prefix4::host(address), outside));
             nodes_[address] = *node;
         } else {
             datapath_->forget_node(Prefix4::host(address));
@@ -181,7 +193,7 @@ void Agent::apply_pools(const model::Changes& changes)
             datapath::RouteWant none; // an address of the pool that no node holds
             none.kind = ROUTE_NONE;
             none.tunnelled = pool->ipip_mode == model::Encapsulation::Always;
-            warn_once("route " + cidr.str(), datapath_->want_route(cidr, none));
+            warn_if("route ", cidr, datapath_->want_route(cidr, none));
         } else {
             pools_.erase(cidr);
             datapath_->forget_route(cidr);
@@ -283,7 +295,7 @@ void Agent::plan(const Prefix4& prefix)
     // What only BGP knows and no node announced is the kernel's to route.
     const bool ours = decision->second.owned || planned.route.node;
     if (ours)
-        warn_once("route " + prefix.str(), datapath_->want_route(prefix, planned.route));
+        warn_if("route ", prefix, datapath_->want_route(prefix, planned.route));
     else
         datapath_->forget_route(prefix);
     if (planned.kernel_route)
@@ -330,7 +342,7 @@ void Agent::update_uplinks()
         if (wanted == uplinks_.contains(index))
             continue;
         if (wanted) {
-            datapath_->attach_uplink(index);
+            datapath_->want_uplink(index, xdp_mode(config_.xdp));
             uplinks_.insert(index);
             const auto filter = kernel::read_rp_filter(link.name);
             if (filter && !filter->usable())
@@ -354,7 +366,7 @@ void Agent::want_host_addresses()
         if (!host_addresses_.contains(address)) {
             datapath::RouteWant want;
             want.kind = ROUTE_HOST;
-            warn_once("route " + address.str(), datapath_->want_route(Prefix4::host(address), want));
+            warn_if("route ", Prefix4::host(address), datapath_->want_route(Prefix4::host(address), want));
         }
     for (const Ipv4 address : host_addresses_)
         if (!now.contains(address) && !local_routes_.contains(Prefix4::host(address)))
@@ -364,24 +376,20 @@ void Agent::want_host_addresses()
 
 void Agent::set_datapath_config()
 {
-    struct config wanted{};
+    datapath::ConfigWant wanted;
     if (own_node_.address)
-        wanted.node_addr = own_node_.address->addr.be();
-    wanted.icmp_source = kernel::kPodGateway.be();
-    const bool ipip = config_.ipip_enabled.value_or(felix_.ipip_enabled.value_or(true));
-    if (ipip)
-        wanted.flags |= CONFIG_IPIP;
-    if (config_.given("allow-ipip-from-workloads") ? config_.allow_ipip_from_workloads
-                                                   : felix_.allow_ipip_from_workloads.value_or(false))
-        wanted.flags |= CONFIG_IPIP_FROM_WORKLOADS;
-    if (felix_.allow_vxlan_from_workloads.value_or(false))
-        wanted.flags |= CONFIG_VXLAN_FROM_WORKLOADS;
-    wanted.vxlan_port = htons(static_cast<std::uint16_t>(felix_.vxlan_port.value_or(4789)));
+        wanted.node_address = own_node_.address->addr;
+    wanted.ipip = config_.ipip_enabled.value_or(felix_.ipip_enabled.value_or(true));
+    wanted.ipip_from_workloads = config_.given("allow-ipip-from-workloads")
+                                     ? config_.allow_ipip_from_workloads
+                                     : felix_.allow_ipip_from_workloads.value_or(false);
+    wanted.vxlan_from_workloads = felix_.allow_vxlan_from_workloads.value_or(false);
+    wanted.vxlan_port = static_cast<std::uint16_t>(felix_.vxlan_port.value_or(4789));
     const std::string to_host = felix_.default_endpoint_to_host_action.value_or("Drop");
-    wanted.endpoint_to_host = to_host == "Accept" ? TO_HOST_ACCEPT
-                              : to_host == "Return" ? TO_HOST_RETURN
-                                                    : TO_HOST_DROP;
-    datapath_->set_config(wanted);
+    wanted.to_host = to_host == "Accept"   ? TO_HOST_ACCEPT
+                     : to_host == "Return" ? TO_HOST_RETURN
+                                           : TO_HOST_DROP;
+    datapath_->want_config(wanted);
 }
 
 void Agent::ensure_tunnel_device()
@@ -408,10 +416,10 @@ void Agent::ensure_tunnel_device()
 
 void Agent::install_firewall()
 {
-    const datapath::Marks marks = datapath::marks(config_.mark_mask);
+    const struct constants marks = mark_constants(config_.mark_mask);
     firewall_config_.workload_prefixes = config_.interface_prefixes;
-    firewall_config_.judged = {marks.seen, marks.seen};
-    firewall_config_.bypass = kernel::MarkMatch{marks.notrack, marks.notrack};
+    firewall_config_.judged = {marks.mark_seen, marks.mark_seen};
+    firewall_config_.bypass = kernel::MarkMatch{marks.mark_notrack, marks.mark_notrack};
     firewall_config_.tunnel_address = own_node_.tunnel_address;
     firewall_config_.nat_address = felix_.nat_outgoing_address;
     const auto installed = firewall_->install(firewall_config_, firewall_sets_);
@@ -422,9 +430,9 @@ void Agent::install_firewall()
 void Agent::update_firewall()
 {
     std::set<kernel::IfIndex> attached;
-    for (const auto& [index, link] : links_.table().links())
-        if (is_workload(link.name) && datapath_->attached(index))
-            attached.insert(index);
+    for (const auto& device : datapath_->status().devices)
+        if (!device.uplink && device.problem.empty() && links_.table().find(device.ifindex) != nullptr)
+            attached.insert(device.ifindex);
     if (attached != firewall_sets_.attached) {
         firewall_sets_.attached = std::move(attached);
         firewall_dirty_ = true;
@@ -440,24 +448,26 @@ void Agent::update_firewall()
 
 void Agent::flush()
 {
-    const auto left = datapath_->flush(kBudget);
-    warn_once("data path", left ? "" : left.error().what);
+    // What the data path refuses or has no budget for, it tries again by itself.
+    const auto flushed = datapath_->flush(kBudget);
+    warn_once("data path", flushed ? "" : flushed.error().what);
     update_firewall();
     const auto routes_left = kernel_routes_.flush(kBudget);
     warn_once("kernel routes", routes_left ? "" : routes_left.error().what);
-    const bool failed = !left || !routes_left;
-    const std::size_t pending = (left ? *left : 1) + (routes_left ? *routes_left : 0);
-    if (failed) {
-        schedule_turn(kAfterFailure);
-    } else if (pending > 0) {
-        schedule_turn(kNextTurn);
-    } else if (!flushed_once_) {
-        // Everything of the snapshot is in place: what is left of an earlier run is stale now.
-        flushed_once_ = true;
-        datapath_->allow_removals();
+    if (!routes_left)
+        return schedule_turn(kAfterFailure);
+    if (!stated_) {
+        // All of the snapshot has been stated: what is left of an earlier run is stale now.
+        stated_ = true;
+        datapath_->set_in_sync();
         kernel_routes_.allow_removals();
+        return schedule_turn();
+    }
+    if (*routes_left > 0 || (!flushed_once_ && !datapath_->settled()))
+        return schedule_turn(kNextTurn);
+    if (!flushed_once_) {
+        flushed_once_ = true;
         log_->info("in sync revision={}", revision_);
-        schedule_turn();
     }
 }
 

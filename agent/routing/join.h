@@ -40,6 +40,7 @@ struct Decision {
     enum class Reach { Tunnel, Routed, Unreachable };
     Reach reach = Reach::Unreachable;
     std::string node{};            // owner, or the node that announced it; may be empty
+    std::optional<Ipv4> node_address{}; // its address: who may send from the prefix
     std::vector<Ipv4> next_hops{}; // Tunnel: the node's address, one. Sorted.
     bool by_bgp = false;           // a BGP path backs it
     bool owned = false;            // the datastore knows the prefix

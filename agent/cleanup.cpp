@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// `margayd --cleanup`. The order is that of a removal: first what forwards, the guard last, so
+// that pods are cut off rather than unguarded while it runs.
+#include "agent/agent.h"
+
+#include "agent/datapath/datapath.h"
+#include "agent/kernel/nftables.h"
+#include "agent/kernel/tunnel_device.h"
+
+#include <filesystem>
+
+namespace margay {
+namespace {
+
+Status remove_routes()
+{
+    Executor executor;
+    kernel::RouteTable table(executor, kernel::RouteTable::Callbacks{[](const std::string&) { return false; },
+                                                                     [] {},
+                                                                     [](const kernel::RouteReport&) {}});
+    if (auto started = table.start(); !started)
+        return started;
+    table.remove_all();
+    for (std::size_t before = table.pending() + 1; table.pending() > 0 && table.pending() < before;) {
+        before = table.pending();
+        const auto left = table.flush(1000);
+        if (!left)
+            return left.error();
+    }
+    return {};
+}
+
+Status remove_tunnel()
+{
+    auto socket = kernel::NetlinkSocket::open();
+    if (!socket)
+        return socket.error();
+    return kernel::remove_tunnel_device(*socket, "tunl0", std::nullopt);
+}
+
+Status remove_firewall()
+{
+    auto firewall = kernel::Firewall::open();
+    if (!firewall)
+        return firewall.error();
+    return (*firewall)->remove();
+}
+
+} // namespace
+
+Status cleanup_host(const config::Config& config, const std::function<void(const std::string&)>& say)
+{
+    if (status::control_request(config.control_socket(), status::Request{"status", {}}))
+        return Error{Errc::Conflict, 0,
+                     "margayd is running (it answers at " + config.control_socket() +
+                         "): stop it first, or it would put everything back"};
+    Status first;
+    const auto step = [&](const std::string& what, const Status& done) {
+        say((done ? "removed " : "could not remove ") + what + (done ? "" : ": " + done.error().what));
+        if (!done && first)
+            first = done;
+    };
+    step("routes of protocol 80", remove_routes());
+    step("tunnel device tunl0", remove_tunnel());
+    step("eBPF programs, links and maps below " + config.pin_root, datapath::cleanup(config.pin_root));
+    step("nftables table " + std::string(kernel::kFirewallTable), remove_firewall());
+    std::error_code ignored;
+    std::filesystem::remove(config.control_socket(), ignored);
+    return first;
+}
+
+} // namespace margay

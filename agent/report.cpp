@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/report.h"
+
+#include "agent/agent.h"
+#include "agent/policy/describe.h"
+#include "maps/stages.h"
+#include "agent/status/metrics.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+
+#include <boost/json.hpp>
+
+#include <cctype>
+
+namespace margay {
+namespace {
+
+namespace json = boost::json;
+
+std::string timestamp(std::chrono::system_clock::time_point time)
+{
+    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
+                       fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
+}
+
+std::string mac_text(const datapath::MacBytes& mac)
+{
+    return fmt::format("{:02x}", fmt::join(mac, ":"));
+}
+
+json::array texts(const std::vector<std::string>& list)
+{
+    return json::array(list.begin(), list.end());
+}
+
+// A Program line by line, as it is evaluated.
+std::vector<std::string> program_text(const policy::Program& program)
+{
+    std::vector<std::string> lines = policy::describe_rules(program);
+    for (const policy::Tier& tier : program.tiers)
+        lines.push_back("end of tier " + tier.name + ": " +
+                        (tier.end == policy::TierEnd::Deny ? "deny" : "pass"));
+    lines.emplace_back("nothing matched: deny");
+    return lines;
+}
+
+std::string packet_text(const datapath::Record& record)
+{
+    std::string text = fmt::format("{} {}", record.source.str(), record.destination.str());
+    switch (record.protocol) {
+    case IPPROTO_TCP:
+    case IPPROTO_UDP:
+        return fmt::format("{} {}:{} > {}:{}", record.protocol == IPPROTO_TCP ? "tcp" : "udp",
+                           record.source.str(), record.source_port, record.destination.str(),
+                           record.destination_port);
+    case IPPROTO_ICMP:
+        return fmt::format("icmp {} > {} type {} code {}", record.source.str(),
+                           record.destination.str(), record.icmp_type, record.icmp_code);
+    default:
+        return fmt::format("proto {} {} > {}", record.protocol, record.source.str(),
+                           record.destination.str());
+    }
+}
+
+const char* route_kind_name(std::uint32_t kind)
+{
+    switch (kind) {
+    case ROUTE_NONE:
+        return "pool";
+    case ROUTE_ENDPOINT:
+        return "endpoint";
+    case ROUTE_HOST:
+        return "host";
+    case ROUTE_REMOTE:
+        return "remote";
+    case ROUTE_BLACKHOLE:
+        return "blackhole";
+    default:
+        return "outside";
+    }
+}
+
+} // namespace
+
+Result<std::string> Report::answer(const status::Request& request) const
+{
+    using Maker = json::object (Report::*)() const;
+    static const std::map<std::string, Maker> kMakers = {
+        {"status", &Report::status},       {"endpoints", &Report::endpoints},
+        {"policies", &Report::policies},   {"routes", &Report::routes},
+        {"bgp-peers", &Report::bgp_peers}, {"bgp-routes", &Report::bgp_routes},
+        {"drops", &Report::drops},         {"events", &Report::events},
+        {"programs", &Report::programs},   {"config", &Report::config}};
+    const auto maker = kMakers.find(request.command);
+    if (maker == kMakers.end())
+        return Error{Errc::Invalid, 0,
+                     "unknown command '" + request.command + "'; margayctl and margayd differ in version?"};
+    return json::serialize((this->*maker->second)());
+}
+
+status::HttpResponse Report::http(const std::string& target) const
+{
+    if (target == "/healthz")
+        return {200, "text/plain; charset=utf-8", "ok\n"}; // the executor turned, or nobody answered
+    if (target == "/readyz") {
+        const auto why = agent_.not_ready();
+        if (why.empty())
+            return {200, "text/plain; charset=utf-8", "ready\n"};
+        return {503, "text/plain; charset=utf-8", fmt::format("{}\n", fmt::join(why, "\n"))};
+    }
+    if (target == "/metrics")
+        return {200, "text/plain; version=0.0.4; charset=utf-8", metrics()};
+    return {404, "text/plain; charset=utf-8", "here are /metrics, /healthz and /readyz\n"};
+}
+
+std::string Report::link_name(std::uint32_t ifindex) const
+{
+    const kernel::Link* link = agent_.links_.table().find(ifindex);
+    return link != nullptr ? link->name : "-";
+}
+
+json::object Report::store() const
+{
+    json::object out;
+    out["type"] = config::to_string(agent_.config_.datastore());
+    if (!agent_.store_)
+        return out;
+    const store::StoreStatus now = agent_.store_->status();
+    out["connected"] = now.connected;
+    out["synced"] = now.synced;
+    out["revision"] = now.revision;
+    out["endpoint"] = now.endpoint;
+    out["reason"] = now.reason;
+    out["relists"] = now.relists;
+    return out;
+}
+
+json::array Report::problems() const
+{
+    json::array out;
+    for (const model::Issue& issue : agent_.quarantine_.issues())
+        out.push_back({{"key", issue.key},
+                       {"what", model::issue_kind_name(issue.kind)},
+                       {"reason", issue.reason}});
+    if (agent_.store_)
+        for (const store::Problem& problem : agent_.store_->status().problems)
+            out.push_back({{"key", problem.source}, {"what", "bad"}, {"reason", problem.reason}});
+    return out;
+}
+
+json::array Report::hooks() const
+{
+    json::array out;
+    for (const auto& hook : agent_.datapath_->status().hooks)
+        out.push_back({{"interface", link_name(hook.ifindex)},
+                       {"ifindex", hook.ifindex},
+                       {"hook", hook.hook},
+                       {"program", hook.program.empty() ? "an earlier build's" : hook.program},
+                       {"program_id", hook.program_id},
+                       {"attach", hook.kind}});
+    return out;
+}
+
+json::array Report::maps() const
+{
+    json::array out;
+    for (const auto& table : agent_.datapath_->status().tables)
+        out.push_back({{"name", table.name},
+                       {"entries", table.entries},
+                       {"max", table.max_entries},
+                       {"pending", table.pending}});
+    return out;
+}
+
+json::object Report::status() const
+{
+    json::object out;
+    const auto why = agent_.not_ready();
+    out["node"] = agent_.node_;
+    out["version"] = MARGAY_VERSION;
+    out["since"] = timestamp(agent_.started_);
+    out["ready"] = why.empty();
+    out["not_ready"] = texts(why);
+    const model::OwnNode& own = agent_.own_node_;
+    out["address"] = own.address ? json::value(own.address->str()) : json::value();
+    out["address_why"] = agent_.registration_ ? agent_.registration_->detection() : "";
+    out["tunnel_address"] = own.tunnel_address ? json::value(own.tunnel_address->str()) : json::value();
+    json::array blocks;
+    for (const Prefix4& block : own.blocks)
+        blocks.emplace_back(block.str());
+    out["blocks"] = std::move(blocks);
+    out["store"] = store();
+    out["hooks"] = hooks();
+    json::array programs;
+    for (const auto& [name, id] : agent_.datapath_->status().programs)
+        programs.push_back({{"name", name}, {"id", id}});
+    out["programs"] = std::move(programs);
+    out["maps"] = maps();
+    out["peers"] = peers();
+    out["problems"] = problems();
+    json::array warnings;
+    for (const auto& [topic, text] : agent_.warnings_)
+        if (!text.empty())
+            warnings.push_back(json::object{{"text", topic + ": " + text}});
+    for (const std::string& text : agent_.config_.warnings)
+        warnings.push_back(json::object{{"text", text}});
+    out["warnings"] = std::move(warnings);
+    return out;
+}
+
+json::object Report::endpoints() const
+{
+    json::array rows;
+    for (const auto& info : agent_.datapath_->endpoints().list()) {
+        const auto wanted = agent_.endpoints_.find(info.name);
+        json::object row{{"interface", info.name}, {"ifindex", info.want.ifindex}, {"slot", info.slot}};
+        if (wanted != agent_.endpoints_.end()) {
+            row["name"] = wanted->second.id.ns + "/" + wanted->second.id.name;
+            json::array addresses;
+            for (const Ipv4 address : wanted->second.addresses)
+                addresses.emplace_back(address.str());
+            row["addresses"] = std::move(addresses);
+            row["profiles"] = texts(wanted->second.profiles);
+        }
+        if (info.actual) {
+            row["ingress"] = info.actual->ingress_policy;
+            row["egress"] = info.actual->egress_policy;
+            row["generation"] = info.actual->generation;
+        }
+        row["state"] = !info.problem.empty() ? info.problem : info.actual ? "programmed" : "pending";
+        rows.push_back(std::move(row));
+    }
+    for (const auto& [interface, wanted] : agent_.endpoints_)
+        if (!agent_.slots_.contains(interface))
+            rows.push_back({{"name", wanted.id.ns + "/" + wanted.id.name},
+                            {"interface", interface},
+                            {"state", "interface is not there"}});
+    return {{"endpoints", std::move(rows)}};
+}
+
+json::object Report::policies() const
+{
+    json::array rows;
+    for (const auto& info : agent_.datapath_->policies().list()) {
+        json::array users;
+        for (const auto& endpoint : agent_.datapath_->endpoints().list()) {
+            if (!endpoint.actual)
+                continue;
+            if (endpoint.actual->ingress_policy == info.slot)
+                users.emplace_back(endpoint.name + " ingress");
+            if (endpoint.actual->egress_policy == info.slot)
+                users.emplace_back(endpoint.name + " egress");
+        }
+        rows.push_back({{"slot", info.slot},
+                        {"rules", policy::rule_count(info.program->program)},
+                        {"instructions", info.instructions},
+                        {"segments", info.segments},
+                        {"used_by", std::move(users)},
+                        {"text", texts(program_text(info.program->program))}});
+    }
+    return {{"programs", std::move(rows)}};
+}
+
+json::object Report::routes() const
+{
+    json::array rows;
+    for (const auto& [prefix, want] : agent_.datapath_->routes().wanted()) {
+        json::object row{{"prefix", prefix.str()}, {"kind", route_kind_name(want.kind)}};
+        if (want.kind == ROUTE_ENDPOINT)
+            if (const auto name = agent_.datapath_->endpoints().name_of(want.endpoint))
+                row["device"] = *name;
+        if (want.kind == ROUTE_REMOTE) {
+            const auto path = agent_.paths_.find(prefix);
+            const auto decision = agent_.join_.decisions().find(prefix);
+            if (decision != agent_.join_.decisions().end())
+                row["node"] = decision->second.node;
+            if (path != agent_.paths_.end()) {
+                row["device"] = path->second.device;
+                row["from"] = path->second.why;
+            }
+            const datapath::PathWant& way = want.path;
+            row["via"] = way.reachable ? json::value(way.next_hop.str()) : json::value();
+            row["encap"] = way.encap;
+            if (way.encap)
+                row["outer"] = way.outer_source.str() + " > " + way.outer_destination.str();
+            row["mtu"] = way.mtu;
+            row["state"] = !way.reachable ? "unreachable" : way.encap ? "ipip" : "direct";
+            const kernel::Target* target = agent_.resolver_.find(way.encap ? way.outer_destination : way.next_hop);
+            if (target != nullptr && target->neighbour.state == kernel::Neighbour::State::Resolved)
+                row["mac"] = mac_text(target->neighbour.mac);
+        }
+        rows.push_back(std::move(row));
+    }
+    for (const auto& [prefix, path] : agent_.paths_)
+        if (!agent_.datapath_->routes().wanted().contains(prefix))
+            rows.push_back({{"prefix", prefix.str()},
+                            {"kind", "kernel"},
+                            {"via", path.via.str()},
+                            {"device", path.device},
+                            {"from", path.why},
+                            {"state", path.kernel_route ? "kernel only" : "unreachable"}});
+    return {{"routes", std::move(rows)}};
+}
+
+json::array Report::peers() const
+{
+    json::array rows;
+    if (!agent_.peering_ || agent_.peering_->speaker() == nullptr)
+        return rows;
+    for (const bgp::PeerStatus& peer : agent_.peering_->speaker()->peers()) {
+        std::string why = peer.why_down;
+        if (peer.routes_are_stale)
+            why += "; its routes are kept for the restart time";
+        rows.push_back({{"name", peer.name},
+                        {"node", agent_.peering_->peer_node(peer.name)},
+                        {"address", peer.address.str()},
+                        {"as", peer.remote_as.value},
+                        {"state", bgp::name_of(peer.state)},
+                        {"since", timestamp(peer.since)},
+                        {"prefixes", peer.prefixes_received},
+                        {"advertised", peer.prefixes_advertised},
+                        {"graceful_restart", peer.graceful_restart},
+                        {"stale", peer.routes_are_stale},
+                        {"hold_time", peer.hold_time.count()},
+                        {"last_sent", peer.last_notification_sent},
+                        {"last_received", peer.last_notification_received},
+                        {"sessions", peer.established_count},
+                        {"why", why}});
+    }
+    return rows;
+}
+
+json::object Report::bgp_peers() const
+{
+    return {{"peers", peers()},
+            {"trouble", agent_.peering_ ? agent_.peering_->trouble() : "not started"},
+            {"settled", agent_.join_.bgp_settled()}};
+}
+
+json::object Report::bgp_routes() const
+{
+    json::array rows;
+    if (!agent_.peering_ || agent_.peering_->speaker() == nullptr)
+        return {{"routes", std::move(rows)}};
+    for (const bgp::RouteView& route : agent_.peering_->speaker()->routes()) {
+        json::object row{{"prefix", route.prefix.str()},
+                         {"peer", route.from ? route.from->str() : "own"},
+                         {"best", route.best},
+                         {"stale", route.stale},
+                         {"why", route.why}};
+        if (route.attributes) {
+            row["next_hop"] = route.attributes->next_hop.str();
+            row["local_pref"] = route.attributes->local_pref.value_or(100);
+            row["as_path"] = route.attributes->as_path.str();
+        }
+        rows.push_back(std::move(row));
+    }
+    return {{"routes", std::move(rows)}};
+}
+
+json::array Report::records() const
+{
+    json::array rows;
+    for (const datapath::Record& record : agent_.datapath_->drops()) {
+        std::string by = record.rule;
+        if (!record.endpoint.empty())
+            by = by.empty() ? record.endpoint : record.endpoint + ": " + by;
+        rows.push_back({{"time", timestamp(record.time)},
+                        {"kind", record.log ? "log" : "drop"},
+                        {"reason", record.reason},
+                        {"text", record.text},
+                        {"hook", record.hook},
+                        {"interface", link_name(record.ifindex)},
+                        {"packet", packet_text(record)},
+                        {"length", record.length},
+                        {"by", by}});
+    }
+    return rows;
+}
+
+json::object Report::drops() const
+{
+    json::array counters;
+    if (const auto read = agent_.datapath_->counters())
+        for (const datapath::Counter& counter : *read)
+            if (counter.reason.kind == REASON_KIND_DROP && counter.packets > 0)
+                counters.push_back({{"reason", counter.reason.label},
+                                    {"text", counter.reason.text},
+                                    {"packets", counter.packets},
+                                    {"bytes", counter.bytes}});
+    return {{"counters", std::move(counters)}, {"events", records()}};
+}
+
+json::object Report::events() const
+{
+    return {{"events", records()}};
+}
+
+json::object Report::programs() const
+{
+    json::array rows;
+    for (const auto& info : agent_.datapath_->policies().list())
+        rows.push_back({{"array", "policies"},
+                        {"slot", info.slot},
+                        {"program", fmt::format("{} rules, {} instructions",
+                                                policy::rule_count(info.program->program),
+                                                info.instructions)}});
+#define STAGE_ROW(id, program) rows.push_back({{"array", "stages"}, {"slot", STAGE_##id}, {"program", #program}});
+    STAGES(STAGE_ROW)
+#undef STAGE_ROW
+    return {{"slots", std::move(rows)}};
+}
+
+json::object Report::config() const
+{
+    return {{"settings", json::parse(config::print_json(agent_.config_))}};
+}
+
+std::string Report::metrics() const
+{
+    status::MetricsText text;
+    text.gauge("margay_ready", "1 when everything of the datastore is in force",
+               agent_.not_ready().empty());
+    const store::StoreStatus store = agent_.store_ ? agent_.store_->status() : store::StoreStatus{};
+    text.gauge("margay_datastore_connected", "1 while the datastore answers", store.connected);
+    text.gauge("margay_datastore_revision", "Revision up to which changes were applied",
+               static_cast<double>(store.revision));
+    text.counter("margay_datastore_relists_total", "Full listings after the first",
+                 static_cast<double>(store.relists));
+    std::map<std::string_view, double> issues{{"bad", 0}, {"skipped", 0}, {"not-enforced", 0}};
+    for (const model::Issue& issue : agent_.quarantine_.issues())
+        issues[model::issue_kind_name(issue.kind)]++;
+    for (const auto& [kind, count] : issues)
+        text.gauge("margay_datastore_bad_values", "Values of the datastore that are not in force",
+                   count, {{"kind", std::string(kind)}});
+    text.gauge("margay_endpoints", "Local workload endpoints",
+               static_cast<double>(agent_.endpoints_.size()));
+    text.gauge("margay_policy_programs", "Compiled policy programs",
+               static_cast<double>(agent_.datapath_->policies().list().size()));
+    text.gauge("margay_remote_prefixes", "Prefixes of other nodes",
+               static_cast<double>(agent_.paths_.size()));
+    if (const auto counters = agent_.datapath_->counters())
+        for (const datapath::Counter& counter : *counters) {
+            const char* name = counter.reason.kind == REASON_KIND_DROP   ? "margay_drops_total"
+                               : counter.reason.kind == REASON_KIND_PASS ? "margay_packets_total"
+                                                                         : "margay_events_total";
+            const char* help = counter.reason.kind == REASON_KIND_DROP   ? "Dropped packets by reason"
+                               : counter.reason.kind == REASON_KIND_PASS ? "Passed packets by way"
+                                                                         : "What happened besides";
+            text.counter(name, help, static_cast<double>(counter.packets),
+                         {{"reason", std::string(counter.reason.label)}});
+        }
+    const auto datapath = agent_.datapath_->status();
+    for (const auto& table : datapath.tables) {
+        text.gauge("margay_map_entries", "Entries the agent keeps in a map",
+                   static_cast<double>(table.entries), {{"map", table.name}});
+        text.gauge("margay_map_max_entries", "Room of a map", table.max_entries, {{"map", table.name}});
+    }
+    text.gauge("margay_datapath_pending", "Changes not yet in the kernel",
+               static_cast<double>(datapath.pending));
+    if (agent_.peering_ && agent_.peering_->speaker() != nullptr)
+        for (const bgp::PeerStatus& peer : agent_.peering_->speaker()->peers()) {
+            const status::MetricLabels labels{{"peer", peer.name}};
+            text.gauge("margay_bgp_peer_up", "1 while the session is Established",
+                       peer.state == bgp::State::Established, labels);
+            text.gauge("margay_bgp_peer_prefixes", "Prefixes received",
+                       static_cast<double>(peer.prefixes_received), labels);
+            text.counter("margay_bgp_peer_sessions_total", "Sessions that were Established",
+                         static_cast<double>(peer.established_count), labels);
+        }
+    return text.str();
+}
+
+} // namespace margay
