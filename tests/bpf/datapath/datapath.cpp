@@ -32,6 +32,13 @@ void must(bool ok, const std::string& what)
     std::abort();
 }
 
+// The built objects, or others to be put to the same tests.
+std::string object_folder()
+{
+    const char* other = std::getenv("MARGAY_BPF_DIR");
+    return other ? other : MARGAY_BPF_DIR;
+}
+
 void command(const char* text)
 {
     must(std::system(text) == 0, text);
@@ -53,7 +60,7 @@ void Datapath::SetUpTestSuite()
     for (const char* name : {"a", "b", "up"})
         command(("ip link add name " + std::string(name) + " type veth peer name p" + name).c_str());
     for (const char* object : kObjects)
-        load(std::string(MARGAY_BPF_DIR) + "/" + object + ".bpf.o");
+        load(object_folder() + "/" + object + ".bpf.o");
     load(MARGAY_TEST_POLICIES);
 }
 
