@@ -9,6 +9,15 @@
 
 #include "bpf/maps.bpf.h"
 
+/*
+ * Keeps the packet's fields in memory. Split into registers, each field has a copy to be spilled on
+ * every early exit, as the exits meet again in finish(): a third of the fast path's instructions.
+ */
+static __always_inline void keep_in_memory(struct packet *pkt)
+{
+    asm volatile("" : : "r"(pkt) : "memory");
+}
+
 static __always_inline __u32 now(void)
 {
     return (__u32)bpf_jiffies64();

@@ -22,25 +22,29 @@ struct hit {
     __u32 pending; /* its egress is judged behind the stack */
 };
 
-/* Returns the direction. Both ends in one order: raw integers, address first. */
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "set_key() puts words together as little-endian machines read them"
+#endif
+
+/*
+ * Returns the direction. Both ends in one order: raw integers, address first. Written as two words:
+ * the lookup reads words, and a CPU waits where those were just stored in smaller parts.
+ */
 static __always_inline __u32 set_key(struct flow_key *key, __be32 saddr, __be32 daddr, __be16 sport,
-                                     __be16 dport)
+                                     __be16 dport, __u8 proto, __u8 query)
 {
     __u32 dir = saddr > daddr || (saddr == daddr && sport > dport);
+    __u64 *words = (__u64 *)key;
 
-    key->addr[0] = dir ? daddr : saddr;
-    key->addr[1] = dir ? saddr : daddr;
-    key->port[0] = dir ? dport : sport;
-    key->port[1] = dir ? sport : dport;
+    words[0] = (dir ? daddr : saddr) | (__u64)(dir ? saddr : daddr) << 32;
+    words[1] = (dir ? dport : sport) | (__u64)(dir ? sport : dport) << 16 | (__u64)proto << 32 |
+               (__u64)query << 40;
     return dir;
 }
 
 static __always_inline __u32 key_of(const struct packet *pkt, struct flow_key *key)
 {
-    key->proto = pkt->proto;
-    key->query = pkt->query;
-    key->pad = 0;
-    return set_key(key, pkt->saddr, pkt->daddr, pkt->sport, pkt->dport);
+    return set_key(key, pkt->saddr, pkt->daddr, pkt->sport, pkt->dport, pkt->proto, pkt->query);
 }
 
 /*
@@ -54,6 +58,7 @@ static __always_inline enum parsed quoted_key(const struct __sk_buff *skb, const
     const void *end = data_end_of(skb);
     __be16 sport = 0, dport = 0;
     const __be16 *l4;
+    __u8 query = 0;
     __u32 ihl;
 
     if ((const void *)(ip + 1) > end)
@@ -67,16 +72,13 @@ static __always_inline enum parsed quoted_key(const struct __sk_buff *skb, const
     l4 = (const void *)ip + ihl;
     if ((const void *)l4 + 8 > end)
         return PARSED_SHORT;
-    key->proto = ip->protocol;
-    key->query = 0;
-    key->pad = 0;
     if (has_ports(ip->protocol)) {
         sport = l4[0];
         dport = l4[1];
     } else if (ip->protocol == IPPROTO_ICMP) {
-        icmp_ports(*(const __u8 *)l4, l4[2], &sport, &dport, &key->query);
+        icmp_ports(*(const __u8 *)l4, l4[2], &sport, &dport, &query);
     }
-    *dir = set_key(key, ip->daddr, ip->saddr, dport, sport);
+    *dir = set_key(key, ip->daddr, ip->saddr, dport, sport, ip->protocol, query);
     return PARSED;
 }
 
@@ -91,20 +93,24 @@ static __always_inline __u32 key_mix(const struct flow_key *key)
 
 static __always_inline int end_is_current(__u32 slot, __u32 generation, __u32 incarnation)
 {
-    struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
+    struct endpoint *endpoint;
 
+    if (slot == ENDPOINT_NONE)
+        return 1;
+    endpoint = bpf_map_lookup_elem(&endpoints, &slot);
     return endpoint && READ_ONCE(endpoint->generation) == generation &&
            READ_ONCE(endpoint->incarnation) == incarnation;
 }
 
 /* Did the packet come in where this direction's packets do? No lookup by its addresses. */
-static __always_inline int came_as_expected(const struct packet *pkt, __u32 ifindex, __u32 in_node)
+static __always_inline int came_as_expected(const struct packet *pkt, __u32 hook,
+                                            __u32 ifindex, __u32 in_node)
 {
     __u32 zero = 0;
     struct config *cfg;
     struct node *node;
 
-    if (pkt->hook == HOOK_TO_WORKLOAD || pkt->hook == HOOK_TO_UPLINK)
+    if (hook == HOOK_TO_WORKLOAD || hook == HOOK_TO_UPLINK)
         return ifindex == pkt->ifindex || (ifindex == FLOW_IN_STACK && pkt->ifindex);
     if (ifindex != pkt->ifindex)
         return 0;
@@ -119,10 +125,10 @@ static __always_inline int came_as_expected(const struct packet *pkt, __u32 ifin
 }
 
 /* Legs that must have been judged before a packet of the initiator may take the fast path. */
-static __always_inline __u32 legs_needed(const struct packet *pkt, __u32 verb, __u32 flags,
+static __always_inline __u32 legs_needed(__u32 hook, __u32 verb, __u32 flags,
                                          __u32 from_workload, __u32 egress_due)
 {
-    switch (pkt->hook) {
+    switch (hook) {
     case HOOK_FROM_WORKLOAD:
         if (flags & FLOW_PENDING)
             return 0;
@@ -164,7 +170,8 @@ static __always_inline int is_pure_syn(const struct packet *pkt)
  * copies from the front: if both name our key, what was read between them is of one version.
  */
 static __always_inline int flow_check(struct flow *flow, const struct flow_key *key,
-                                      const struct packet *pkt, __u32 dir, struct hit *hit)
+                                      const struct packet *pkt, __u32 hook, __u32 dir,
+                                      struct hit *hit)
 {
     __u32 tail = READ_ONCE(flow->tail);
     __u32 verb, out, in_ifindex, in_node, state, initiator, legs;
@@ -190,7 +197,7 @@ static __always_inline int flow_check(struct flow *flow, const struct flow_key *
     barrier();
     if (READ_ONCE(flow->tag) != tail || tail >> 8 != key_mix(key))
         return 0;
-    if (!came_as_expected(pkt, in_ifindex, in_node))
+    if (!came_as_expected(pkt, hook, in_ifindex, in_node))
         return 0;
     if (!end_is_current(src.slot, src.generation, src.incarnation) ||
         !end_is_current(dst.slot, dst.generation, dst.incarnation))
@@ -198,7 +205,7 @@ static __always_inline int flow_check(struct flow *flow, const struct flow_key *
     if (is_pure_syn(pkt) || verb == FLOW_NONE)
         return 0;
     if (dir == initiator && verb != FLOW_DROP &&
-        legs_needed(pkt, verb, hit->flags, src.slot, hit->pending) & ~legs)
+        legs_needed(hook, verb, hit->flags, src.slot, hit->pending) & ~legs)
         return 0;
     hit->verb = verb;
     hit->out = out;
@@ -208,9 +215,11 @@ static __always_inline int flow_check(struct flow *flow, const struct flow_key *
     return 1;
 }
 
-/* `egress_due`: the packet carries the mark "pending". */
+/*
+ * `egress_due`: the packet carries the mark "pending". `hook` is a constant where this is inlined.
+ */
 static __always_inline int flow_find(struct __sk_buff *skb, const struct packet *pkt,
-                                     __u32 egress_due, struct hit *hit)
+                                     __u32 hook, __u32 egress_due, struct hit *hit)
 {
     struct flow_key key;
     struct flow *flow;
@@ -230,5 +239,5 @@ static __always_inline int flow_find(struct __sk_buff *skb, const struct packet 
     if (!flow)
         return 0;
     hit->pending = egress_due;
-    return flow_check(flow, &key, pkt, dir, hit);
+    return flow_check(flow, &key, pkt, hook, dir, hit);
 }

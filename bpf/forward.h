@@ -26,6 +26,17 @@ static __always_inline void decrement_ttl(struct iphdr *ip)
     ip->ttl--;
 }
 
+/* Destination and source from where they stand side by side, aligned to a word. */
+static __always_inline void set_macs(struct ethhdr *eth, const __u8 *macs)
+{
+    const __u32 *from = (const __u32 *)macs;
+    __u32 *to = (__u32 *)eth;
+
+    to[0] = from[0];
+    to[1] = from[1];
+    to[2] = from[2];
+}
+
 static __always_inline enum verdict to_stack(struct __sk_buff *skb, struct packet *pkt, __u32 bits)
 {
     set_mark(skb, constants.mark_seen | bits);
@@ -44,8 +55,7 @@ static __always_inline enum verdict deliver(struct __sk_buff *skb, struct packet
     if ((void *)(ip + 1) > data_end_of(skb))
         return drop(pkt, REASON_INTERNAL);
     decrement_ttl(ip);
-    __builtin_memcpy(eth->h_dest, endpoint->mac, ETH_ALEN);
-    __builtin_memcpy(eth->h_source, endpoint->host_mac, ETH_ALEN);
+    set_macs(eth, endpoint->mac);
     /* Older kernels carry the mark across: the workload's namespace must not see it. */
     skb->mark = 0;
     return sent(pkt, REASON_DELIVERED, bpf_redirect_peer(endpoint->ifindex, 0));
@@ -77,18 +87,14 @@ static __always_inline int fits_any_path(__u32 length)
     return length <= PMTU_LOWEST - sizeof(struct iphdr);
 }
 
-/* Its own field counts as 0. */
-static __always_inline __u16 outer_checksum(const struct iphdr *outer)
+static __always_inline __u16 checksum_of(const __u32 *words, int count)
 {
-    const __u16 *words = (const __u16 *)outer;
-    __u32 sum = 0;
+    __u64 sum = 0;
 
 #pragma unroll
-    for (int i = 0; i < 10; i++)
-        sum += i == 5 ? 0 : words[i];
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (__u16)~sum;
+    for (int i = 0; i < count; i++)
+        sum += words[i];
+    return fold(sum);
 }
 
 /*
@@ -99,17 +105,19 @@ static __always_inline void write_outer(struct iphdr *outer, const struct packet
                                         const struct path *path)
 {
     __u32 length = pkt->length + sizeof(*outer);
+    __u32 *to = (__u32 *)outer;
+    __u32 words[5];
 
-    *(__u8 *)outer = 0x45;
-    outer->tos = pkt->tos;
-    outer->tot_len = length > 0xffff ? 0 : bpf_htons((__u16)length);
-    outer->id = pkt->id;
-    outer->frag_off = pkt->frag_off & bpf_htons(IP_FLAG_DF);
-    outer->ttl = OUTER_TTL;
-    outer->protocol = IPPROTO_IPIP;
-    outer->saddr = path->outer_src;
-    outer->daddr = path->outer_dst;
-    outer->check = outer_checksum(outer);
+    length = length > 0xffff ? 0 : length;
+    words[0] = bpf_htonl(0x45000000 | (__u32)pkt->tos << 16 | length);
+    words[1] = pkt->id | (__u32)(pkt->frag_off & bpf_htons(IP_FLAG_DF)) << 16;
+    words[2] = bpf_htonl(OUTER_TTL << 24 | IPPROTO_IPIP << 16);
+    words[3] = path->outer_src;
+    words[4] = path->outer_dst;
+    words[2] |= (__u32)checksum_of(words, 5) << 16;
+#pragma unroll
+    for (int i = 0; i < 5; i++)
+        to[i] = words[i];
 }
 
 /*
@@ -146,8 +154,7 @@ static __always_inline long transmit(struct __sk_buff *skb, struct ethhdr *eth,
 
         return bpf_redirect_neigh(path->ifindex, &next, sizeof(next), 0);
     }
-    __builtin_memcpy(eth->h_dest, path->dmac, ETH_ALEN);
-    __builtin_memcpy(eth->h_source, path->smac, ETH_ALEN);
+    set_macs(eth, path->dmac);
     return bpf_redirect(path->ifindex, 0);
 }
 
@@ -254,10 +261,10 @@ static __always_inline enum verdict act_from_uplink(struct __sk_buff *skb, struc
     return deliver(skb, pkt, hit->out);
 }
 
-static __always_inline enum verdict act(struct __sk_buff *skb, struct packet *pkt,
+static __always_inline enum verdict act(struct __sk_buff *skb, struct packet *pkt, __u32 hook,
                                         const struct hit *hit)
 {
-    switch (pkt->hook) {
+    switch (hook) {
     case HOOK_FROM_WORKLOAD:
         return act_from_workload(skb, pkt, hit);
     case HOOK_FROM_UPLINK:

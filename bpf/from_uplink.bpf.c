@@ -25,8 +25,10 @@ int from_uplink(struct __sk_buff *skb)
 {
     struct packet pkt = {.hook = HOOK_FROM_UPLINK, .ifindex = skb->ifindex};
     struct hit hit = {};
-    enum verdict verdict = admit(skb, &pkt);
+    enum verdict verdict;
 
+    keep_in_memory(&pkt);
+    verdict = admit(skb, &pkt);
     if (verdict == NEXT)
         verdict = parse(skb, &pkt);
     if (verdict == DROP && !concerns_workload(&pkt))
@@ -36,9 +38,9 @@ int from_uplink(struct __sk_buff *skb)
     else if (verdict == NEXT)
         read_xdp_note(skb, &pkt);
     if (verdict == NEXT) {
-        if (!flow_find(skb, &pkt, 0, &hit))
-            return judge(skb, &pkt);
-        verdict = act(skb, &pkt, &hit);
+        if (!flow_find(skb, &pkt, HOOK_FROM_UPLINK, 0, &hit))
+            return judge(skb, &pkt, HOOK_FROM_UPLINK);
+        verdict = act(skb, &pkt, HOOK_FROM_UPLINK, &hit);
     }
     return finish(skb, &pkt, verdict);
 }

@@ -25,14 +25,16 @@ int from_workload(struct __sk_buff *skb)
 {
     struct packet pkt = {.hook = HOOK_FROM_WORKLOAD, .ifindex = skb->ifindex};
     struct hit hit = {};
-    enum verdict verdict = admit(skb, &pkt);
+    enum verdict verdict;
 
+    keep_in_memory(&pkt);
+    verdict = admit(skb, &pkt);
     if (verdict == NEXT)
         verdict = parse(skb, &pkt);
     if (verdict == NEXT) {
-        if (!flow_find(skb, &pkt, 0, &hit))
-            return judge(skb, &pkt);
-        verdict = act(skb, &pkt, &hit);
+        if (!flow_find(skb, &pkt, HOOK_FROM_WORKLOAD, 0, &hit))
+            return judge(skb, &pkt, HOOK_FROM_WORKLOAD);
+        verdict = act(skb, &pkt, HOOK_FROM_WORKLOAD, &hit);
     }
     return finish(skb, &pkt, verdict);
 }

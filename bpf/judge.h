@@ -210,7 +210,7 @@ static __always_inline enum verdict judge_next(struct __sk_buff *skb, struct wor
 }
 
 /* Returns only when the packet ends here; else a tail call has taken it. */
-static __always_inline int judge(struct __sk_buff *skb, struct packet *pkt)
+static __always_inline int judge(struct __sk_buff *skb, struct packet *pkt, __u32 hook)
 {
     struct work *w = work();
     enum verdict verdict;
@@ -221,7 +221,7 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *pkt)
     w->pkt = *pkt;
     w->source = pkt->saddr;
     w->dir = key_of(pkt, &w->key);
-    verdict = plan(skb, w, pkt->hook);
+    verdict = plan(skb, w, hook);
     if (verdict == NEXT) {
         recall(w);
         classify(w);

@@ -294,7 +294,7 @@ static __always_inline enum verdict plan_to_uplink(struct __sk_buff *skb, struct
     if (!w->slots[0]) {
         if (!remote)
             return untouched(pkt);
-        return act(skb, pkt, &hit);
+        return act(skb, pkt, HOOK_TO_UPLINK, &hit);
     }
     pkt->endpoint = w->slots[0];
     plan_by_stack(w, skb->ifindex);

@@ -29,7 +29,7 @@ int stage_forward(struct __sk_buff *skb)
     hit.verb = toward(w)->verb;
     hit.out = toward(w)->out;
     hit.pending = w->flow.flags & FLOW_PENDING && w->flow.initiator == w->dir;
-    return finish(skb, &w->pkt, act(skb, &w->pkt, &hit));
+    return finish(skb, &w->pkt, act(skb, &w->pkt, w->pkt.hook, &hit));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -12,6 +12,7 @@ int to_uplink(struct __sk_buff *skb)
     struct hit hit = {};
     enum verdict verdict;
 
+    keep_in_memory(&pkt);
     if (skb->mark & constants.mark_done)
         return TC_ACT_UNSPEC;
     if (skb->protocol != bpf_htons(ETH_P_IP))
@@ -21,9 +22,9 @@ int to_uplink(struct __sk_buff *skb)
     if (verdict == DROP && !pkt.ifindex)
         verdict = untouched(&pkt);
     if (verdict == NEXT) {
-        if (!flow_find(skb, &pkt, egress_due, &hit))
-            return judge(skb, &pkt);
-        verdict = act(skb, &pkt, &hit);
+        if (!flow_find(skb, &pkt, HOOK_TO_UPLINK, egress_due, &hit))
+            return judge(skb, &pkt, HOOK_TO_UPLINK);
+        verdict = act(skb, &pkt, HOOK_TO_UPLINK, &hit);
     }
     return finish(skb, &pkt, verdict);
 }

@@ -23,14 +23,16 @@ int to_workload(struct __sk_buff *skb)
     struct packet pkt = {.hook = HOOK_TO_WORKLOAD, .ifindex = skb->ingress_ifindex};
     __u32 egress_due = skb->mark & constants.mark_pending;
     struct hit hit = {};
-    enum verdict verdict = admit(skb, &pkt);
+    enum verdict verdict;
 
+    keep_in_memory(&pkt);
+    verdict = admit(skb, &pkt);
     if (verdict == NEXT)
         verdict = parse(skb, &pkt);
     if (verdict == NEXT) {
-        if (!flow_find(skb, &pkt, egress_due, &hit) || (hit.verb == FLOW_DROP && !pkt.ifindex))
-            return judge(skb, &pkt);
-        verdict = act(skb, &pkt, &hit);
+        if (!flow_find(skb, &pkt, HOOK_TO_WORKLOAD, egress_due, &hit) || (hit.verb == FLOW_DROP && !pkt.ifindex))
+            return judge(skb, &pkt, HOOK_TO_WORKLOAD);
+        verdict = act(skb, &pkt, HOOK_TO_WORKLOAD, &hit);
     }
     return finish(skb, &pkt, verdict);
 }

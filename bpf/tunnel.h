@@ -33,7 +33,7 @@ static __always_inline void read_xdp_note(const struct __sk_buff *skb, struct pa
 static __always_inline enum verdict parse_inner(struct __sk_buff *skb, struct packet *pkt)
 {
     __u32 outer_length = pkt->length;
-    __u32 outer_len = pkt->headers;
+    __u32 outer_len = pkt->headers & 0x3c; /* for the verifier: a multiple of 4, below 64 */
     enum parsed parsed;
 
     pkt->outer_saddr = pkt->saddr;

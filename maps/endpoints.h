@@ -40,6 +40,7 @@ struct endpoint {
 };
 ABI_SIZE(struct endpoint, 64);
 ABI_AT(struct endpoint, mac, 28);
+ABI_AT(struct endpoint, host_mac, 34); /* copied in one go, as a link header has them */
 
 struct workload {
     __u32 slot; /* in "endpoints" */

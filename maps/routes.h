@@ -77,6 +77,7 @@ struct path {
 };
 ABI_SIZE(struct path, 64);
 ABI_AT(struct path, dmac, 32);
+ABI_AT(struct path, smac, 38); /* copied in one go, as a link header has them */
 
 struct node4 {
     __u32 slot; /* in "nodes" */

@@ -62,6 +62,8 @@ void Datapath::SetUpTestSuite()
     for (const char* object : kObjects)
         load(object_folder() + "/" + object + ".bpf.o");
     load(MARGAY_TEST_POLICIES);
+    for (const auto& path : extra_objects_)
+        load(path);
 }
 
 void Datapath::load(const std::string& path)
@@ -75,8 +77,10 @@ void Datapath::load(const std::string& path)
             continue;
         if (maps_.contains(name))
             must(bpf_map__reuse_fd(map, maps_[name]) == 0, "reuse " + name);
-        else if (name == "flows4" || name == "class_sets" || name == "routes4")
-            bpf_map__set_max_entries(map, 256); // small, so that a test can fill it
+        else if (name == "flows4")
+            bpf_map__set_max_entries(map, flows_max_);
+        else if (name == "class_sets")
+            bpf_map__set_max_entries(map, 256);
     }
     must(bpf_object__load(opened) == 0, "load " + path);
     bpf_object__for_each_map (map, opened) {

@@ -146,12 +146,14 @@ protected:
     // Loaded once for the process: the kernel takes long to take maps of this size down.
     static inline std::map<std::string, int> maps_;
     static inline std::map<std::string, int> programs_;
+    static inline std::uint32_t flows_max_ = 256;            // small, so that a test can fill it
+    static inline std::vector<std::string> extra_objects_{}; // more programs, by path
+    static Mac mac_of(std::uint32_t ifindex);
 
 private:
     static void load(const std::string& path);
     void reset();
     void build_world();
-    Mac mac_of(std::uint32_t ifindex);
 };
 
 flow_dir direction(const struct flow& flow, bool from_initiator);
