@@ -49,6 +49,10 @@ AttributesPtr export_route(const Chosen& best, bool from_internal, const ExportP
     if (!may_pass(best, from_internal, peer))
         return nullptr;
     const bool own = best.peer == kOurselves;
+    // Next hop self needs an IPv4 address of ours; a session over IPv6 has none to give.
+    const bool next_hop_self = own || !peer.internal;
+    if (next_hop_self && peer.local_address.is_zero())
+        return nullptr;
     if (peer.internal && !own && best.attributes->local_pref)
         return best.attributes; // as it is: next hop unchanged (RFC 4271 5.1.3)
     Attributes attributes = *best.attributes;

@@ -318,6 +318,16 @@ TEST(Export, external_peer_gets_our_as_our_next_hop_and_nothing_internal)
     EXPECT_FALSE(out->originator_id);
 }
 
+TEST(Export, nothing_is_announced_with_a_next_hop_of_nowhere)
+{
+    ExportPeer over_ipv6 = kIbgp;
+    over_ipv6.local_address = Ipv4();
+    EXPECT_FALSE(export_route({kOurselves, attributes(0)}, false, over_ipv6));
+    EXPECT_TRUE(export_route({3, learned()}, false, over_ipv6)) << "its next hop is unchanged";
+    over_ipv6.internal = false;
+    EXPECT_FALSE(export_route({3, learned()}, false, over_ipv6));
+}
+
 TEST(Export, well_known_communities_hold_routes_back)
 {
     const auto no_export = learned([](Attributes& a) { a.communities = {kNoExport}; });
