@@ -94,6 +94,23 @@ std::string show_policies(const json::value& answer)
     return text;
 }
 
+// The newest, oldest first; `margayctl events` has all that margayd keeps.
+constexpr std::size_t kLastDrops = 20;
+
+std::string show_drops(const json::value& answer)
+{
+    const json::array& all = list(answer, "events");
+    const json::array last(all.begin() + (all.size() > kLastDrops ? all.size() - kLastDrops : 0),
+                           all.end());
+    return table(list(answer, "counters"),
+                 {{"REASON", "reason"}, {"PACKETS", "packets"}, {"MEANING", "text"}}) +
+           section("Last drops", table(last, {{"TIME", "time"},
+                                              {"REASON", "reason"},
+                                              {"INTERFACE", "interface"},
+                                              {"PACKET", "packet"},
+                                              {"BY", "by"}}));
+}
+
 struct Command {
     const char* name; // as typed; the last word of "bgp peers"
     const char* request;
@@ -131,14 +148,7 @@ const std::vector<Command> kCommands = {
                         {"FROM", "from"},
                         {"STATE", "state"}})},
     {"drops", "drops", "Dropped packets by reason, and the last ones with policy and rule",
-     [](const json::value& answer) {
-         return table(list(answer, "counters"), {{"REASON", "reason"}, {"PACKETS", "packets"}}) +
-                section("Last drops", table(list(answer, "events"), {{"TIME", "time"},
-                                                                     {"REASON", "reason"},
-                                                                     {"INTERFACE", "interface"},
-                                                                     {"PACKET", "packet"},
-                                                                     {"BY", "by"}}));
-     }},
+     show_drops},
     {"config", "config", "Effective settings of the running margayd and where they come from",
      listing("settings", {{"SETTING", "name"}, {"VALUE", "value"}, {"SOURCE", "source"}})},
     {"events", "events", "Entries of the event ring (what bpftool cannot show)",
