@@ -13,6 +13,7 @@
 #include "maps/config.h"
 #include "maps/endpoints.h"
 #include "maps/flows.h"
+#include "maps/ids.h"
 #include "maps/policy.h"
 #include "maps/routes.h"
 #include "maps/stages.h"
@@ -142,6 +143,15 @@ struct {
     __uint(key_size, sizeof(__u32));
     __uint(value_size, sizeof(__u32));
 } stages SEC(".maps");
+
+/* The agent's own; it stands here to be pinned with its types. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, IDS_MAX);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct id_key);
+    __type(value, struct id_value);
+} ids SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

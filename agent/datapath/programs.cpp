@@ -11,13 +11,10 @@
 #include "agent/datapath/libbpf_text.h"
 #include "agent/datapath/pins.h"
 #include "agent/datapath/probe.h"
-#include "maps/ids.h"
 #include "maps/stages.h"
 
 namespace margay::datapath {
 namespace {
-
-constexpr const char* kIds = "ids";
 
 Fd duplicate(int fd)
 {
@@ -41,6 +38,22 @@ bool fits(int pinned, const bpf_map* map)
            info.value_size == bpf_map__value_size(map) &&
            info.max_entries == bpf_map__max_entries(map) &&
            info.map_flags == bpf_map__map_flags(map);
+}
+
+// Pins of an earlier build that this one has no use for.
+Status remove_others(const std::string& folder,
+                     const std::function<bool(const std::string&)>& ours)
+{
+    const auto names = list_folder(folder);
+    if (!names)
+        return names.error();
+    for (const auto& name : *names) {
+        const Fd object(bpf_obj_get((folder + "/" + name).c_str())); // not for a folder
+        if (object.valid() && !ours(name))
+            if (Status status = remove_pin(folder + "/" + name); !status)
+                return status;
+    }
+    return {};
 }
 
 Error load_error(int err, const OpenedObject& opened, const std::vector<char>& log)
@@ -73,32 +86,10 @@ Result<Programs> Programs::open(const ProgramOptions& options, const ObjectOpene
     auto objects = opener(options, log);
     if (!objects)
         return objects.error();
-    if (Status status = programs.create_ids(); !status)
-        return status.error();
     for (auto& opened : *objects)
         if (Status status = programs.load(opened, options, log); !status)
             return status.error();
     return programs;
-}
-
-// The agent's own map, which no program reads.
-Status Programs::create_ids()
-{
-    const std::string path = folder_ + "/" + kIds;
-    Fd fd(bpf_obj_get(path.c_str()));
-    const bool adopted = fd.valid();
-    if (!adopted) {
-        LIBBPF_OPTS(bpf_map_create_opts, opts);
-        opts.map_flags = BPF_F_NO_PREALLOC;
-        fd = Fd(bpf_map_create(BPF_MAP_TYPE_HASH, kIds, sizeof(id_key), sizeof(id_value), IDS_MAX,
-                               &opts));
-        if (!fd.valid())
-            return system_error(errno, "create map ids");
-        if (Status status = replace_pin(fd.get(), path); !status)
-            return status;
-    }
-    maps_[kIds] = {std::move(fd), adopted};
-    return {};
 }
 
 Status Programs::load(OpenedObject& opened, const ProgramOptions& options, std::vector<char>& log)
@@ -236,7 +227,11 @@ Status Programs::commit()
     for (const auto& [name, program] : programs_)
         if (Status status = replace_pin(program.fd.get(), folder_ + "/programs/" + name); !status)
             return status;
-    return {};
+    const auto has_map = [&](const std::string& name) { return maps_.contains(name); };
+    const auto has_program = [&](const std::string& name) { return programs_.contains(name); };
+    if (Status status = remove_others(folder_, has_map); !status)
+        return status;
+    return remove_others(folder_ + "/programs", has_program);
 }
 
 std::vector<Programs::MapState> Programs::maps() const

@@ -88,7 +88,6 @@ private:
     Status prepare_maps(OpenedObject& opened, const ProgramOptions& options);
     Status keep_maps(OpenedObject& opened);
     Status keep_programs(OpenedObject& opened);
-    Status create_ids();
 
     struct Map {
         Fd fd;

@@ -23,6 +23,7 @@ using margay::testing::Background;
 using margay::testing::eventually;
 using margay::testing::Netns;
 using margay::testing::NetnsScope;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -204,6 +205,15 @@ TEST_P(DatapathTest, pods_reach_each_other_once_everything_is_stated_and_not_bef
     EXPECT_EQ(hook(a, "ingress").kind, GetParam() ? "tcx" : "clsact");
 }
 
+TEST_P(DatapathTest, pinned_maps_read_well_in_bpftool)
+{
+    bring_up();
+    EXPECT_THAT(node.must("bpftool map dump pinned " + folder.path() + "/v1/ids"),
+                HasSubstr("\"space\": 1"));
+    EXPECT_THAT(node.must("bpftool map dump pinned " + folder.path() + "/v1/endpoints"),
+                HasSubstr("\"incarnation\""));
+}
+
 TEST_P(DatapathTest, programs_serve_on_while_the_agent_is_dead_and_serve_on_while_it_returns)
 {
     bring_up();
@@ -347,10 +357,14 @@ TEST_P(DatapathTest, map_of_another_size_is_replaced_without_losing_a_packet)
     ASSERT_TRUE(a.pings(b));
     Background traffic(&a.netns, "ping -q -i 0.005 -c 800 " + b.address.str());
     kill();
+    const Fd old(bpf_obj_get((folder.path() + "/v1/nodes").c_str()));
+    ASSERT_EQ(bpf_obj_pin(old.get(), (folder.path() + "/v1/gone").c_str()), 0);
     start(8192);
     bring_up();
     EXPECT_EQ(traffic.wait(), 0);
     EXPECT_THAT(traffic.output(), HasSubstr(" 0% packet loss"));
+    EXPECT_THAT(*list_folder(folder.path() + "/v1"), Not(Contains("gone")));
+    EXPECT_THAT(*list_folder(folder.path() + "/v1"), Contains("links"));
     const Fd pinned(bpf_obj_get((folder.path() + "/v1/routes4").c_str()));
     bpf_map_info info{};
     std::uint32_t length = sizeof(info);
