@@ -360,7 +360,15 @@ TEST_P(DatapathTest, map_of_another_size_is_replaced_without_losing_a_packet)
     const Fd old(bpf_obj_get((folder.path() + "/v1/nodes").c_str()));
     ASSERT_EQ(bpf_obj_pin(old.get(), (folder.path() + "/v1/gone").c_str()), 0);
     start(8192);
-    bring_up();
+    const auto before = hook(a, "ingress").program_id;
+    want_all();
+    datapath->set_in_sync();
+    ok(datapath->flush(1)); // one of two routes: the new map is not filled yet
+    EXPECT_EQ(hook(a, "ingress").program_id, before) << "exchanged for a program with empty maps";
+    EXPECT_TRUE(a.pings(b));
+    ok(datapath->flush());
+    EXPECT_TRUE(datapath->settled());
+    EXPECT_NE(hook(a, "ingress").program_id, before);
     EXPECT_EQ(traffic.wait(), 0);
     EXPECT_THAT(traffic.output(), HasSubstr(" 0% packet loss"));
     EXPECT_THAT(*list_folder(folder.path() + "/v1"), Not(Contains("gone")));
