@@ -23,7 +23,7 @@ finish() {
 trap finish EXIT
 
 # --- a pair of kernel-routed nodes ---------------------------------------------------------------
-pns() { echo "$prefix-$1-$2"; }
+pns() { echo "mgbase$$-$1-$2"; } # not $prefix: start_cluster clears that one
 remove_plain() {
     for name in n1 n2 a b; do ip netns delete "$(pns "$1" $name)" 2>/dev/null || true; done
 }

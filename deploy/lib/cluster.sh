@@ -124,6 +124,7 @@ start_etcd() {
         --listen-client-urls http://0.0.0.0:2379 --advertise-client-urls $etcd_url \
         --listen-peer-urls http://127.0.0.1:2380 >"$state/etcd.log" 2>&1 &
     echo $! >"$state/etcd.pid"
+    disown
     eventually 30 in_ns router env ETCDCTL_API=3 etcdctl --endpoints $etcd_url endpoint health ||
         fail "etcd starts" "$(tail -n 5 "$state/etcd.log")"
 }
@@ -138,6 +139,7 @@ start_node() {
         MARGAY_BGP_HOLD_TIME=$hold_seconds MARGAY_HTTP_LISTEN=127.0.0.1:9099 \
         in_node "$node" margayd >>"$state/$node/margayd.log" 2>&1 &
     echo $! >"$state/$node/pid"
+    disown
 }
 node_ready() { in_node "$1" curl -fsS http://127.0.0.1:9099/readyz; }
 
