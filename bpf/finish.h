@@ -117,9 +117,9 @@ static __always_inline int finish_reported(struct __sk_buff *skb, struct packet 
                                            enum verdict verdict)
 {
     count(pkt->reason, skb->len);
-    switch (verdict) {
-    case SENT:
+    if (likely(verdict == SENT))
         return pkt->action;
+    switch (verdict) {
     case PASS:
         return TC_ACT_OK;
     case UNTOUCHED:
@@ -131,7 +131,7 @@ static __always_inline int finish_reported(struct __sk_buff *skb, struct packet 
 
 static __always_inline int finish(struct __sk_buff *skb, struct packet *pkt, enum verdict verdict)
 {
-    if (verdict == DROP)
+    if (unlikely(verdict == DROP))
         report(skb, pkt, EVENT_DROP, 0, 0);
     return finish_reported(skb, pkt, verdict);
 }

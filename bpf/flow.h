@@ -154,9 +154,9 @@ static __always_inline void flow_touch(struct flow *flow, const struct packet *p
     if (pkt->tcp_flags & TCP_RST)
         seen |= FLOW_RST;
     /* Two CPUs may lose one's bit; the next packet, or a shorter timeout, makes up for it. */
-    if (seen & ~state)
+    if (unlikely(seen & ~state))
         WRITE_ONCE(flow->state, (__u8)(state | seen));
-    if (time - READ_ONCE(flow->last_seen) >= constants.hz)
+    if (unlikely(time - READ_ONCE(flow->last_seen) >= constants.hz))
         WRITE_ONCE(flow->last_seen, time);
 }
 
@@ -195,22 +195,22 @@ static __always_inline int flow_check(struct flow *flow, const struct flow_key *
     legs = READ_ONCE(flow->legs);
     hit->flags = READ_ONCE(flow->flags);
     barrier();
-    if (READ_ONCE(flow->tag) != tail || tail >> 8 != key_mix(key))
+    if (unlikely(READ_ONCE(flow->tag) != tail || tail >> 8 != key_mix(key)))
         return 0;
-    if (!came_as_expected(pkt, hook, in_ifindex, in_node))
+    if (unlikely(!came_as_expected(pkt, hook, in_ifindex, in_node)))
         return 0;
-    if (!end_is_current(src.slot, src.generation, src.incarnation) ||
-        !end_is_current(dst.slot, dst.generation, dst.incarnation))
+    if (unlikely(!end_is_current(src.slot, src.generation, src.incarnation) ||
+                 !end_is_current(dst.slot, dst.generation, dst.incarnation)))
         return 0;
-    if (is_pure_syn(pkt) || verb == FLOW_NONE)
+    if (unlikely(is_pure_syn(pkt) || verb == FLOW_NONE))
         return 0;
-    if (dir == initiator && verb != FLOW_DROP &&
-        legs_needed(hook, verb, hit->flags, src.slot, hit->pending) & ~legs)
+    if (unlikely(dir == initiator && verb != FLOW_DROP &&
+                 legs_needed(hook, verb, hit->flags, src.slot, hit->pending) & ~legs))
         return 0;
     hit->verb = verb;
     hit->out = out;
     hit->pending = dir == initiator && hit->flags & FLOW_PENDING;
-    if (!(pkt->flags & PACKET_ERROR))
+    if (likely(!(pkt->flags & PACKET_ERROR)))
         flow_touch(flow, pkt, state, dir == initiator);
     return 1;
 }
@@ -225,7 +225,7 @@ static __always_inline int flow_find(struct __sk_buff *skb, const struct packet 
     struct flow *flow;
     __u32 dir;
 
-    if (pkt->flags & PACKET_ERROR) {
+    if (unlikely(pkt->flags & PACKET_ERROR)) {
         enum parsed parsed = quoted_key(skb, pkt, &key, &dir);
 
         if (parsed == PARSED_SHORT && pull(skb))
@@ -236,7 +236,7 @@ static __always_inline int flow_find(struct __sk_buff *skb, const struct packet 
         dir = key_of(pkt, &key);
     }
     flow = bpf_map_lookup_elem(&flows4, &key);
-    if (!flow)
+    if (unlikely(!flow))
         return 0;
     hit->pending = egress_due;
     return flow_check(flow, &key, pkt, hook, dir, hit);

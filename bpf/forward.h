@@ -50,9 +50,9 @@ static __always_inline enum verdict deliver(struct __sk_buff *skb, struct packet
     struct ethhdr *eth = data_of(skb);
     struct iphdr *ip = (void *)(eth + 1);
 
-    if (!endpoint || !(endpoint->flags & ENDPOINT_UP))
+    if (unlikely(!endpoint || !(endpoint->flags & ENDPOINT_UP)))
         return drop(pkt, REASON_WORKLOAD_DOWN);
-    if ((void *)(ip + 1) > data_end_of(skb))
+    if (unlikely((void *)(ip + 1) > data_end_of(skb)))
         return drop(pkt, REASON_INTERNAL);
     decrement_ttl(ip);
     set_macs(eth, endpoint->mac);
@@ -129,7 +129,7 @@ static __always_inline long grow(struct __sk_buff *skb)
     long err = bpf_skb_adjust_room(skb, sizeof(struct iphdr), BPF_ADJ_ROOM_MAC,
                                    BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4);
 
-    if (err != ERR_ALREADY)
+    if (likely(err != ERR_ALREADY))
         return err;
     return bpf_skb_adjust_room(skb, sizeof(struct iphdr), BPF_ADJ_ROOM_MAC,
                                BPF_F_ADJ_ROOM_FIXED_GSO);
@@ -149,7 +149,7 @@ static __always_inline long transmit(struct __sk_buff *skb, struct ethhdr *eth,
                                      const struct path *path)
 {
     set_mark(skb, constants.mark_done | constants.mark_notrack);
-    if (!macs_are_fresh(path)) {
+    if (unlikely(!macs_are_fresh(path))) {
         struct bpf_redir_neigh next = {.nh_family = FAMILY_INET, .ipv4_nh = path->next_hop};
 
         return bpf_redirect_neigh(path->ifindex, &next, sizeof(next), 0);
@@ -164,11 +164,11 @@ static __always_inline enum verdict send_encapsulated(struct __sk_buff *skb, str
     struct ethhdr *eth;
     struct iphdr *outer;
 
-    if (grow(skb))
+    if (unlikely(grow(skb)))
         return drop(pkt, REASON_INTERNAL);
     eth = data_of(skb);
     outer = (void *)(eth + 1);
-    if ((void *)(outer + 2) > data_end_of(skb))
+    if (unlikely((void *)(outer + 2) > data_end_of(skb)))
         return drop(pkt, REASON_INTERNAL);
     decrement_ttl(outer + 1);
     write_outer(outer, pkt, path);
@@ -194,16 +194,16 @@ static __always_inline enum verdict send_remote(struct __sk_buff *skb, struct pa
     struct path *path = bpf_map_lookup_elem(&paths, &slot);
     __u32 length = wire_length(skb, pkt);
 
-    if (!path || path->kind == PATH_NONE)
+    if (unlikely(!path || path->kind == PATH_NONE))
         return drop(pkt, REASON_NO_PATH);
-    if (!fits_any_path(length) && length > path_mtu(path)) {
+    if (unlikely(!fits_any_path(length) && length > path_mtu(path))) {
         if (!(pkt->frag_off & bpf_htons(IP_FLAG_DF)))
             /* The stack cuts it by its route's MTU; to_uplink encapsulates the parts. */
             return to_stack(skb, pkt, constants.mark_notrack);
         return icmp_answer(skb, pkt, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, path_mtu(path),
                            REASON_TOO_BIG);
     }
-    if (path->kind == PATH_PLAIN)
+    if (unlikely(path->kind == PATH_PLAIN))
         return send_plain(skb, pkt, path);
     return send_encapsulated(skb, pkt, path);
 }
@@ -224,7 +224,7 @@ static __always_inline enum verdict encap_from_stack(struct __sk_buff *skb, stru
         return drop(pkt, REASON_NO_PATH);
     if (wire_length(skb, pkt) > path_mtu(path) && pkt->frag_off & bpf_htons(IP_FLAG_DF))
         return drop(pkt, REASON_TOO_BIG);
-    if (grow(skb))
+    if (unlikely(grow(skb)))
         return drop(pkt, REASON_INTERNAL);
     outer = data_of(skb) + ETH_HLEN;
     if ((void *)(outer + 1) > data_end_of(skb))
@@ -237,11 +237,11 @@ static __always_inline enum verdict encap_from_stack(struct __sk_buff *skb, stru
 static __always_inline enum verdict act_from_workload(struct __sk_buff *skb, struct packet *pkt,
                                                       const struct hit *hit)
 {
-    if (hit->verb == FLOW_STACK)
+    if (unlikely(hit->verb == FLOW_STACK))
         return to_stack(skb, pkt, hit->pending ? constants.mark_pending : 0);
-    if (hit->verb != FLOW_DELIVER && hit->verb != FLOW_REMOTE)
+    if (unlikely(hit->verb != FLOW_DELIVER && hit->verb != FLOW_REMOTE))
         return drop(pkt, REASON_POLICY_CHANGED);
-    if (pkt->ttl <= 1)
+    if (unlikely(pkt->ttl <= 1))
         return icmp_answer(skb, pkt, ICMP_TIME_EXCEEDED, ICMP_EXC_TTL, 0, REASON_TTL_EXPIRED);
     if (hit->verb == FLOW_DELIVER)
         return deliver(skb, pkt, hit->out);
@@ -252,11 +252,11 @@ static __always_inline enum verdict act_from_workload(struct __sk_buff *skb, str
 static __always_inline enum verdict act_from_uplink(struct __sk_buff *skb, struct packet *pkt,
                                                     const struct hit *hit)
 {
-    if (hit->verb != FLOW_STACK && hit->verb != FLOW_DELIVER)
+    if (unlikely(hit->verb != FLOW_STACK && hit->verb != FLOW_DELIVER))
         return drop(pkt, REASON_POLICY_CHANGED);
-    if (decapsulate(skb, pkt) == DROP)
+    if (unlikely(decapsulate(skb, pkt) == DROP))
         return DROP;
-    if (hit->verb == FLOW_STACK || pkt->ttl <= 1)
+    if (unlikely(hit->verb == FLOW_STACK || pkt->ttl <= 1))
         return to_stack(skb, pkt, hit->verb == FLOW_STACK ? 0 : constants.mark_notrack);
     return deliver(skb, pkt, hit->out);
 }

@@ -20,8 +20,19 @@ static __always_inline int concerns_workload(const struct packet *pkt)
     return route && (route->kind == ROUTE_ENDPOINT || route->kind == ROUTE_BLACKHOLE);
 }
 
+/* Writes nothing to the packet: see keep_xdp_note(). */
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
+{
+    struct packet pkt = {.hook = HOOK_FROM_UPLINK};
+
+    keep_xdp_note(skb);
+    bpf_tail_call(skb, &stages, STAGE_UPLINK);
+    return finish(skb, &pkt, drop(&pkt, REASON_STAGE_MISSING));
+}
+
+SEC("tc")
+int uplink_packet(struct __sk_buff *skb)
 {
     struct packet pkt = {.hook = HOOK_FROM_UPLINK, .ifindex = skb->ifindex};
     struct hit hit = {};
@@ -29,16 +40,16 @@ int from_uplink(struct __sk_buff *skb)
 
     keep_in_memory(&pkt);
     verdict = admit(skb, &pkt);
-    if (verdict == NEXT)
+    if (likely(verdict == NEXT))
         verdict = parse(skb, &pkt);
     if (verdict == DROP && !concerns_workload(&pkt))
         verdict = untouched(&pkt);
-    if (verdict == NEXT && pkt.proto == IPPROTO_IPIP)
+    if (likely(verdict == NEXT && pkt.proto == IPPROTO_IPIP))
         verdict = parse_inner(skb, &pkt);
     else if (verdict == NEXT)
         read_xdp_note(skb, &pkt);
-    if (verdict == NEXT) {
-        if (!flow_find(skb, &pkt, HOOK_FROM_UPLINK, 0, &hit))
+    if (likely(verdict == NEXT)) {
+        if (unlikely(!flow_find(skb, &pkt, HOOK_FROM_UPLINK, 0, &hit)))
             return judge(skb, &pkt, HOOK_FROM_UPLINK);
         verdict = act(skb, &pkt, HOOK_FROM_UPLINK, &hit);
     }

@@ -6,18 +6,16 @@
 /* ARP is how a workload finds its gateway; of all else, only IPv4 is carried. */
 static __always_inline enum verdict admit(struct __sk_buff *skb, struct packet *pkt)
 {
-    if (skb->vlan_present || skb->protocol == bpf_htons(ETH_P_8021Q) ||
-        skb->protocol == bpf_htons(ETH_P_8021AD))
+    if (unlikely(skb->vlan_present || skb->protocol == bpf_htons(ETH_P_8021Q) ||
+                 skb->protocol == bpf_htons(ETH_P_8021AD)))
         return drop(pkt, REASON_VLAN);
+    if (skb->protocol == bpf_htons(ETH_P_IP))
+        return skb->pkt_type == 0 ? NEXT : drop(pkt, REASON_NOT_FOR_HOST); /* PACKET_HOST */
     if (skb->protocol == bpf_htons(ETH_P_ARP))
         return to_stack(skb, pkt, 0);
     if (skb->protocol == bpf_htons(ETH_P_IPV6))
         return drop(pkt, REASON_IPV6);
-    if (skb->protocol != bpf_htons(ETH_P_IP))
-        return drop(pkt, REASON_ETHERTYPE);
-    if (skb->pkt_type != 0) /* PACKET_HOST */
-        return drop(pkt, REASON_NOT_FOR_HOST);
-    return NEXT;
+    return drop(pkt, REASON_ETHERTYPE);
 }
 
 SEC("tc")
@@ -29,10 +27,10 @@ int from_workload(struct __sk_buff *skb)
 
     keep_in_memory(&pkt);
     verdict = admit(skb, &pkt);
-    if (verdict == NEXT)
+    if (likely(verdict == NEXT))
         verdict = parse(skb, &pkt);
-    if (verdict == NEXT) {
-        if (!flow_find(skb, &pkt, HOOK_FROM_WORKLOAD, 0, &hit))
+    if (likely(verdict == NEXT)) {
+        if (unlikely(!flow_find(skb, &pkt, HOOK_FROM_WORKLOAD, 0, &hit)))
             return judge(skb, &pkt, HOOK_FROM_WORKLOAD);
         verdict = act(skb, &pkt, HOOK_FROM_WORKLOAD, &hit);
     }

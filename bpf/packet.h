@@ -10,6 +10,10 @@
 #include "maps/flows.h"
 #include "maps/policy.h"
 
+/* Keeps what is rare out of the established path's cache lines. */
+#define likely(condition) __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
 enum verdict {
     NEXT,      /* go on with the next stage */
     DROP,      /* the rest end the packet; packet.reason says why */

@@ -98,13 +98,13 @@ static __always_inline enum parsed parse_transport(struct packet *pkt, const voi
     if (pkt->proto == IPPROTO_TCP) {
         __u32 length = (__u32)(bytes[12] >> 4) * 4;
 
-        if (length < 20 || pkt->headers + length > pkt->length)
+        if (unlikely(length < 20 || pkt->headers + length > pkt->length))
             return PARSED_BAD;
         pkt->tcp_flags = bytes[13];
         pkt->headers += length;
         return PARSED;
     }
-    if (pkt->proto == IPPROTO_ICMP) {
+    if (unlikely(pkt->proto == IPPROTO_ICMP)) {
         pkt->icmp_type = bytes[0];
         pkt->icmp_code = bytes[1];
         icmp_ports(bytes[0], ports[2], &pkt->sport, &pkt->dport, &pkt->query);
@@ -121,7 +121,7 @@ static __always_inline __u32 total_length(const struct __sk_buff *skb, const str
 {
     __u32 length = bpf_ntohs(ip->tot_len);
 
-    if (!length && skb->gso_size)
+    if (unlikely(!length && skb->gso_size))
         return skb->len - l3;
     return length;
 }
@@ -135,16 +135,16 @@ static __always_inline enum parsed parse_ipv4(const struct __sk_buff *skb, struc
     __u32 ihl;
     __u16 offset;
 
-    if ((const void *)(ip + 1) > end)
+    if (unlikely((const void *)(ip + 1) > end))
         return PARSED_SHORT;
     ihl = header_length(ip);
-    if ((*(const __u8 *)ip >> 4) != 4 || ihl < sizeof(*ip))
+    if (unlikely((*(const __u8 *)ip >> 4) != 4 || ihl < sizeof(*ip)))
         return PARSED_BAD;
     pkt->l3 = (__u16)l3;
     pkt->l4 = (__u16)(l3 + ihl);
     pkt->headers = (__u16)ihl;
     pkt->length = total_length(skb, ip, l3);
-    if (pkt->length < ihl || l3 + pkt->length > skb->len)
+    if (unlikely(pkt->length < ihl || l3 + pkt->length > skb->len))
         return PARSED_BAD;
     pkt->saddr = ip->saddr;
     pkt->daddr = ip->daddr;
@@ -154,23 +154,23 @@ static __always_inline enum parsed parse_ipv4(const struct __sk_buff *skb, struc
     pkt->id = ip->id;
     pkt->frag_off = ip->frag_off;
     offset = bpf_ntohs(ip->frag_off);
-    if (offset & (IP_OFFSET | IP_FLAG_MF))
+    if (unlikely(offset & (IP_OFFSET | IP_FLAG_MF)))
         pkt->flags |= PACKET_FRAGMENT;
-    if (offset & IP_OFFSET) {
+    if (unlikely(offset & IP_OFFSET)) {
         /* A second fragment that would overwrite ports or flags of the first (RFC 1858). */
         if ((offset & IP_OFFSET) == 1)
             return PARSED_BAD;
         pkt->flags |= PACKET_LATER;
         return PARSED;
     }
-    if (pkt->length < ihl + transport_length(pkt->proto))
+    if (unlikely(pkt->length < ihl + transport_length(pkt->proto)))
         return PARSED_BAD;
     l4 = (const void *)ip + ihl;
-    if (l4 + transport_length(pkt->proto) > end)
+    if (unlikely(l4 + transport_length(pkt->proto) > end))
         return PARSED_SHORT;
     /* Said again as a constant: the verifier follows no bound that depends on `proto`. */
-    if (pkt->proto == IPPROTO_TCP ? l4 + 20 > end
-                                  : transport_length(pkt->proto) && l4 + 8 > end)
+    if (unlikely(pkt->proto == IPPROTO_TCP ? l4 + 20 > end
+                                           : transport_length(pkt->proto) && l4 + 8 > end))
         return PARSED_SHORT;
     if (!transport_length(pkt->proto))
         return PARSED;
@@ -231,11 +231,11 @@ static __always_inline enum verdict parse(struct __sk_buff *skb, struct packet *
 {
     enum parsed parsed = parse_ipv4(skb, pkt, ETH_HLEN);
 
-    if (parsed == PARSED_SHORT && pull(skb))
+    if (unlikely(parsed == PARSED_SHORT) && pull(skb))
         parsed = parse_ipv4(skb, pkt, ETH_HLEN);
-    if (parsed != PARSED)
+    if (unlikely(parsed != PARSED))
         return drop(pkt, REASON_MALFORMED);
-    if (pkt->flags & PACKET_FRAGMENT)
+    if (unlikely(pkt->flags & PACKET_FRAGMENT))
         return parse_fragment(skb, pkt);
     return NEXT;
 }

@@ -21,8 +21,8 @@ int to_uplink(struct __sk_buff *skb)
     /* What the host itself sends out in odd shapes is its own affair. */
     if (verdict == DROP && !pkt.ifindex)
         verdict = untouched(&pkt);
-    if (verdict == NEXT) {
-        if (!flow_find(skb, &pkt, HOOK_TO_UPLINK, egress_due, &hit))
+    if (likely(verdict == NEXT)) {
+        if (unlikely(!flow_find(skb, &pkt, HOOK_TO_UPLINK, egress_due, &hit)))
             return judge(skb, &pkt, HOOK_TO_UPLINK);
         verdict = act(skb, &pkt, HOOK_TO_UPLINK, &hit);
     }

@@ -27,10 +27,12 @@ int to_workload(struct __sk_buff *skb)
 
     keep_in_memory(&pkt);
     verdict = admit(skb, &pkt);
-    if (verdict == NEXT)
+    if (likely(verdict == NEXT))
         verdict = parse(skb, &pkt);
-    if (verdict == NEXT) {
-        if (!flow_find(skb, &pkt, HOOK_TO_WORKLOAD, egress_due, &hit) || (hit.verb == FLOW_DROP && !pkt.ifindex))
+    if (likely(verdict == NEXT)) {
+        /* The host may speak to a workload even where policy cut the workload's own flow. */
+        if (!flow_find(skb, &pkt, HOOK_TO_WORKLOAD, egress_due, &hit) ||
+            (hit.verb == FLOW_DROP && !pkt.ifindex))
             return judge(skb, &pkt, HOOK_TO_WORKLOAD);
         verdict = act(skb, &pkt, HOOK_TO_WORKLOAD, &hit);
     }

@@ -18,15 +18,30 @@ struct xdp_note {
 };
 #define XDP_NOTE_MAGIC 0x6d617267
 
-static __always_inline void read_xdp_note(const struct __sk_buff *skb, struct packet *pkt)
+/*
+ * The note goes through skb->cb. A program that writes to packets begins with code of the kernel's
+ * that unshares the frame, and with it the metadata is gone: a sniffer on the link is enough. So a
+ * program that writes nothing reads it first.
+ */
+static __always_inline void keep_xdp_note(struct __sk_buff *skb)
 {
     const struct xdp_note *note = (void *)(long)skb->data_meta;
 
+    skb->cb[0] = 0;
     if ((const void *)(note + 1) > data_of(skb) || note->magic != XDP_NOTE_MAGIC)
         return;
+    skb->cb[0] = note->magic;
+    skb->cb[1] = note->node;
+    skb->cb[2] = note->outer_saddr;
+}
+
+static __always_inline void read_xdp_note(const struct __sk_buff *skb, struct packet *pkt)
+{
+    if (skb->cb[0] != XDP_NOTE_MAGIC)
+        return;
     pkt->flags |= PACKET_TUNNEL;
-    pkt->node = note->node;
-    pkt->outer_saddr = note->outer_saddr;
+    pkt->node = skb->cb[1];
+    pkt->outer_saddr = skb->cb[2];
 }
 
 /* `pkt` describes the outer packet, protocol 4; on NEXT it describes the inner one. */
@@ -37,23 +52,23 @@ static __always_inline enum verdict parse_inner(struct __sk_buff *skb, struct pa
     enum parsed parsed;
 
     pkt->outer_saddr = pkt->saddr;
-    if (pkt->flags & PACKET_FRAGMENT)
+    if (unlikely(pkt->flags & PACKET_FRAGMENT))
         return drop(pkt, REASON_TUNNEL_FRAGMENT);
     pkt->outer_daddr = pkt->daddr;
     pkt->outer_tos = pkt->tos;
     pkt->outer_len = (__u16)outer_len;
     pkt->flags |= PACKET_TUNNEL;
     parsed = parse_ipv4(skb, pkt, ETH_HLEN + outer_len);
-    if (parsed == PARSED_SHORT && pull(skb))
+    if (unlikely(parsed == PARSED_SHORT) && pull(skb))
         parsed = parse_ipv4(skb, pkt, ETH_HLEN + outer_len);
-    if (parsed != PARSED)
+    if (unlikely(parsed != PARSED))
         return drop(pkt, REASON_TUNNEL_TRUNCATED);
     /* An offloaded frame's outer length has no room for 64 KiB and the header. */
-    if (!skb->gso_size && pkt->length + outer_len > outer_length)
+    if (unlikely(pkt->length + outer_len > outer_length) && !skb->gso_size)
         return drop(pkt, REASON_TUNNEL_TRUNCATED);
-    if (pkt->proto == IPPROTO_IPIP)
+    if (unlikely(pkt->proto == IPPROTO_IPIP))
         return drop(pkt, REASON_TUNNEL_NESTED);
-    if (pkt->flags & PACKET_FRAGMENT)
+    if (unlikely(pkt->flags & PACKET_FRAGMENT))
         return parse_fragment(skb, pkt);
     return NEXT;
 }
@@ -96,15 +111,15 @@ static __always_inline enum verdict decapsulate(struct __sk_buff *skb, struct pa
 
     if (!pkt->outer_len)
         return NEXT;
-    if (ecn > 3)
+    if (unlikely(ecn > 3))
         return drop(pkt, REASON_TUNNEL_ECN);
-    if (bpf_skb_adjust_room(skb, -(__s32)pkt->outer_len, BPF_ADJ_ROOM_MAC,
-                            BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET))
+    if (unlikely(bpf_skb_adjust_room(skb, -(__s32)pkt->outer_len, BPF_ADJ_ROOM_MAC,
+                                     BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET)))
         return drop(pkt, REASON_INTERNAL);
     pkt->l3 = ETH_HLEN;
     pkt->l4 -= pkt->outer_len;
     pkt->outer_len = 0;
-    if (ecn == (pkt->tos & 3u))
+    if (likely(ecn == (pkt->tos & 3u)))
         return NEXT;
     ip = data_of(skb) + ETH_HLEN;
     if ((void *)(ip + 1) > data_end_of(skb))

@@ -3,7 +3,7 @@
  * "stages" (PROG_ARRAY, STAGE_MAX slots): where a judged packet goes on.
  *
  * A policy program leaves by stages[judgement.next_stage] (maps/policy.h). The programs live in
- * bpf/stages.bpf.c; the list gives slot and program name, the loader fills the array from it.
+ * bpf/stages.bpf.c, the uplink's in bpf/from_uplink.bpf.c; the list gives slot and program name, the loader fills the array from it.
  */
 #pragma once
 
@@ -11,7 +11,8 @@
 
 #define STAGES(X) \
     X(JUDGED, stage_judged)  /* one leg has a verdict: the next leg, or on */ \
-    X(FORWARD, stage_forward) /* all legs allow: remember the flow and send */
+    X(FORWARD, stage_forward) /* all legs allow: remember the flow and send */ \
+    X(UPLINK, uplink_packet)  /* a packet of the uplink, XDP's note in skb->cb */
 
 #define STAGE_ENUM(id, program) STAGE_##id,
 enum stage { STAGES(STAGE_ENUM) STAGE_COUNT };

@@ -410,7 +410,10 @@ TEST_F(Flow, collection_forgets_half_open_and_closed_connections_sooner)
     from_a(tcp_packet(kA, 1001, kC, 80, kSyn));
     from_a(tcp_packet(kA, 1002, kC, 80, kSyn));
     from_node2(tcp_packet(kC, 80, kA, 1002, kRst | kAck));
-    EXPECT_EQ(flows().size(), 3u);
+    from_a(tcp_packet(kA, 1003, kC, 80, kSyn));
+    from_node2(tcp_packet(kC, 80, kA, 1003, kFin | kAck));
+    from_a(tcp_packet(kA, 1003, kC, 80, kFin | kAck));
+    EXPECT_EQ(flows().size(), 4u);
 
     age_all(TIMEOUT_TCP_CLOSING + 1);
     collect();

@@ -246,12 +246,14 @@ TEST_F(Workload, log_rule_makes_an_event_and_no_verdict)
 
 TEST_F(Workload, events_are_limited_but_drops_are_all_counted)
 {
-    for (int i = 0; i < EVENTS_PER_SECOND + 200; i++)
+    const std::uint32_t flood = 3 * EVENTS_PER_SECOND;
+    for (std::uint32_t i = 0; i < flood; i++)
         from_a(udp_packet(kB, 1, kC, 2));
 
     const auto reported = events().size();
-    EXPECT_EQ(count(REASON_SOURCE_SPOOFED), EVENTS_PER_SECOND + 200u);
-    EXPECT_EQ(count(REASON_EVENT_LOST), EVENTS_PER_SECOND + 200u - reported);
+    EXPECT_LT(reported, flood);
+    EXPECT_EQ(count(REASON_SOURCE_SPOOFED), flood);
+    EXPECT_EQ(count(REASON_EVENT_LOST), flood - reported);
 }
 
 TEST_F(Workload, own_block_without_endpoint_is_a_drop)
@@ -305,6 +307,21 @@ TEST_F(Workload, host_packet_from_the_middle_of_a_flow_opens_nothing)
     set_policy(kEgressA, "deny");
     EXPECT_EQ(to_a(tcp_packet(kNode, 1000, kA, 80, kAck)).verdict, kOk);
     EXPECT_TRUE(flows().empty());
+}
+
+// The host may always speak, but not so that a flow which policy cut comes back to life.
+TEST_F(Workload, hosts_answer_does_not_revive_a_flow_that_policy_cut)
+{
+    from_a(udp_packet(kA, 1000, kNode, 53));
+    set_policy(kEgressA, "deny");
+    bump(kSlotA);
+    EXPECT_EQ(from_a(udp_packet(kA, 1000, kNode, 53)).verdict, kShot);
+
+    EXPECT_EQ(to_a(udp_packet(kNode, 53, kA, 1000)).verdict, kOk);
+    EXPECT_EQ(from_a(udp_packet(kA, 1000, kNode, 53)).verdict, kShot);
+    bump(kSlotA);
+    EXPECT_EQ(to_a(udp_packet(kNode, 53, kA, 1000)).verdict, kOk);
+    EXPECT_EQ(from_a(udp_packet(kA, 1000, kNode, 53)).verdict, kShot);
 }
 
 TEST_F(Workload, one_local_flow_is_one_entry_with_both_legs)

@@ -5,8 +5,18 @@
 #include "bpf/datapath/datapath.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 
+#include <cstdlib>
 #include <cstring>
 
 namespace margay::testing {
@@ -79,6 +89,144 @@ TEST_F(Xdp, everything_that_tc_must_judge_is_left_to_it)
     expect_left_alone(ipv4({.src = addr(kNode2), .dst = addr(kNode), .proto = 4, .tos = 3}, inner));
     change_config([](auto& config) { config.flags = 0; });
     expect_left_alone(ipip(kNode2, kNode, inner));
+}
+
+// Real links: frames from the wire end of the uplink, native XDP and tc on its node end, a socket in
+// a workload's namespace.
+struct XdpLive : Xdp {
+    std::string pod_ = "mg" + std::to_string(getpid()) + "-pod";
+    Fd wire_, tap_, receiver_;
+
+    void SetUp() override
+    {
+        Xdp::SetUp();
+        if (IsSkipped())
+            return;
+        const std::string in_pod = "ip -n " + pod_ + " ";
+        command("ip netns add " + pod_);
+        command("ip link add name live type veth peer name eth0 netns " + pod_);
+        command("ip link set dev live up && ip link set dev up up && ip link set dev pup up");
+        command(in_pod + "link set lo up && " + in_pod + "link set eth0 up");
+        command(in_pod + "addr add " + kA + "/32 dev eth0 && " + in_pod + "route add default dev eth0");
+        const auto ifindex = if_nametoindex("live");
+        change_endpoint(kSlotA, [&](auto& endpoint) {
+            endpoint.ifindex = ifindex;
+            const Mac mac = pod_mac();
+            std::memcpy(endpoint.mac, mac.data(), mac.size());
+        });
+        put("workloads", ifindex, workload{kSlotA});
+        attach();
+        wire_ = packet_socket("pup");
+        tap_ = packet_socket("up");
+        receiver_ = receiver_in_pod();
+    }
+
+    void TearDown() override
+    {
+        if (IsSkipped())
+            return;
+        bpf_xdp_detach(static_cast<int>(if_up_), XDP_FLAGS_DRV_MODE, nullptr);
+        std::system("tc qdisc del dev up clsact");
+        std::system("ip link del live");
+        command("ip netns del " + pod_);
+    }
+
+    static void command(const std::string& text) { ASSERT_EQ(std::system(text.c_str()), 0) << text; }
+
+    void attach()
+    {
+        LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(if_up_),
+                    .attach_point = BPF_TC_INGRESS);
+        LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = programs_.at("from_uplink"));
+        ASSERT_EQ(bpf_tc_hook_create(&hook), 0);
+        ASSERT_EQ(bpf_tc_attach(&hook, &opts), 0);
+        ASSERT_EQ(bpf_xdp_attach(static_cast<int>(if_up_), programs_.at("uplink_xdp"),
+                                 XDP_FLAGS_DRV_MODE, nullptr),
+                  0);
+    }
+
+    static Fd packet_socket(const char* name)
+    {
+        Fd fd(::socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
+        sockaddr_ll to{};
+        to.sll_family = AF_PACKET;
+        to.sll_protocol = htons(ETH_P_ALL);
+        to.sll_ifindex = static_cast<int>(if_nametoindex(name));
+        EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+        timeval patience{10, 0};
+        setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+        return fd;
+    }
+
+    // Runs in the workload's namespace and comes back.
+    template <typename Work>
+    auto in_pod(Work work)
+    {
+        const Fd here(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+        const Fd there(::open(("/run/netns/" + pod_).c_str(), O_RDONLY | O_CLOEXEC));
+        EXPECT_EQ(setns(there.get(), CLONE_NEWNET), 0);
+        auto result = work();
+        EXPECT_EQ(setns(here.get(), CLONE_NEWNET), 0);
+        return result;
+    }
+
+    Mac pod_mac()
+    {
+        return in_pod([] { return mac_of(if_nametoindex("eth0")); });
+    }
+
+    Fd receiver_in_pod()
+    {
+        return in_pod([] {
+            Fd fd(::socket(AF_INET, SOCK_DGRAM, 0));
+            sockaddr_in at{};
+            at.sin_family = AF_INET;
+            at.sin_port = htons(9000);
+            EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&at), sizeof(at)), 0);
+            timeval patience{10, 0};
+            setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+            return fd;
+        });
+    }
+
+    // The next IPv4 frame that the stack sees on the uplink, behind XDP and before tc.
+    Bytes seen_on_uplink()
+    {
+        Bytes frame(2048);
+        for (;;) {
+            const auto got = ::recv(tap_.get(), frame.data(), frame.size(), 0);
+            if (got < static_cast<ssize_t>(kEthernet) || (frame[12] == 8 && frame[13] == 0))
+                return slice(frame, 0, got < 0 ? 0 : static_cast<std::size_t>(got));
+        }
+    }
+};
+
+TEST_F(XdpLive, native_decapsulation_and_tc_deliver_into_the_workload_together)
+{
+    const Bytes inner = udp_packet(kC, 1000, kA, 9000, 20);
+    const Bytes frame = ethernet(ipip(kNode2, kNode, inner), 0x0800, mac_of(if_up_));
+    for (int i = 0; i < 3; i++) {
+        ASSERT_EQ(::send(wire_.get(), frame.data(), frame.size(), 0),
+                  static_cast<ssize_t>(frame.size()));
+        EXPECT_THAT(slice(seen_on_uplink(), kEthernet), ElementsAreArray(inner));
+        Bytes data(64);
+        ASSERT_EQ(::recv(receiver_.get(), data.data(), data.size(), 0), 20);
+        EXPECT_THAT(slice(data, 0, 20), ElementsAreArray(slice(inner, 28)));
+    }
+    EXPECT_EQ(count(REASON_DELIVERED), 3u);
+    EXPECT_EQ(direction(only_flow()->flow, true).in_node, kNodeSlot2);
+    EXPECT_EQ(count(REASON_FLOW_REJUDGED), 0u) << "the note matches the entry's node";
+}
+
+TEST_F(XdpLive, what_xdp_leaves_alone_is_dropped_by_tc_with_its_reason)
+{
+    const Bytes frame = ethernet(ipip("10.0.0.77", kNode, udp_packet(kC, 1000, kA, 9000, 20)), 0x0800,
+                                 mac_of(if_up_));
+    ASSERT_GT(::send(wire_.get(), frame.data(), frame.size(), 0), 0);
+    EXPECT_THAT(seen_on_uplink(), ElementsAreArray(frame));
+    for (int i = 0; i < 1000 && count(REASON_TUNNEL_UNKNOWN_NODE) == 0; i++)
+        usleep(10000);
+    EXPECT_EQ(count(REASON_TUNNEL_UNKNOWN_NODE), 1u);
 }
 
 } // namespace
