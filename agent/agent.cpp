@@ -103,11 +103,14 @@ Status Agent::start_kernel()
     if (!firewall)
         return firewall.error();
     firewall_ = std::move(*firewall);
+    firewall_adopted_ = firewall_->present();
     install_firewall();
     firewall_watch_ = std::make_unique<kernel::FirewallWatch>(executor_, [this] {
-        const auto intact = firewall_->intact(); // our own changes are told, too
-        if (intact && *intact)
+        // Our own changes are told, too; and an adopted table is not ours to judge yet.
+        const auto intact = firewall_->intact();
+        if ((intact && *intact) || (!firewall_installed_ && firewall_->present()))
             return;
+        firewall_adopted_ = false;
         log_->warn("nftables table {} was changed by somebody else: installing it again",
                    kernel::kFirewallTable);
         install_firewall();

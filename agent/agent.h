@@ -116,6 +116,8 @@ private:
     kernel::RouteTable kernel_routes_;
     kernel::FirewallConfig firewall_config_;
     kernel::FirewallSets firewall_sets_;
+    bool firewall_adopted_ = false; // an earlier run's table stays until all of ours is known
+    bool firewall_installed_ = false;
     bool firewall_dirty_ = false;
 
     // The data path.

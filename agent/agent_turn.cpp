@@ -416,6 +416,8 @@ void Agent::ensure_tunnel_device()
 
 void Agent::install_firewall()
 {
+    if (firewall_adopted_ && !stated_)
+        return;
     const struct constants marks = mark_constants(config_.mark_mask);
     firewall_config_.workload_prefixes = config_.interface_prefixes;
     firewall_config_.judged = {marks.mark_seen, marks.mark_seen};
@@ -424,6 +426,7 @@ void Agent::install_firewall()
     firewall_config_.nat_address = felix_.nat_outgoing_address;
     const auto installed = firewall_->install(firewall_config_, firewall_sets_);
     warn_once("nftables", installed ? "" : installed.error().what);
+    firewall_installed_ = firewall_installed_ || installed;
     firewall_dirty_ = !installed;
 }
 
@@ -437,6 +440,8 @@ void Agent::update_firewall()
         firewall_sets_.attached = std::move(attached);
         firewall_dirty_ = true;
     }
+    if (!firewall_installed_)
+        return install_firewall();
     if (!firewall_dirty_)
         return;
     const auto updated = firewall_->update(firewall_sets_);

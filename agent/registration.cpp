@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstBackOff{500};
 constexpr std::chrono::milliseconds kLongestBackOff{5000};
+constexpr std::chrono::milliseconds kSettle{1000};
 
 startup::Surroundings look_around(const config::Config& config, const kernel::LinkTable& links)
 {
@@ -38,7 +39,7 @@ startup::Surroundings look_around(const config::Config& config, const kernel::Li
 Registration::Registration(Executor& executor, Log log, const config::Config& config,
                            std::string node, std::unique_ptr<store::Kv> kv, OnState on_state)
     : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
-      on_state_(std::move(on_state)), retry_(executor), worker_(executor, std::move(kv))
+      on_state_(std::move(on_state)), recheck_(executor), retry_(executor), worker_(executor, std::move(kv))
 {
 }
 
@@ -50,14 +51,26 @@ void Registration::begin(const kernel::LinkTable& links)
 void Registration::check(bool present, std::optional<Prefix4> address,
                          std::optional<Ipv4> tunnel_address, const kernel::LinkTable& links)
 {
-    if (!done_ || running_)
+    seen_present_ = present;
+    seen_address_ = address;
+    seen_tunnel_ = tunnel_address;
+    if (!differs() || recheck_.running())
         return;
-    if (present && address == state_.address && tunnel_address == state_.tunnel_address)
-        return;
-    log_->warn("own Node is not as it was written: repairing node={} present={}", node_, present);
-    done_ = false;
-    trouble_ = "own Node is being repaired";
-    run(links);
+    recheck_.start(kSettle, [this, &links] {
+        if (!differs())
+            return;
+        log_->warn("own Node is not as it was written: repairing node={} present={}", node_,
+                   seen_present_);
+        done_ = false;
+        trouble_ = "own Node is being repaired";
+        run(links);
+    });
+}
+
+bool Registration::differs() const
+{
+    return done_ && !running_ &&
+           (!seen_present_ || seen_address_ != state_.address || seen_tunnel_ != state_.tunnel_address);
 }
 
 void Registration::run(const kernel::LinkTable& links)

@@ -39,6 +39,7 @@ public:
     const std::string& trouble() const { return trouble_; } // why it is not done; empty when done
 
 private:
+    bool differs() const;
     void run(const kernel::LinkTable& links);
     void finish(Result<startup::NodeState> result);
 
@@ -55,6 +56,12 @@ private:
     bool prepared_ = false;
     bool done_ = false;
     bool running_ = false;
+    // What the datastore said last. Told late, it may be older than what was written, so it
+    // counts only when it stays.
+    bool seen_present_ = false;
+    std::optional<Prefix4> seen_address_;
+    std::optional<Ipv4> seen_tunnel_;
+    Timer recheck_;
     Timer retry_;
     std::chrono::milliseconds back_off_{500};
     store::Worker worker_; // last: its jobs end before what they report to

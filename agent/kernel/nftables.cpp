@@ -174,6 +174,12 @@ Status Firewall::update(const FirewallSets& sets)
     return installed ? Status{} : Status{installed.error()};
 }
 
+bool Firewall::present()
+{
+    const auto now = shape();
+    return now && now->find(kCommentPrefix) != std::string::npos;
+}
+
 Result<bool> Firewall::intact()
 {
     if (!installed_)

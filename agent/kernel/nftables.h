@@ -81,6 +81,9 @@ public:
     Result<bool> install(const FirewallConfig& config, const FirewallSets& sets);
     // Set contents only. Falls back to install() when the table is not what we left.
     Status update(const FirewallSets& sets);
+    // Is there a table of ours, of this run or an earlier one? Its guard is in force, and its sets
+    // say what the earlier run knew: leave it until the sets are known again.
+    bool present();
     // Are the rules in the kernel those that install() left? Set contents are not compared.
     Result<bool> intact();
     // --cleanup. No table is not an error.
