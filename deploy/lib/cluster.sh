@@ -58,16 +58,18 @@ show() {
 # --- namespaces ----------------------------------------------------------------------------------
 ns() { echo "$prefix-$1"; }
 # Only the network namespace is entered, so that pins on the node's bpffs stay visible.
-in_ns() {
+in_ns() { (exec_in_ns "$@"); }
+exec_in_ns() { # takes the shell's place: of `exec_in_ns ... &`, $! is the program itself
     local name
     name=$(ns "$1")
     shift
-    nsenter --net="/run/netns/$name" -- "$@"
+    exec nsenter --net="/run/netns/$name" -- "$@"
 }
-in_node() {
+in_node() { (exec_in_node "$@"); }
+exec_in_node() {
     local node=$1
     shift
-    env PATH="$bin:$PATH" MARGAY_PIN_ROOT="$state/$node/bpf/margay" MARGAY_RUN_DIR="$state/$node/run" \
+    exec env PATH="$bin:$PATH" MARGAY_PIN_ROOT="$state/$node/bpf/margay" MARGAY_RUN_DIR="$state/$node/run" \
         nsenter --net="/run/netns/$(ns "$node")" -- "$@"
 }
 show_in() { # show_in NODE CMD...
@@ -120,16 +122,16 @@ add_host() { # add_host NAME ADDRESS: a further machine in the subnet of n1 and 
 
 start_etcd() {
     mkdir -p "$state/etcd"
-    in_ns router etcd --name demo --data-dir "$state/etcd" --logger zap \
+    exec_in_ns router etcd --name demo --data-dir "$state/etcd" --logger zap \
         --listen-client-urls http://0.0.0.0:2379 --advertise-client-urls $etcd_url \
         --listen-peer-urls http://127.0.0.1:2380 >"$state/etcd.log" 2>&1 &
     echo $! >"$state/etcd.pid"
-    disown
-    eventually 30 in_ns router env ETCDCTL_API=3 etcdctl --endpoints $etcd_url endpoint health ||
+    disown # its end is no news to the shell
+    eventually 30 in_ns router env ETCDCTL_API=3 etcdctl --endpoints http://127.0.0.1:2379 endpoint health ||
         fail "etcd starts" "$(tail -n 5 "$state/etcd.log")"
 }
 
-start_node() {
+start_node() { # start_node NODE: runs margayd, or the program that $margayd names
     local node=$1
     mkdir -p "$state/$node/bpf" "$state/$node/run"
     mountpoint -q "$state/$node/bpf" || mount -t bpf bpf "$state/$node/bpf"
@@ -137,7 +139,7 @@ start_node() {
         DATASTORE_TYPE=etcdv3 ETCD_ENDPOINTS=$etcd_url CLUSTER_TYPE=demo \
         CALICO_IPV4POOL_CIDR=$pool CALICO_IPV4POOL_IPIP=$mode WAIT_FOR_DATASTORE=true \
         MARGAY_BGP_HOLD_TIME=$hold_seconds MARGAY_HTTP_LISTEN=127.0.0.1:9099 \
-        in_node "$node" margayd >>"$state/$node/margayd.log" 2>&1 &
+        exec_in_node "$node" "${margayd:-margayd}" >>"$state/$node/margayd.log" 2>&1 &
     echo $! >"$state/$node/pid"
     disown
 }
