@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# All benchmarks in one run, targets checked, results in bench/results/NAME.{json,md}.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+    cat <<'EOF'
+usage: bench/run.sh [--name NAME] [--quick] [--no-build] [PART...]
+  PART        hooks policies cluster scale (default: all)
+  --name      of the result files (default: the host's kernel release)
+  --quick     fewer rounds: to see that it runs; targets are printed, not enforced
+  --no-build  use build/bin as it is
+Absolute figures move from machine to machine and from minute to minute; compare ratios within one
+run. Exit status 1 when a target is missed, and its name.
+EOF
+}
+
+name=$(uname -r)
+quick=no
+build=yes
+parts=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --name) shift; name=$1 ;;
+    --quick) quick=yes ;;
+    --no-build) build=no ;;
+    -h | --help) usage; exit 0 ;;
+    hooks | policies | cluster | scale) parts+=("$1") ;;
+    *) echo "run.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
+    esac
+    shift
+done
+[ ${#parts[@]} -gt 0 ] || parts=(hooks policies cluster scale)
+[ "$(id -u)" = 0 ] || { echo "run.sh: needs root" >&2; exit 1; }
+if [ $build = yes ]; then
+    deploy/deps.sh test
+    cmake --preset release >/dev/null
+    cmake --build build
+fi
+bin=${MARGAY_BIN:-$PWD/build/bin}
+results=bench/results
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+has() { [[ " ${parts[*]} " == *" $1 "* ]]; }
+part() { # part NAME CMD...: its JSON goes to scratch, its progress to the terminal
+    local part=$1
+    shift
+    echo "bench: $part" >&2
+    "$@" >"$scratch/$part.json"
+}
+
+if has hooks; then part hooks "$bin/hooks_bench" $([ $quick = yes ] && echo 2000 || echo 20000); fi
+if has policies; then part policies "$bin/policy_bench" --json; fi
+if has cluster; then
+    if [ $quick = yes ]; then export ROUNDS=3 FRAMES=50000; fi
+    part cluster bench/cluster/run.sh
+fi
+if has scale; then part scale bench/scale/run.sh; fi
+
+for file in "$scratch"/*.json; do
+    jq --arg part "$(basename "$file" .json)" '{($part): .}' "$file"
+done | jq -s --arg date "$(date -u +%F)" --arg kernel "$(uname -r)" --arg cpu "$(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2- | sed 's/^ //')" \
+    --arg commit "$(git rev-parse --short HEAD)" 'add + {run: {date: $date, kernel: $kernel, cpu: $cpu, commit: $commit}}' >"$results/$name.json"
+
+# A target: text, measured value, limit. Ratios of figures of this one run.
+jq -r '
+    def net(n): .hooks.cases[] | select(.name == n) | .net;
+    [ (select(.hooks) | {text: "from_workload encap / bare encap (net)", value: (net("encap_hot") / net("bare_encap")), limit: 2},
+                        {text: "from_uplink decap / bare decap (net)", value: (net("decap_hot") / net("bare_decap")), limit: 2}),
+      (select(.cluster) | {text: "forward with margay / plain kernel routing", value: (.cluster.forward.margay.ns / .cluster.forward.plain.ns), limit: 1}),
+      (select(.scale) | {text: "start to /readyz, s", value: .scale.ready_seconds, limit: 5},
+                        {text: "resident memory, MB", value: .scale.rss_mb, limit: 300},
+                        {text: "etcd PUT to changed verdict, median ms", value: .scale.verdict_ms.median, limit: 50}) ]
+    | .[] | "\(if .value <= .limit then "met" else "MISSED" end)\t\(.text)\t\(.value * 100 | round / 100)\t\(.limit)"
+' "$results/$name.json" >"$scratch/targets"
+
+{
+    echo "# Results: $name"
+    echo
+    jq -r '"\(.run.date), commit \(.run.commit), kernel \(.run.kernel), \(.run.cpu). Written by bench/run.sh."' "$results/$name.json"
+    echo
+    echo "| target | measured | at most | |"
+    echo "|---|---|---|---|"
+    awk -F'\t' '{printf "| %s | %s | %s | %s |\n", $2, $3, $4, $1}' "$scratch/targets"
+    if has hooks; then
+        echo
+        echo "## ns a packet by BPF_PROG_TEST_RUN"
+        echo
+        echo "| case | ns | net of noop |"
+        echo "|---|---|---|"
+        jq -r '.hooks.cases[] | "| \(.name) | \(.ns) | \(.net) |"' "$results/$name.json"
+    fi
+    if has policies; then
+        echo
+        echo "## Policy programs, ns net of an empty policy"
+        echo
+        echo "| rules | count | ns |"
+        echo "|---|---|---|"
+        jq -r '.policies.cases[] | "| \(.rules), \(.packets) | \(.count) | \(.net) |"' "$results/$name.json"
+    fi
+    if has cluster; then
+        echo
+        echo "## Two nodes, two pods, one CPU"
+        echo
+        echo "| path | forward, ns a packet (min to max) | lost | TCP request-response, µs mean / p50 / p99 |"
+        echo "|---|---|---|---|"
+        jq -r '.cluster as $c | ["plain", "vxlan", "margay"][] | . as $w | $c.forward[$w] as $f | $c.request_response[$w] as $r |
+            "| \($w) | \($f.ns) (\($f.min) to \($f.max)) | \($f.lost) | \($r.mean_us) / \($r.p50_us) / \($r.p99_us) |"' "$results/$name.json"
+    fi
+    if has scale; then
+        echo
+        echo "## 10,000 endpoints, 500 nodes, 1,000 policies"
+        echo
+        jq -r '.scale | to_entries[] | "- \(.key): \(.value | tojson)"' "$results/$name.json"
+    fi
+} >"$results/$name.md"
+cat "$results/$name.md"
+if grep -q '^MISSED' "$scratch/targets"; then
+    echo "bench: targets missed:" >&2
+    grep '^MISSED' "$scratch/targets" | cut -f2- >&2
+    [ $quick = yes ] || exit 1
+fi
