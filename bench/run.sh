@@ -50,7 +50,7 @@ part() { # part NAME CMD...: its JSON goes to scratch, its progress to the termi
 }
 
 if has hooks; then part hooks "$bin/hooks_bench" $([ $quick = yes ] && echo 2000 || echo 20000); fi
-if has policies; then part policies "$bin/policy_bench" --json; fi
+if has policies; then part policies "$bin/policy_bench"; fi
 if has cluster; then
     if [ $quick = yes ]; then export ROUNDS=3 FRAMES=50000; fi
     part cluster bench/cluster/run.sh
@@ -94,9 +94,9 @@ jq -r '
         echo
         echo "## Policy programs, ns net of an empty policy"
         echo
-        echo "| rules | count | ns |"
-        echo "|---|---|---|"
-        jq -r '.policies.cases[] | "| \(.rules), \(.packets) | \(.count) | \(.net) |"' "$results/$name.json"
+        echo "| rules match on | number | last matches | none matches | mixed packets | segments | load, ms |"
+        echo "|---|---|---|---|---|---|---|"
+        jq -r '.policies.cases[] | "| \(.rules) | \(.count) | \(.last) | \(.none) | \(.mixed) | \(.segments) | \(.load_ms) |"' "$results/$name.json"
     fi
     if has cluster; then
         echo

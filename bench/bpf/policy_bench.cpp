@@ -188,7 +188,7 @@ std::vector<Packet> mixed_packets(const Kind& kind, std::uint32_t rules)
     return packets;
 }
 
-void measure(PolicyRig& rig, const Kind& kind, std::uint32_t rules, double empty)
+void measure(PolicyRig& rig, const Kind& kind, std::uint32_t rules, double empty, bool& first)
 {
     const auto begin = std::chrono::steady_clock::now();
     require(rig.install(program_of(kind, rules)));
@@ -203,8 +203,11 @@ void measure(PolicyRig& rig, const Kind& kind, std::uint32_t rules, double empty
     const auto last = median_of(rig, {hit}, rounds) - empty;
     const auto none = median_of(rig, {miss}, rounds) - empty;
     const auto mixed = median_of(rig, mixed_packets(kind, rules), rounds) - empty;
-    std::printf("| %-14s | %6u | %8.0f | %8.0f | %8.0f | %2zu | %7.0f |\n", kind.name, rules, last,
-                none, mixed, rig.segments(), loading.count());
+    std::printf("%s\n  {\"rules\":\"%s\",\"count\":%u,\"last\":%.0f,\"none\":%.0f,\"mixed\":%.0f,"
+                "\"segments\":%zu,\"load_ms\":%.0f}",
+                first ? "" : ",", kind.name, rules, last, none, mixed, rig.segments(),
+                loading.count());
+    first = false;
     std::fflush(stdout);
 }
 
@@ -225,16 +228,15 @@ int run()
         return 1;
     }
     require(rig->set_classes(set_classes(1000)));
-    std::printf("empty policy with driver and exit: %.0f ns\n\n", base(*rig));
-    std::printf(
-        "| rules are      | number | last, ns | none, ns | mixed, ns | segments | load, ms |\n"
-        "|---|---|---|---|---|---|---|\n");
+    std::printf("{\"empty\":%.0f,\"cases\":[", base(*rig));
+    bool first = true;
     for (const auto& kind : {ports(), cidrs(), cidr_and_port(), mixed_cidrs(), sets()})
         for (const std::uint32_t rules : {1u, 10u, 100u, 1000u, 10000u}) {
             if (std::string(kind.name) == "tcp set" && rules > 1000)
                 continue; // there are 4,096 sets at a time
-            measure(*rig, kind, rules, base(*rig));
+            measure(*rig, kind, rules, base(*rig), first);
         }
+    std::printf("\n]}\n");
     return 0;
 }
 
