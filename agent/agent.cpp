@@ -32,13 +32,17 @@ Agent::Agent(Executor& executor, Log log, const config::Config& config, std::str
     : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
       links_(executor, [this](const auto& changes) { on_links(changes); }),
       resolver_(executor, [this](const auto& targets) { on_targets(targets); }),
-      kernel_routes_(executor,
-                     kernel::RouteTable::Callbacks{
-                         [this](const std::string& name) { return is_workload(name); },
-                         [this] { schedule_turn(); },
-                         [this](const kernel::RouteReport& report) {
-                             log_->warn("kernel route: {}", report.text);
-                         }}),
+      kernel_routes_(executor, kernel::RouteTable::Callbacks{
+                                   [this](const std::string& name) { return is_workload(name); },
+                                   [this] { schedule_turn(); },
+                                   [this](const kernel::RouteReport& report) {
+                                       log_->warn("kernel route: {}", report.text);
+                                   }}),
+      routes_([this](const Prefix4& prefix, const datapath::RouteWant* route) {
+          if (route == nullptr)
+              return datapath_->forget_route(prefix);
+          warn_if("route ", prefix, datapath_->want_route(prefix, *route));
+      }),
       calc_(node_, calc::SetIds{[this](const std::string& name) -> std::optional<policy::SetId> {
                                     const auto id = datapath_->claim_set(name);
                                     warn_once("address set " + name, id ? "" : id.error().what);
@@ -66,8 +70,8 @@ Result<std::unique_ptr<Agent>> Agent::create(Executor& executor, Log log,
 Status Agent::start()
 {
     log_->info("margayd {} starts node={}", MARGAY_VERSION, node_);
-    for (const auto step : {&Agent::start_servers, &Agent::start_kernel, &Agent::start_datapath,
-                            &Agent::start_store})
+    for (const auto step :
+         {&Agent::start_servers, &Agent::start_kernel, &Agent::start_datapath, &Agent::start_store})
         if (auto done = (this->*step)(); !done)
             return done;
     return {};
@@ -158,8 +162,9 @@ Status Agent::start_store()
         [this](const startup::NodeState& state) { on_registered(state); });
     peering_ = std::make_unique<Peering>(
         executor_, log_, config_, node_, adopted_,
-        Peering::Callbacks{[this](std::span<const bgp::RouteChange> changes) { on_bgp_routes(changes); },
-                           [this] { on_bgp_settled(); }});
+        Peering::Callbacks{
+            [this](std::span<const bgp::RouteChange> changes) { on_bgp_routes(changes); },
+            [this] { on_bgp_settled(); }});
     registration_->begin(links_.table());
     store_->start(store::Callbacks{
         [this](std::vector<store::Entry> entries, std::int64_t revision) {
@@ -205,7 +210,8 @@ void Agent::on_snapshot(std::vector<store::Entry> entries, std::int64_t revision
 void Agent::on_changes(std::vector<store::Change> changes)
 {
     for (const store::Change& change : changes) {
-        admit(change.key, change.value ? std::optional<std::string_view>(*change.value) : std::nullopt);
+        admit(change.key,
+              change.value ? std::optional<std::string_view>(*change.value) : std::nullopt);
         revision_ = std::max(revision_, change.revision);
     }
     report_issues();
@@ -237,7 +243,8 @@ void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
         }
         if (workload && change.what != What::AddressesChanged) {
             if (change.what != What::Vanished) {
-                if (const auto set = kernel::apply_sysctls(kernel::workload_sysctls(link.name)); !set)
+                if (const auto set = kernel::apply_sysctls(kernel::workload_sysctls(link.name));
+                    !set)
                     log_->warn("interface {}: {}", link.name, set.error().what);
                 datapath_->want_workload_device(link.ifindex);
             }
@@ -298,7 +305,8 @@ void Agent::on_bgp_settled()
 void Agent::on_registered(const startup::NodeState& state)
 {
     if (state.address)
-        log_->info("registered node={} address={} tunnel={} chosen: {}", node_, state.address->str(),
+        log_->info("registered node={} address={} tunnel={} chosen: {}", node_,
+                   state.address->str(),
                    state.tunnel_address ? state.tunnel_address->str() : "none",
                    registration_->detection());
     schedule_turn();
@@ -306,8 +314,9 @@ void Agent::on_registered(const startup::NodeState& state)
 
 bool Agent::is_workload(std::string_view name) const
 {
-    return std::ranges::any_of(config_.interface_prefixes,
-                               [name](const std::string& prefix) { return name.starts_with(prefix); });
+    return std::ranges::any_of(config_.interface_prefixes, [name](const std::string& prefix) {
+        return name.starts_with(prefix);
+    });
 }
 
 void Agent::warn_once(const std::string& topic, const std::string& text)
@@ -335,7 +344,8 @@ struct constants mark_constants(std::uint32_t mask)
 {
     struct constants out = {};
     out.mark_mask = mask;
-    std::array<__u32*, 4> bits{&out.mark_seen, &out.mark_notrack, &out.mark_pending, &out.mark_done};
+    std::array<__u32*, 4> bits{&out.mark_seen, &out.mark_notrack, &out.mark_pending,
+                               &out.mark_done};
     for (__u32* bit : bits) {
         *bit = mask & (~mask + 1);
         mask &= mask - 1;

@@ -20,6 +20,7 @@
 #include "agent/paths.h"
 #include "agent/peering.h"
 #include "agent/registration.h"
+#include "agent/route_claims.h"
 #include "agent/routing/join.h"
 #include "agent/status/control.h"
 #include "agent/status/http.h"
@@ -124,6 +125,7 @@ private:
     std::unique_ptr<datapath::Datapath> datapath_;
     bool adopted_ = false; // a previous run left its state in force
     std::set<kernel::IfIndex> uplinks_;
+    RouteClaims routes_;
 
     // The datastore and what is made of it.
     std::unique_ptr<store::Store> store_;

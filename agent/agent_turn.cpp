@@ -125,8 +125,8 @@ void Agent::apply_routes(const model::Changes& changes)
 {
     for (const auto& [prefix, route] : changes.routes) {
         const bool remote = route && route->kind == model::RouteKind::Remote;
-        join_.set_owned(prefix, remote ? std::optional(routing::Owned{route->node, route->node_address,
-                                                                      route->encap})
+        join_.set_owned(prefix, remote ? std::optional(routing::Owned{
+                                             route->node, route->node_address, route->encap})
                                        : std::nullopt);
         if (route && !remote) {
             local_routes_[prefix] = *route;
@@ -137,8 +137,7 @@ void Agent::apply_routes(const model::Changes& changes)
             else
                 kernel_routes_.unwant(kernel::blackhole_route(prefix).key());
             local_routes_.erase(known);
-            if (!remote)
-                datapath_->forget_route(prefix);
+            routes_.forget(RouteClaims::Layer::Local, prefix);
         }
     }
 }
@@ -146,7 +145,7 @@ void Agent::apply_routes(const model::Changes& changes)
 void Agent::want_local_route(const Prefix4& prefix, const model::WantedRoute& route)
 {
     if (route.kind != model::RouteKind::LocalWorkload) {
-        warn_if("route ", prefix, datapath_->want_route(prefix, local_want(route)));
+        routes_.want(RouteClaims::Layer::Local, prefix, local_want(route));
         if (route.kind == model::RouteKind::Blackhole && prefix.length < 32)
             kernel_routes_.want(kernel::blackhole_route(prefix));
         return;
@@ -158,7 +157,7 @@ void Agent::want_local_route(const Prefix4& prefix, const model::WantedRoute& ro
         want.kind = ROUTE_ENDPOINT;
         want.endpoint = slot->second;
     }
-    warn_if("route ", prefix, datapath_->want_route(prefix, want));
+    routes_.want(RouteClaims::Layer::Local, prefix, want);
     if (link != nullptr)
         kernel_routes_.want(kernel::workload_route(prefix.addr, link->ifindex));
     else
@@ -170,16 +169,17 @@ void Agent::apply_nodes(const model::Changes& changes)
     for (const auto& [address, node] : changes.nodes) {
         join_.set_node(address, node ? std::optional(node->name) : std::nullopt);
         if (node) {
-            warn_if("node ", Prefix4::host(address), datapath_->want_node(Prefix4::host(address), false));
+            warn_if("node ", Prefix4::host(address),
+                    datapath_->want_node(Prefix4::host(address), false));
             // A remote node's own address is no pod's; without this entry it were "outside" too,
             // but a node address may lie inside a pool.
             datapath::RouteWant outside;
             outside.kind = ROUTE_OUTSIDE;
-            warn_if("route ", Prefix4::host(address), datapath_->want_route(Prefix4::host(address), outside));
+            routes_.want(RouteClaims::Layer::NodeAddress, Prefix4::host(address), outside);
             nodes_[address] = *node;
         } else {
             datapath_->forget_node(Prefix4::host(address));
-            datapath_->forget_route(Prefix4::host(address));
+            routes_.forget(RouteClaims::Layer::NodeAddress, Prefix4::host(address));
             nodes_.erase(address);
         }
     }
@@ -193,10 +193,10 @@ void Agent::apply_pools(const model::Changes& changes)
             datapath::RouteWant none; // an address of the pool that no node holds
             none.kind = ROUTE_NONE;
             none.tunnelled = pool->ipip_mode == model::Encapsulation::Always;
-            warn_if("route ", cidr, datapath_->want_route(cidr, none));
+            routes_.want(RouteClaims::Layer::Pool, cidr, none);
         } else {
             pools_.erase(cidr);
-            datapath_->forget_route(cidr);
+            routes_.forget(RouteClaims::Layer::Pool, cidr);
         }
     }
     if (changes.pools.empty())
@@ -241,7 +241,8 @@ void Agent::apply_paths()
 {
     for (const routing::Change& change : join_.take_changes()) {
         paths_due_.insert(change.prefix);
-        watch_hops(change.prefix, change.decision ? change.decision->next_hops : std::vector<Ipv4>{});
+        watch_hops(change.prefix,
+                   change.decision ? change.decision->next_hops : std::vector<Ipv4>{});
     }
     if (paths_due_.empty())
         return;
@@ -280,24 +281,22 @@ void Agent::plan(const Prefix4& prefix)
         if (before == paths_.end())
             return;
         kernel_routes_.unwant(kernel::block_route(prefix, {}).key());
-        if (!local_routes_.contains(prefix))
-            datapath_->forget_route(prefix);
+        routes_.forget(RouteClaims::Layer::Remote, prefix);
         firewall_dirty_ |= firewall_sets_.tunnel_blocks.erase(prefix) > 0;
         paths_.erase(before);
         return;
     }
-    PlannedPath planned =
-        plan_path(prefix, decision->second, local_facts(), links_.table(),
-                  [this](Ipv4 hop) { return resolver_.find(hop); });
+    PlannedPath planned = plan_path(prefix, decision->second, local_facts(), links_.table(),
+                                    [this](Ipv4 hop) { return resolver_.find(hop); });
     planned.route.node = decision->second.node_address;
     if (before != paths_.end() && before->second == planned)
         return;
     // What only BGP knows and no node announced is the kernel's to route.
     const bool ours = decision->second.owned || planned.route.node;
     if (ours)
-        warn_if("route ", prefix, datapath_->want_route(prefix, planned.route));
+        routes_.want(RouteClaims::Layer::Remote, prefix, planned.route);
     else
-        datapath_->forget_route(prefix);
+        routes_.forget(RouteClaims::Layer::Remote, prefix);
     if (planned.kernel_route)
         kernel_routes_.want(*planned.kernel_route);
     else
@@ -314,8 +313,9 @@ LocalFacts Agent::local_facts() const
     if (own_node_.address)
         facts.node_address = own_node_.address->addr;
     facts.tunnel_address = own_node_.tunnel_address;
-    facts.tunnel_mtu = config_.ipip_mtu != 0 ? config_.ipip_mtu
-                                             : static_cast<std::uint32_t>(felix_.ipip_mtu.value_or(0));
+    facts.tunnel_mtu = config_.ipip_mtu != 0
+                           ? config_.ipip_mtu
+                           : static_cast<std::uint32_t>(felix_.ipip_mtu.value_or(0));
     return facts;
 }
 
@@ -327,7 +327,8 @@ bool Agent::wants_uplink(const kernel::Link& link) const
         return std::ranges::any_of(config_.uplinks, [&](const std::string& pattern) {
             return std::regex_search(link.name, std::regex(pattern));
         });
-    const kernel::Link* own = own_node_.address ? links_.table().owner(own_node_.address->addr) : nullptr;
+    const kernel::Link* own =
+        own_node_.address ? links_.table().owner(own_node_.address->addr) : nullptr;
     if (own != nullptr && own->ifindex == link.ifindex)
         return true;
     return std::ranges::any_of(paths_, [&](const auto& entry) {
@@ -348,7 +349,8 @@ void Agent::update_uplinks()
             if (filter && !filter->usable())
                 warn_once("rp_filter " + link.name,
                           "net.ipv4.conf." + link.name +
-                              ".rp_filter is 1 (strict) and drops packets from the tunnel; set it to 0 or 2");
+                              ".rp_filter is 1 (strict) and drops packets from the tunnel; set it "
+                              "to 0 or 2");
         }
     }
 }
@@ -366,11 +368,11 @@ void Agent::want_host_addresses()
         if (!host_addresses_.contains(address)) {
             datapath::RouteWant want;
             want.kind = ROUTE_HOST;
-            warn_if("route ", Prefix4::host(address), datapath_->want_route(Prefix4::host(address), want));
+            routes_.want(RouteClaims::Layer::HostAddress, Prefix4::host(address), want);
         }
     for (const Ipv4 address : host_addresses_)
-        if (!now.contains(address) && !local_routes_.contains(Prefix4::host(address)))
-            datapath_->forget_route(Prefix4::host(address));
+        if (!now.contains(address))
+            routes_.forget(RouteClaims::Layer::HostAddress, Prefix4::host(address));
     host_addresses_ = std::move(now);
 }
 
@@ -398,7 +400,8 @@ void Agent::ensure_tunnel_device()
         return;
     kernel::TunnelSpec spec;
     spec.address = own_node_.tunnel_address;
-    const kernel::Link* own = own_node_.address ? links_.table().owner(own_node_.address->addr) : nullptr;
+    const kernel::Link* own =
+        own_node_.address ? links_.table().owner(own_node_.address->addr) : nullptr;
     if (own != nullptr && own->mtu > kernel::kIpipOverhead)
         spec.mtu = own->mtu - kernel::kIpipOverhead;
     const auto device = kernel::ensure_tunnel_device(*netlink_, spec);
@@ -434,7 +437,8 @@ void Agent::update_firewall()
 {
     std::set<kernel::IfIndex> attached;
     for (const auto& device : datapath_->status().devices)
-        if (!device.uplink && device.problem.empty() && links_.table().find(device.ifindex) != nullptr)
+        if (!device.uplink && device.problem.empty() &&
+            links_.table().find(device.ifindex) != nullptr)
             attached.insert(device.ifindex);
     if (attached != firewall_sets_.attached) {
         firewall_sets_.attached = std::move(attached);
@@ -485,8 +489,9 @@ std::vector<std::string> Agent::not_ready() const
         why.push_back(registration_->state().conflict);
     if (!synced_)
         why.push_back("datastore: no complete snapshot yet" +
-                      (store_ && !store_->status().reason.empty() ? " (" + store_->status().reason + ")"
-                                                                  : std::string()));
+                      (store_ && !store_->status().reason.empty()
+                           ? " (" + store_->status().reason + ")"
+                           : std::string()));
     else if (!flushed_once_)
         why.emplace_back("data path: the first snapshot is being applied");
     return why;
