@@ -267,16 +267,20 @@ void Agent::on_targets(const std::vector<Ipv4>& targets)
     for (const Ipv4 target : targets)
         if (const auto waiting = prefixes_by_hop_.find(target); waiting != prefixes_by_hop_.end())
             paths_due_.insert(waiting->second.begin(), waiting->second.end());
-    for (const Ipv4 address : targets) {
-        const kernel::Target* target = resolver_.find(address);
-        if (target == nullptr || !target->path)
-            continue;
-        using State = kernel::Neighbour::State;
-        const bool known = target->neighbour.state == State::Resolved;
-        datapath_->set_neighbour(target->path->ifindex, target->path->next_hop(address),
-                                 known ? std::optional(target->neighbour.mac) : std::nullopt);
-    }
+    for (const Ipv4 target : targets)
+        use_neighbour(target);
     schedule_turn();
+}
+
+// What the resolver knows of the way's first hop, for the fast path.
+void Agent::use_neighbour(Ipv4 target)
+{
+    const kernel::Target* found = resolver_.find(target);
+    if (found == nullptr || !found->path)
+        return;
+    const bool known = found->neighbour.state == kernel::Neighbour::State::Resolved;
+    datapath_->set_neighbour(found->path->ifindex, found->path->next_hop(target),
+                             known ? std::optional(found->neighbour.mac) : std::nullopt);
 }
 
 void Agent::on_bgp_routes(std::span<const bgp::RouteChange> changes)

@@ -65,6 +65,7 @@ private:
     void report_issues();
     void on_links(const std::vector<kernel::LinkChange>& changes);
     void on_targets(const std::vector<Ipv4>& targets);
+    void use_neighbour(Ipv4 target);
     void on_bgp_routes(std::span<const bgp::RouteChange> changes);
     void on_bgp_settled();
     void on_registered(const startup::NodeState& state);

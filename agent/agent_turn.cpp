@@ -259,7 +259,9 @@ void Agent::watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops)
     }
     for (const Ipv4 hop : hops) {
         prefixes_by_hop_[hop].insert(prefix);
+        // A neighbour that the kernel knew already is no news that on_targets() would bring.
         (void)resolver_.watch(hop);
+        use_neighbour(hop);
     }
     for (auto it = prefixes_by_hop_.begin(); it != prefixes_by_hop_.end();) {
         if (!it->second.empty()) {

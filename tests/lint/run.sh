@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks that a reader would otherwise have to make: format, include arrows, threads, words.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "${1:-$(dirname "$0")/../..}" # selftest.sh gives it a tree of its own
 status=0
 fail() {
     echo "lint: $*" >&2
@@ -16,14 +16,14 @@ clang-format-19 --dry-run --Werror "${sources[@]}" || fail "format: run clang-fo
 # 2. Include arrows (DESIGN.md, Layout): who may not include whom.
 arrow() { # arrow FOLDER PATTERN TEXT
     local hits
-    hits=$(grep -nE "^#include [\"<]($2)" -r "$1" --include='*.h' --include='*.cpp' --include='*.c' --include='*.inl' || true)
+    hits=$(grep -nE "^#include ($2)" -r "$1" --include='*.h' --include='*.cpp' --include='*.c' --include='*.inl' || true)
     [ -z "$hits" ] || fail "$3:"$'\n'"$hits"
 }
-[ -d maps ] && arrow maps 'agent/|bgp/|bpf/' "maps/ includes nothing of ours but maps/ and include/margay"
-[ -d bpf ] && arrow bpf 'agent/|bgp/|margay/' "bpf/ sees only maps/"
-[ -d bgp ] && arrow bgp 'agent/|maps/|bpf/' "bgp/ is a library of its own"
+[ -d maps ] && arrow maps '"(agent|bgp|bpf)/' "maps/ includes nothing of ours but maps/ and include/margay"
+[ -d bpf ] && arrow bpf '"(agent|bgp|margay)/' "bpf/ sees only maps/"
+[ -d bgp ] && arrow bgp '"(agent|maps)/|["<]bpf/' "bgp/ is a library of its own"
 for pure in bgp/wire bgp/session bgp/rib agent/model agent/calc; do
-    [ -d $pure ] && arrow $pure 'boost/asio|grpc|bpf/|spdlog|margay/log.h|margay/executor.h|sys/socket.h' "$pure is pure: no socket, log, clock or kernel"
+    [ -d $pure ] && arrow $pure '["<](boost/asio|grpc|bpf/|spdlog|margay/log.h|margay/executor.h|sys/socket.h)' "$pure is pure: no socket, log, clock or kernel"
 done
 
 # 3. Threads live in one folder.
@@ -36,7 +36,7 @@ for file in "${sources[@]}"; do
 done
 
 # 5. Words that hide unfinished work or second definitions.
-hits=$(grep -nEi 'keep in sync|\bTODO\b|\bFIXME\b|\bXXX\b' -r agent bgp bpf maps include tests bench deploy \
+hits=$(grep -nE '[Kk]eep in sync|\bTODO\b|\bFIXME\b|\bXXX\b' -r agent bgp bpf maps include tests bench deploy \
     --include='*.h' --include='*.cpp' --include='*.c' --include='*.sh' --exclude-dir=lint || true)
 [ -z "$hits" ] || fail "banned words:"$'\n'"$hits"
 
@@ -44,6 +44,20 @@ hits=$(grep -nEi 'keep in sync|\bTODO\b|\bFIXME\b|\bXXX\b' -r agent bgp bpf maps
 while read -r script; do
     bash -n "$script" || fail "syntax: $script"
 done < <(files '*.sh')
+
+# 7. What g++ 12 miscompiles, and what no folder may let out.
+hits=$(grep -nE '\bco_(await|return|yield)\b|^[^/"]*\bthrow\b' -r agent bgp maps include --include='*.h' --include='*.cpp' || true)
+[ -z "$hits" ] || fail "no coroutines, no exceptions of ours:"$'\n'"$hits"
+
+# 8. Every folder with code says what it is, and links lead somewhere.
+for folder in agent agent/*/ bgp bpf maps maps/table include tests bench deploy; do
+    [ -e "$folder/README.md" ] || fail "no README.md in $folder"
+done
+while read -r page; do
+    while read -r link; do
+        [ -e "$(dirname "$page")/$link" ] || fail "$page: link to $link leads nowhere"
+    done < <(grep -oE '\]\([^)#]+\)' "$page" | sed -E 's/^\]\(//; s/\)$//' | grep -vE '^https?:' || true)
+done < <(files '*.md')
 
 [ $status = 0 ] && echo "lint: ${#sources[@]} sources clean"
 exit $status
