@@ -1,6 +1,10 @@
 add_library(margay_options INTERFACE)
 target_compile_options(margay_options INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror>)
+# Clang would warn inside macros of libbpf (LIBBPF_OPTS) and inside libstdc++ 12 (stable_sort).
+target_compile_options(margay_options INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,Clang>:
+  -Wno-gnu-statement-expression-from-macro-expansion -Wno-c99-extensions
+  -Wno-missing-designated-field-initializers -Wno-deprecated-declarations>)
 target_compile_definitions(margay_options INTERFACE MARGAY_VERSION="${PROJECT_VERSION}")
 if(MARGAY_SANITIZE)
   target_compile_options(margay_options INTERFACE

@@ -21,5 +21,5 @@ def summed: # {packets, bytes} of each CPU to one
 .[] | (.formatted // .)
 | if .values then {key, value: (.values | summed)} else . end
 | select((.key | type) == "object" or ([.value | .. | numbers] | any(. != 0)))
-| if .value.words? then .value.words |= [limit(4; .[])] + ["..."] else . end
+| if (.value | type) == "object" and .value.words then .value.words |= [limit(4; .[])] + ["..."] else . end
 | readable

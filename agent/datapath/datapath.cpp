@@ -60,7 +60,7 @@ Result<std::unique_ptr<Datapath>> Datapath::open(Executor& executor, const Clock
 
 Datapath::Datapath(Executor& executor, const Clock& clock, Log log, const Options& options,
                    Programs programs, Tables tables)
-    : executor_(executor), clock_(clock), log_(std::move(log)), programs_(std::move(programs)),
+    : clock_(clock), log_(std::move(log)), programs_(std::move(programs)),
       tables_(std::move(tables)),
       attacher_(programs_.link_folder(), have_tcx() && !options.force_clsact),
       devices_(attacher_, programs_), ids_(tables_), classes_(tables_), policies_(ids_, programs_),

@@ -145,7 +145,6 @@ private:
     void expire();
     void schedule(bool failed);
 
-    Executor& executor_;
     const Clock& clock_;
     Log log_;
     Programs programs_;
@@ -162,7 +161,6 @@ private:
     Timer retry_;
     Timer soon_;
     std::chrono::milliseconds pause_;
-    struct config config_ {};
     std::chrono::seconds pick_up_;
     std::uint32_t grace_until_ = 0;
     bool everything_stated_ = false;

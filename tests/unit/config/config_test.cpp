@@ -258,7 +258,7 @@ TEST(CommandLine, wrong_flag_value_and_missing_file_end_with_status_2)
 
 TEST(ConfigReadme, table_is_the_one_of_the_code)
 {
-    std::ifstream in(MARGAY_SOURCE "/agent/config/README.md");
+    std::ifstream in(MARGAY_SOURCE "/README.md");
     std::ostringstream text;
     text << in.rdbuf();
     EXPECT_THAT(text.str(), HasSubstr(settings_markdown()))
