@@ -52,7 +52,7 @@ static __always_inline int limit_allows(__u32 which, __u32 most)
     return 1;
 }
 
-static __always_inline void report(const struct __sk_buff *skb, const struct packet *pkt,
+static __rare void report(const struct __sk_buff *skb, const struct packet *pkt,
                                    __u8 kind, __u32 policy, __u32 rule)
 {
     struct event *event;
@@ -112,6 +112,12 @@ static __always_inline enum verdict sent(struct packet *pkt, __u32 reason, long 
     return SENT;
 }
 
+/* Whatever marks of ours a packet had, they are these now. */
+static __always_inline void set_mark(struct __sk_buff *skb, __u32 bits)
+{
+    skb->mark = (skb->mark & ~constants.mark_mask) | bits;
+}
+
 /* What a policy decided is reported where it is known: bpf/judge.h. */
 static __always_inline int finish_reported(struct __sk_buff *skb, struct packet *pkt,
                                            enum verdict verdict)
@@ -123,6 +129,8 @@ static __always_inline int finish_reported(struct __sk_buff *skb, struct packet 
     case PASS:
         return TC_ACT_OK;
     case UNTOUCHED:
+        if (pkt->hook == HOOK_FROM_UPLINK)
+            set_mark(skb, constants.mark_seen);
         return TC_ACT_UNSPEC;
     default:
         return TC_ACT_SHOT;

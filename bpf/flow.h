@@ -18,7 +18,6 @@
 struct hit {
     __u32 verb; /* enum flow_verb */
     __u32 out;
-    __u32 flags; /* enum flow_flag */
     __u32 pending; /* its egress is judged behind the stack */
 };
 
@@ -51,7 +50,7 @@ static __always_inline __u32 key_of(const struct packet *pkt, struct flow_key *k
  * The key of the flow an ICMP error speaks of: its quote turned round, as the error travels against
  * the packet that caused it. An error whose destination did not send the quote is a lie.
  */
-static __always_inline enum parsed quoted_key(const struct __sk_buff *skb, const struct packet *pkt,
+static __always_inline enum parsed read_quote(const struct __sk_buff *skb, const struct packet *pkt,
                                               struct flow_key *key, __u32 *dir)
 {
     const struct iphdr *ip = data_of(skb) + l4_of(pkt) + sizeof(struct icmphdr);
@@ -82,6 +81,16 @@ static __always_inline enum parsed quoted_key(const struct __sk_buff *skb, const
     return PARSED;
 }
 
+static __rare int quoted_key(struct __sk_buff *skb, const struct packet *pkt, struct flow_key *key,
+                             __u32 *dir)
+{
+    enum parsed parsed = read_quote(skb, pkt, key, dir);
+
+    if (parsed == PARSED_SHORT && pull(skb))
+        parsed = read_quote(skb, pkt, key, dir);
+    return parsed == PARSED;
+}
+
 /* What `tag` and `tail` carry of the key: an element recycled for another flow shows. */
 static __always_inline __u32 key_mix(const struct flow_key *key)
 {
@@ -91,15 +100,16 @@ static __always_inline __u32 key_mix(const struct flow_key *key)
     return (__u32)(mixed >> 40);
 }
 
-static __always_inline int end_is_current(__u32 slot, __u32 generation, __u32 incarnation)
+static __always_inline int end_is_current(const struct flow_end *end)
 {
+    __u32 slot = READ_ONCE(end->slot);
     struct endpoint *endpoint;
 
     if (slot == ENDPOINT_NONE)
         return 1;
     endpoint = bpf_map_lookup_elem(&endpoints, &slot);
-    return endpoint && READ_ONCE(endpoint->generation) == generation &&
-           READ_ONCE(endpoint->incarnation) == incarnation;
+    return endpoint && READ_ONCE(endpoint->generation) == READ_ONCE(end->generation) &&
+           READ_ONCE(endpoint->incarnation) == READ_ONCE(end->incarnation);
 }
 
 /* Did the packet come in where this direction's packets do? No lookup by its addresses. */
@@ -167,51 +177,42 @@ static __always_inline int is_pure_syn(const struct packet *pkt)
 
 /*
  * Fills `hit` and returns 1 where the entry decides. `tail` is read first and `tag` last, a writer
- * copies from the front: if both name our key, what was read between them is of one version.
+ * copies from the front: if both name our key, what was read between them is of one version. What
+ * a torn entry makes the checks between them say is either a miss, or undone by `tag`.
  */
 static __always_inline int flow_check(struct flow *flow, const struct flow_key *key,
                                       const struct packet *pkt, __u32 hook, __u32 dir,
                                       struct hit *hit)
 {
     __u32 tail = READ_ONCE(flow->tail);
-    __u32 verb, out, in_ifindex, in_node, state, initiator, legs;
-    struct flow_end src, dst;
-    const struct flow_dir *way;
+    const struct flow_dir *way = &flow->dir[dir & 1];
+    __u32 verb, out, flags, state, by_initiator, legs;
 
+    if (unlikely(tail >> 8 != key_mix(key)))
+        return 0;
     barrier();
-    way = &flow->dir[dir & 1];
-    out = READ_ONCE(way->out);
-    in_ifindex = READ_ONCE(way->in_ifindex);
-    in_node = READ_ONCE(way->in_node);
+    if (unlikely(!came_as_expected(pkt, hook, READ_ONCE(way->in_ifindex), READ_ONCE(way->in_node))))
+        return 0;
+    if (unlikely(!end_is_current(&flow->src) || !end_is_current(&flow->dst)))
+        return 0;
     verb = READ_ONCE(way->verb);
-    src.slot = READ_ONCE(flow->src.slot);
-    src.generation = READ_ONCE(flow->src.generation);
-    src.incarnation = READ_ONCE(flow->src.incarnation);
-    dst.slot = READ_ONCE(flow->dst.slot);
-    dst.generation = READ_ONCE(flow->dst.generation);
-    dst.incarnation = READ_ONCE(flow->dst.incarnation);
-    state = READ_ONCE(flow->state);
-    initiator = READ_ONCE(flow->initiator);
-    legs = READ_ONCE(flow->legs);
-    hit->flags = READ_ONCE(flow->flags);
-    barrier();
-    if (unlikely(READ_ONCE(flow->tag) != tail || tail >> 8 != key_mix(key)))
-        return 0;
-    if (unlikely(!came_as_expected(pkt, hook, in_ifindex, in_node)))
-        return 0;
-    if (unlikely(!end_is_current(src.slot, src.generation, src.incarnation) ||
-                 !end_is_current(dst.slot, dst.generation, dst.incarnation)))
-        return 0;
+    flags = READ_ONCE(flow->flags);
+    by_initiator = dir == READ_ONCE(flow->initiator);
     if (unlikely(is_pure_syn(pkt) || verb == FLOW_NONE))
         return 0;
-    if (unlikely(dir == initiator && verb != FLOW_DROP &&
-                 legs_needed(hook, verb, hit->flags, src.slot, hit->pending) & ~legs))
+    legs = legs_needed(hook, verb, flags, READ_ONCE(flow->src.slot), hit->pending);
+    if (by_initiator && unlikely(verb != FLOW_DROP && legs & ~READ_ONCE(flow->legs)))
+        return 0;
+    out = READ_ONCE(way->out);
+    state = READ_ONCE(flow->state);
+    barrier();
+    if (unlikely(READ_ONCE(flow->tag) != tail))
         return 0;
     hit->verb = verb;
     hit->out = out;
-    hit->pending = dir == initiator && hit->flags & FLOW_PENDING;
+    hit->pending = by_initiator && flags & FLOW_PENDING;
     if (likely(!(pkt->flags & PACKET_ERROR)))
-        flow_touch(flow, pkt, state, dir == initiator);
+        flow_touch(flow, pkt, state, (int)by_initiator);
     return 1;
 }
 
@@ -221,20 +222,13 @@ static __always_inline int flow_check(struct flow *flow, const struct flow_key *
 static __always_inline int flow_find(struct __sk_buff *skb, const struct packet *pkt,
                                      __u32 hook, __u32 egress_due, struct hit *hit)
 {
-    struct flow_key key;
+    struct flow_key key = {};
     struct flow *flow;
     __u32 dir;
 
-    if (unlikely(pkt->flags & PACKET_ERROR)) {
-        enum parsed parsed = quoted_key(skb, pkt, &key, &dir);
-
-        if (parsed == PARSED_SHORT && pull(skb))
-            parsed = quoted_key(skb, pkt, &key, &dir);
-        if (parsed != PARSED)
-            return 0;
-    } else {
-        dir = key_of(pkt, &key);
-    }
+    dir = key_of(pkt, &key);
+    if (unlikely(pkt->flags & PACKET_ERROR && !quoted_key(skb, pkt, &key, &dir)))
+        return 0;
     flow = bpf_map_lookup_elem(&flows4, &key);
     if (unlikely(!flow))
         return 0;

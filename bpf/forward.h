@@ -12,11 +12,6 @@
 #define ERR_ALREADY (-114) /* -EALREADY */
 #define FAMILY_INET 2      /* AF_INET */
 
-static __always_inline void set_mark(struct __sk_buff *skb, __u32 bits)
-{
-    skb->mark = (skb->mark & ~constants.mark_mask) | bits;
-}
-
 static __always_inline void decrement_ttl(struct iphdr *ip)
 {
     __u32 sum = ip->check;
@@ -200,8 +195,8 @@ static __always_inline enum verdict send_remote(struct __sk_buff *skb, struct pa
         if (!(pkt->frag_off & bpf_htons(IP_FLAG_DF)))
             /* The stack cuts it by its route's MTU; to_uplink encapsulates the parts. */
             return to_stack(skb, pkt, constants.mark_notrack);
-        return icmp_answer(skb, pkt, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, path_mtu(path),
-                           REASON_TOO_BIG);
+        return icmp_answer(skb, pkt, TYPE_CODE(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED),
+                           path_mtu(path), REASON_TOO_BIG);
     }
     if (unlikely(path->kind == PATH_PLAIN))
         return send_plain(skb, pkt, path);
@@ -242,7 +237,8 @@ static __always_inline enum verdict act_from_workload(struct __sk_buff *skb, str
     if (unlikely(hit->verb != FLOW_DELIVER && hit->verb != FLOW_REMOTE))
         return drop(pkt, REASON_POLICY_CHANGED);
     if (unlikely(pkt->ttl <= 1))
-        return icmp_answer(skb, pkt, ICMP_TIME_EXCEEDED, ICMP_EXC_TTL, 0, REASON_TTL_EXPIRED);
+        return icmp_answer(skb, pkt, TYPE_CODE(ICMP_TIME_EXCEEDED, ICMP_EXC_TTL), 0,
+                           REASON_TTL_EXPIRED);
     if (hit->verb == FLOW_DELIVER)
         return deliver(skb, pkt, hit->out);
     return send_remote(skb, pkt, hit->out);

@@ -4,12 +4,10 @@
 
 #include "bpf/judge.h"
 
-static __always_inline enum verdict admit(struct __sk_buff *skb, struct packet *pkt)
+/* IPv4 to this host without a VLAN tag; the rest is no workload's. */
+static __always_inline int is_for_us(const struct __sk_buff *skb)
 {
-    set_mark(skb, constants.mark_seen);
-    if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || skb->pkt_type != 0)
-        return untouched(pkt);
-    return NEXT;
+    return skb->protocol == bpf_htons(ETH_P_IP) && !skb->vlan_present && skb->pkt_type == 0;
 }
 
 /* Odd packets that are no workload's business are the host's: it may reassemble what we cannot. */
@@ -20,9 +18,51 @@ static __always_inline int concerns_workload(const struct packet *pkt)
     return route && (route->kind == ROUTE_ENDPOINT || route->kind == ROUTE_BLACKHOLE);
 }
 
-/* Writes nothing to the packet: see keep_xdp_note(). */
+/* Step by step, where parse_usual_tunnel() is not sure. */
+static __rare enum verdict parse_unusual(struct __sk_buff *skb, struct packet *pkt, int behind_xdp)
+{
+    enum verdict verdict;
+
+    if (!is_for_us(skb))
+        return untouched(pkt);
+    verdict = parse(skb, pkt);
+    if (verdict == DROP && !concerns_workload(pkt))
+        return untouched(pkt);
+    if (verdict != NEXT)
+        return verdict;
+    if (pkt->proto == IPPROTO_IPIP)
+        return parse_inner(skb, pkt);
+    if (behind_xdp)
+        read_xdp_note(skb, pkt);
+    return NEXT;
+}
+
+static __always_inline int receive(struct __sk_buff *skb, int behind_xdp)
+{
+    struct packet pkt = {.hook = HOOK_FROM_UPLINK, .ifindex = skb->ifindex};
+    enum verdict verdict = NEXT;
+    struct hit hit = {};
+
+    keep_in_memory(&pkt);
+    if (unlikely(!is_for_us(skb) || !parse_usual_tunnel(skb, &pkt)))
+        verdict = parse_unusual(skb, &pkt, behind_xdp);
+    if (likely(verdict == NEXT)) {
+        if (unlikely(!flow_find(skb, &pkt, HOOK_FROM_UPLINK, 0, &hit)))
+            return judge(skb, &pkt, HOOK_FROM_UPLINK);
+        verdict = act(skb, &pkt, HOOK_FROM_UPLINK, &hit);
+    }
+    return finish(skb, &pkt, verdict);
+}
+
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
+{
+    return receive(skb, 0);
+}
+
+/* In the place of from_uplink where uplink_xdp runs. Writes nothing to the packet: keep_xdp_note(). */
+SEC("tc")
+int from_uplink_xdp(struct __sk_buff *skb)
 {
     struct packet pkt = {.hook = HOOK_FROM_UPLINK};
 
@@ -34,26 +74,7 @@ int from_uplink(struct __sk_buff *skb)
 SEC("tc")
 int uplink_packet(struct __sk_buff *skb)
 {
-    struct packet pkt = {.hook = HOOK_FROM_UPLINK, .ifindex = skb->ifindex};
-    struct hit hit = {};
-    enum verdict verdict;
-
-    keep_in_memory(&pkt);
-    verdict = admit(skb, &pkt);
-    if (likely(verdict == NEXT))
-        verdict = parse(skb, &pkt);
-    if (verdict == DROP && !concerns_workload(&pkt))
-        verdict = untouched(&pkt);
-    if (likely(verdict == NEXT && pkt.proto == IPPROTO_IPIP))
-        verdict = parse_inner(skb, &pkt);
-    else if (verdict == NEXT)
-        read_xdp_note(skb, &pkt);
-    if (likely(verdict == NEXT)) {
-        if (unlikely(!flow_find(skb, &pkt, HOOK_FROM_UPLINK, 0, &hit)))
-            return judge(skb, &pkt, HOOK_FROM_UPLINK);
-        verdict = act(skb, &pkt, HOOK_FROM_UPLINK, &hit);
-    }
-    return finish(skb, &pkt, verdict);
+    return receive(skb, 1);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

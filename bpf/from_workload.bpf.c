@@ -6,11 +6,13 @@
 /* ARP is how a workload finds its gateway; of all else, only IPv4 is carried. */
 static __always_inline enum verdict admit(struct __sk_buff *skb, struct packet *pkt)
 {
-    if (unlikely(skb->vlan_present || skb->protocol == bpf_htons(ETH_P_8021Q) ||
-                 skb->protocol == bpf_htons(ETH_P_8021AD)))
+    if (likely(skb->protocol == bpf_htons(ETH_P_IP) && !skb->vlan_present && skb->pkt_type == 0))
+        return NEXT; /* PACKET_HOST */
+    if (skb->vlan_present || skb->protocol == bpf_htons(ETH_P_8021Q) ||
+        skb->protocol == bpf_htons(ETH_P_8021AD))
         return drop(pkt, REASON_VLAN);
     if (skb->protocol == bpf_htons(ETH_P_IP))
-        return skb->pkt_type == 0 ? NEXT : drop(pkt, REASON_NOT_FOR_HOST); /* PACKET_HOST */
+        return drop(pkt, REASON_NOT_FOR_HOST);
     if (skb->protocol == bpf_htons(ETH_P_ARP))
         return to_stack(skb, pkt, 0);
     if (skb->protocol == bpf_htons(ETH_P_IPV6))

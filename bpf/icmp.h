@@ -79,9 +79,11 @@ static __always_inline int write_error(struct __sk_buff *skb, const struct icmp_
     return 1;
 }
 
+#define TYPE_CODE(type, code) ((type) << 8 | (code))
+
 /* `reason` is the drop's where there is no answer. `mtu` only for fragmentation-needed. */
-static __always_inline enum verdict icmp_answer(struct __sk_buff *skb, struct packet *pkt,
-                                                __u8 type, __u8 code, __u32 mtu, __u32 reason)
+static __rare enum verdict icmp_answer(struct __sk_buff *skb, struct packet *pkt, __u32 type_code,
+                                       __u32 mtu, __u32 reason)
 {
     __u32 quoted = pkt->length < ICMP_QUOTE ? pkt->length : ICMP_QUOTE;
     struct icmp_error error = {};
@@ -91,8 +93,8 @@ static __always_inline enum verdict icmp_answer(struct __sk_buff *skb, struct pa
     cfg = bpf_map_lookup_elem(&config, &zero);
     if (!cfg || !may_answer(pkt))
         return drop(pkt, reason);
-    error.icmp.type = type;
-    error.icmp.code = code;
+    error.icmp.type = (__u8)(type_code >> 8);
+    error.icmp.code = (__u8)type_code;
     error.icmp.mtu = bpf_htons((__u16)mtu);
     if (!fill_error(skb, pkt, cfg->icmp_source, &error, quoted))
         return drop(pkt, reason);

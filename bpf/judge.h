@@ -209,6 +209,24 @@ static __always_inline enum verdict judge_next(struct __sk_buff *skb, struct wor
     return drop(&w->pkt, REASON_POLICY_MISSING);
 }
 
+static __rare enum verdict prepare(struct __sk_buff *skb, struct work *w, const struct packet *pkt,
+                                   __u32 hook)
+{
+    enum verdict verdict;
+
+    __builtin_memset(w, 0, sizeof(*w));
+    w->pkt = *pkt;
+    w->source = pkt->saddr;
+    w->dir = key_of(pkt, &w->key);
+    verdict = plan(skb, w, hook);
+    if (verdict != NEXT)
+        return verdict;
+    recall(w);
+    classify(w);
+    orient(w, w->flow.initiator);
+    return NEXT;
+}
+
 /* Returns only when the packet ends here; else a tail call has taken it. */
 static __always_inline int judge(struct __sk_buff *skb, struct packet *pkt, __u32 hook)
 {
@@ -217,17 +235,9 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *pkt, __u3
 
     if (!w)
         return finish(skb, pkt, drop(pkt, REASON_INTERNAL));
-    __builtin_memset(w, 0, sizeof(*w));
-    w->pkt = *pkt;
-    w->source = pkt->saddr;
-    w->dir = key_of(pkt, &w->key);
-    verdict = plan(skb, w, hook);
-    if (verdict == NEXT) {
-        recall(w);
-        classify(w);
-        orient(w, w->flow.initiator);
+    verdict = prepare(skb, w, pkt, hook);
+    if (verdict == NEXT)
         verdict = judge_next(skb, w);
-    }
     return finish(skb, &w->pkt, verdict);
 }
 

@@ -13,6 +13,8 @@
 /* Keeps what is rare out of the established path's cache lines. */
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
+/* A function of its own: inlined, it would tear the established path apart. */
+#define __rare __attribute__((noinline))
 
 enum verdict {
     NEXT,      /* go on with the next stage */

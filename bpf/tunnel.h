@@ -44,6 +44,28 @@ static __always_inline void read_xdp_note(const struct __sk_buff *skb, struct pa
     pkt->outer_saddr = skb->cb[2];
 }
 
+/* Outer and inner header of the usual shape; else 0, and `pkt` is to be parsed step by step. */
+static __always_inline int parse_usual_tunnel(const struct __sk_buff *skb, struct packet *pkt)
+{
+    const struct iphdr *outer = data_of(skb) + ETH_HLEN;
+    __u32 length;
+
+    if (unlikely((const void *)(outer + 1) + USUAL_BYTES > data_end_of(skb)))
+        return 0;
+    length = bpf_ntohs(outer->tot_len);
+    if (unlikely(outer->protocol != IPPROTO_IPIP || !is_usual_header(outer) ||
+                 length < sizeof(*outer) || length > skb->len - ETH_HLEN))
+        return 0;
+    if (unlikely(!parse_usual(pkt, outer + 1, ETH_HLEN + sizeof(*outer), length - sizeof(*outer))))
+        return 0;
+    pkt->outer_saddr = outer->saddr;
+    pkt->outer_daddr = outer->daddr;
+    pkt->outer_tos = outer->tos;
+    pkt->outer_len = sizeof(*outer);
+    pkt->flags = PACKET_TUNNEL;
+    return 1;
+}
+
 /* `pkt` describes the outer packet, protocol 4; on NEXT it describes the inner one. */
 static __always_inline enum verdict parse_inner(struct __sk_buff *skb, struct packet *pkt)
 {
@@ -106,11 +128,13 @@ static __always_inline void set_tos(struct iphdr *ip, __u8 tos)
  */
 static __always_inline enum verdict decapsulate(struct __sk_buff *skb, struct packet *pkt)
 {
-    __u32 ecn = ecn_after(pkt->tos & 3, pkt->outer_tos & 3);
+    __u32 ecn = pkt->tos & 3;
     struct iphdr *ip;
 
     if (!pkt->outer_len)
         return NEXT;
+    if (unlikely(ecn != (pkt->outer_tos & 3)))
+        ecn = ecn_after(ecn, pkt->outer_tos & 3);
     if (unlikely(ecn > 3))
         return drop(pkt, REASON_TUNNEL_ECN);
     if (unlikely(bpf_skb_adjust_room(skb, -(__s32)pkt->outer_len, BPF_ADJ_ROOM_MAC,

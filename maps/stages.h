@@ -3,7 +3,8 @@
  * "stages" (PROG_ARRAY, STAGE_MAX slots): where a judged packet goes on.
  *
  * A policy program leaves by stages[judgement.next_stage] (maps/policy.h). The programs live in
- * bpf/stages.bpf.c, the uplink's in bpf/from_uplink.bpf.c; the list gives slot and program name, the loader fills the array from it.
+ * bpf/stages.bpf.c and bpf/from_uplink.bpf.c. The list gives slot and program name; the loader
+ * fills the array from it.
  */
 #pragma once
 

@@ -126,6 +126,11 @@ std::optional<Hook> parse_hook(std::string_view text)
 
 } // namespace
 
+bool may_run_xdp(std::uint32_t ifindex, XdpMode mode)
+{
+    return mode != XdpMode::Off && !(mode == XdpMode::Auto && driver_of(ifindex) == "veth");
+}
+
 std::string_view name_of(Hook hook)
 {
     switch (hook) {
@@ -294,14 +299,14 @@ Result<bool> Attacher::attach_xdp(std::uint32_t ifindex, XdpMode mode, const Pro
     const HookId id{ifindex, Hook::Xdp};
     if (!device_exists(ifindex))
         return no_device(id);
-    const bool refuse = mode == XdpMode::Auto && driver_of(ifindex) == "veth";
+    const bool refuse = !may_run_xdp(ifindex, mode);
     const auto it = attachments_.find(id);
     const AttachKind kind =
         mode == XdpMode::Generic ? AttachKind::XdpGeneric : AttachKind::XdpNative;
-    if (it != attachments_.end() && (mode == XdpMode::Off || refuse || it->second.kind != kind))
+    if (it != attachments_.end() && (refuse || it->second.kind != kind))
         if (Status status = detach_link(id); !status)
             return status.error();
-    if (mode == XdpMode::Off || refuse)
+    if (refuse)
         return false;
     const auto now = attachments_.find(id);
     if (now != attachments_.end() && now->second.program_id == program.id)

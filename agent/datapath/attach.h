@@ -28,6 +28,9 @@ enum class AttachKind : std::uint8_t { Tcx, Clsact, XdpNative, XdpGeneric };
 // Auto: native where the driver has it and loses nothing by it (not veth), else off.
 enum class XdpMode : std::uint8_t { Off, Auto, Native, Generic };
 
+// Whether attach_xdp() would try.
+bool may_run_xdp(std::uint32_t ifindex, XdpMode mode);
+
 std::string_view name_of(Hook hook);
 std::string_view name_of(AttachKind kind);
 

@@ -57,21 +57,28 @@ Status Devices::attach()
 
 Status Devices::attach_device(std::uint32_t ifindex, const Wanted& wanted)
 {
-    const char* in = wanted.uplink ? "from_uplink" : "from_workload";
     const char* out = wanted.uplink ? "to_uplink" : "to_workload";
     if (Status status = attach_hook({ifindex, Hook::Egress}, out); !status)
         return status;
-    if (Status status = attach_hook({ifindex, Hook::Ingress}, in); !status)
-        return status;
-    if (!wanted.uplink)
-        return {};
-    if (wanted.xdp == XdpMode::Off)
-        return attacher_.detach({ifindex, Hook::Xdp});
+    if (wanted.uplink)
+        return attach_uplink(ifindex, wanted.xdp);
+    return attach_hook({ifindex, Hook::Ingress}, "from_workload");
+}
+
+// XDP's notes need a reader as long as it runs: that one comes before it and goes after it.
+Status Devices::attach_uplink(std::uint32_t ifindex, XdpMode mode)
+{
+    const HookId ingress{ifindex, Hook::Ingress};
     const auto program = programs_.program("uplink_xdp");
     if (!program)
         return program.error();
-    const auto runs = attacher_.attach_xdp(ifindex, wanted.xdp, *program);
-    return runs ? Status{} : Status{runs.error()};
+    if (may_run_xdp(ifindex, mode))
+        if (Status status = attach_hook(ingress, "from_uplink_xdp"); !status)
+            return status;
+    const auto runs = attacher_.attach_xdp(ifindex, mode, *program);
+    if (!runs)
+        return runs.error();
+    return attach_hook(ingress, *runs ? "from_uplink_xdp" : "from_uplink");
 }
 
 Status Devices::attach_hook(const HookId& id, const char* name)

@@ -2,8 +2,8 @@
 // Devices: which programs run on which device, wanted against attached.
 //
 // Workload devices get from_workload and to_workload before their endpoint is known: an unknown
-// workload's packets are dropped with a reason. Uplinks get from_uplink, to_uplink and, where the
-// setting and the driver agree, uplink_xdp.
+// workload's packets are dropped with a reason. Uplinks get from_uplink and to_uplink; where the
+// setting and the driver agree, uplink_xdp and from_uplink_xdp, which reads its notes.
 
 #pragma once
 
@@ -56,6 +56,7 @@ private:
     };
     void want(std::uint32_t ifindex, const Wanted& wanted);
     Status attach_device(std::uint32_t ifindex, const Wanted& wanted);
+    Status attach_uplink(std::uint32_t ifindex, XdpMode mode);
     Status attach_hook(const HookId& id, const char* program);
 
     Attacher& attacher_;

@@ -78,6 +78,14 @@ TEST_F(Tunnel, truncated_inner_header_is_dropped)
     expect_drop(from_uplink(ipip(kNode2, kNode, slice(inner(), 0, 19))), REASON_TUNNEL_TRUNCATED);
 }
 
+TEST_F(Tunnel, outer_length_beyond_the_frame_is_no_tunnel_packet)
+{
+    Bytes packet = ipip(kNode2, kNode, udp_packet(kC, 1000, kA, 80, 64));
+    packet[3]++;
+    EXPECT_EQ(from_uplink(packet).verdict, kUnspec) << "it is the host's to refuse";
+    EXPECT_EQ(count(REASON_UNTOUCHED), 1u);
+}
+
 TEST_F(Tunnel, inner_packet_longer_than_the_outer_is_dropped)
 {
     Bytes packet = ipip(kNode2, kNode, slice(inner(), 0, 40));

@@ -137,7 +137,7 @@ struct XdpLive : Xdp {
     {
         LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(if_up_),
                     .attach_point = BPF_TC_INGRESS);
-        LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = programs_.at("from_uplink"));
+        LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = programs_.at("from_uplink_xdp"));
         ASSERT_EQ(bpf_tc_hook_create(&hook), 0);
         ASSERT_EQ(bpf_tc_attach(&hook, &opts), 0);
         ASSERT_EQ(bpf_xdp_attach(static_cast<int>(if_up_), programs_.at("uplink_xdp"),

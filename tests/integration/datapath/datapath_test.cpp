@@ -205,6 +205,31 @@ TEST_P(DatapathTest, pods_reach_each_other_once_everything_is_stated_and_not_bef
     EXPECT_EQ(hook(a, "ingress").kind, GetParam() ? "tcx" : "clsact");
 }
 
+TEST_P(DatapathTest, uplink_reads_notes_of_xdp_while_xdp_runs_and_only_then)
+{
+    add_veth(node, "mguplink", a.netns, "mgwire");
+    const auto up = inside(node, [] { return if_nametoindex("mguplink"); });
+    const auto runs = [&] {
+        std::pair<std::string, bool> found;
+        for (const auto& state : datapath->status().hooks) {
+            if (state.ifindex == up && state.hook == "ingress")
+                found.first = state.program;
+            if (state.ifindex == up && state.hook == "xdp")
+                found.second = true;
+        }
+        return found;
+    };
+    datapath->want_uplink(up, XdpMode::Auto);
+    bring_up();
+    EXPECT_EQ(runs(), std::pair(std::string("from_uplink"), false)) << "no native XDP on veth";
+    datapath->want_uplink(up, XdpMode::Native);
+    ok(datapath->flush());
+    EXPECT_EQ(runs(), std::pair(std::string("from_uplink_xdp"), true));
+    datapath->want_uplink(up, XdpMode::Off);
+    ok(datapath->flush());
+    EXPECT_EQ(runs(), std::pair(std::string("from_uplink"), false));
+}
+
 TEST_P(DatapathTest, pinned_maps_read_well_in_bpftool)
 {
     bring_up();
