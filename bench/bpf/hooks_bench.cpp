@@ -4,11 +4,18 @@
 // Every round is a BPF_PROG_TEST_RUN of its own, so the kernel builds the packet anew before each,
 // for the floors as well; its clock runs around the program alone. A case is refused unless the
 // counter of its path grew by exactly the rounds and the last packet has the right bytes.
+//
+// _hot: one established flow. _64k: 65,536 of them in random order. _new_N: every packet begins a
+// flow, judged by an egress (decap: ingress) policy of N rules of which the last matches, compiled
+// and loaded as the agent does.
+//
 // A repeat's figure is the mean of its rounds' middle half. Prints JSON: nanoseconds, median of 9
 // interleaved repeats, and net of the do-nothing program.
 //
 // Usage: hooks_bench [rounds]
 
+#include "agent/policy/compiler.h"
+#include "agent/policy/loader.h"
 #include "bpf/datapath/datapath.h"
 
 #include <bpf/bpf.h>
@@ -17,7 +24,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -27,17 +36,18 @@ namespace {
 constexpr int kRepeats = 9;
 constexpr std::uint32_t kFlows = 65536;
 
+using Convert = std::function<Bytes(const Bytes&)>;
+
 struct Case {
     std::string name;
     std::string program;
     std::uint32_t ifindex = 0;
     Bytes frame;
-    int verdict = kRedirect;
+    Convert expected{};                        // from the packet in the frame to that in the result
     std::optional<reason> path = std::nullopt; // its counter
-    Bytes expected{};                          // from the first IP header on, first flow; empty: any
-    std::uint32_t flows = 1;   // rounds go through so many source ports
-    std::size_t port_at = 0;   // where the frame has the port that varies
-    std::function<void()> before{};
+    std::size_t varies = 0; // where the frame has the port that varies; 0: one flow
+    std::uint32_t policy_slot = 0; // new flows: whose policy judges
+    std::uint32_t rules = 0;
     std::vector<double> samples{};
 };
 
@@ -110,45 +120,104 @@ private:
     std::vector<Case> make_cases()
     {
         const Bytes to_c = udp_packet(kA, 0, kC, 80, 64), to_b = udp_packet(kA, 0, kB, 80, 64);
-        const Bytes from_c = udp_packet(kC, 0, kA, 90, 64);
-        const Bytes tunnelled = ipip(kNode2, kNode, from_c);
-        const std::size_t port = kEthernet + 20, inner_port = kEthernet + 40;
         const Bytes out = frame_at(if_a_, to_c), local = frame_at(if_a_, to_b);
-        const Bytes in = frame_at(if_up_, tunnelled);
-        auto outer = read_ipv4(ipv4({.src = addr(kNode), .dst = addr(kNode2), .proto = 4}, {}), 0);
-        const Bytes encapsulated = ipv4(outer, forwarded(to_c));
-        auto forget = [this] { empty_flows(); };
-
-        return {
-            {.name = "noop", .program = "noop", .ifindex = if_a_, .frame = out, .verdict = kOk},
-            {.name = "bare_encap", .program = "bare_encap", .ifindex = if_a_, .frame = out},
-            {.name = "bare_decap", .program = "bare_decap", .ifindex = if_up_, .frame = in,
-             .expected = from_c},
-            {.name = "encap_hot", .program = "from_workload", .ifindex = if_a_, .frame = out,
-             .path = REASON_ENCAPSULATED, .expected = encapsulated},
-            {.name = "encap_64k", .program = "from_workload", .ifindex = if_a_, .frame = out,
-             .path = REASON_ENCAPSULATED, .flows = kFlows, .port_at = port},
-            {.name = "decap_hot", .program = "from_uplink", .ifindex = if_up_, .frame = in,
-             .path = REASON_DELIVERED, .expected = forwarded(from_c)},
-            {.name = "decap_64k", .program = "from_uplink", .ifindex = if_up_, .frame = in,
-             .path = REASON_DELIVERED, .flows = kFlows, .port_at = inner_port},
-            {.name = "local_hot", .program = "from_workload", .ifindex = if_a_, .frame = local,
-             .path = REASON_DELIVERED, .expected = forwarded(to_b)},
-            {.name = "local_64k", .program = "from_workload", .ifindex = if_a_, .frame = local,
-             .path = REASON_DELIVERED, .flows = kFlows, .port_at = port},
-            {.name = "encap_new", .program = "from_workload", .ifindex = if_a_,
-             .frame = frame_at(if_a_, udp_packet(kA, 0, kC, 81, 64)), .path = REASON_FLOW_CREATED,
-             .flows = kFlows, .port_at = port, .before = forget},
+        const Bytes in = frame_at(if_up_, ipip(kNode2, kNode, udp_packet(kC, 0, kA, 90, 64)));
+        const auto same = [](const Bytes& packet) { return packet; };
+        const auto inner = [](const Bytes& packet) { return slice(packet, 20); };
+        const auto decapsulated = [](const Bytes& packet) { return forwarded(slice(packet, 20)); };
+        const auto encapsulated = [](const Bytes& packet) {
+            const auto outer =
+                read_ipv4(ipv4({.src = addr(kNode), .dst = addr(kNode2), .proto = 4}, {}), 0);
+            return ipv4(outer, forwarded(packet));
         };
+        const auto bare = [](const Bytes& packet) {
+            Bytes outer = {0x45, 0, 0, 0, 0, 0, 0, 0, 64, 4, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2};
+            outer[3] = static_cast<std::uint8_t>(packet.size() + outer.size());
+            outer.insert(outer.end(), packet.begin(), packet.end());
+            return outer;
+        };
+        const std::size_t port = kEthernet + 20, inner_port = kEthernet + 40;
+
+        std::vector<Case> cases = {
+            {"noop", "noop", if_a_, out, same},
+            {"bare_encap", "bare_encap", if_a_, out, bare},
+            {"bare_decap", "bare_decap", if_up_, in, inner},
+            {"encap_hot", "from_workload", if_a_, out, encapsulated, REASON_ENCAPSULATED},
+            {"encap_64k", "from_workload", if_a_, out, encapsulated, REASON_ENCAPSULATED, port},
+            {"decap_hot", "from_uplink", if_up_, in, decapsulated, REASON_DELIVERED},
+            {"decap_64k", "from_uplink", if_up_, in, decapsulated, REASON_DELIVERED, inner_port},
+            {"local_hot", "from_workload", if_a_, local, forwarded, REASON_DELIVERED},
+            {"local_64k", "from_workload", if_a_, local, forwarded, REASON_DELIVERED, port},
+        };
+        const Bytes new_out = frame_at(if_a_, udp_packet(kA, 0, kC, 81, 64));
+        const Bytes new_in = frame_at(if_up_, ipip(kNode2, kNode, udp_packet(kC, 0, kA, 91, 64)));
+        for (const std::uint32_t rules : {1u, 10u, 100u, 1000u}) {
+            cases.push_back({"encap_new_" + std::to_string(rules), "from_workload", if_a_, new_out,
+                             encapsulated, REASON_FLOW_CREATED, port, kEgressA, rules});
+            cases.push_back({"decap_new_" + std::to_string(rules), "from_uplink", if_up_, new_in,
+                             decapsulated, REASON_FLOW_CREATED, inner_port, kIngressA, rules});
+        }
+        return cases;
     }
 
-    // Only those that new flows made: port 81.
-    void empty_flows()
+    // `rules` rules about nets of the far end; only the last is about the packets' one.
+    static policy::Program far_end_rules(std::uint32_t rules, bool egress)
     {
-        for (const auto& entry : flows()) {
-            if (entry.key.port[0] == htons(81) || entry.key.port[1] == htons(81))
-                bpf_map_delete_elem(maps_.at("flows4"), &entry.key);
+        policy::Policy list{"default/bench", {}};
+        for (std::uint32_t i = 0; i < rules; i++) {
+            policy::Rule rule;
+            rule.action = policy::Action::Allow;
+            rule.protocol = IPPROTO_UDP;
+            auto& end = egress ? rule.destination : rule.source;
+            end.nets = {i + 1 < rules ? Prefix4{Ipv4(0x0a000000 + i * 16), 28}
+                                      : Prefix4{Ipv4(addr(kC)), 28}};
+            list.rules.push_back(std::move(rule));
         }
+        return {{{"default", {std::move(list)}, policy::TierEnd::Deny}}, {}};
+    }
+
+    void install(const Case& one)
+    {
+        policy::CompileContext context{maps_.at("scratch"),    maps_.at("classes4"),
+                                       maps_.at("class_sets"), maps_.at("policies"),
+                                       maps_.at("stages"),     {}};
+        const auto compiled =
+            policy::compile(far_end_rules(one.rules, one.policy_slot == kEgressA), context);
+        if (!compiled || compiled->segments.size() != 1)
+            fail(one.name + ": compile the policy");
+        auto program = policy::load(compiled->segments.front(), one.name);
+        if (!program)
+            fail(one.name + ": " + program.error().what);
+        put("policies", one.policy_slot, program->get());
+    }
+
+    // Removes the flows that the case makes, so that it makes them again.
+    void forget_flows(const Case& one)
+    {
+        const std::size_t ip = one.varies - 20;
+        flow_key key{};
+        std::uint32_t ends[2];
+        std::uint16_t ports[2];
+        std::memcpy(ends, one.frame.data() + ip + 12, sizeof(ends));
+        std::memcpy(ports, one.frame.data() + one.varies, sizeof(ports));
+        const bool turned = ends[0] > ends[1];
+        key.addr[0] = ends[turned];
+        key.addr[1] = ends[!turned];
+        key.port[!turned] = ports[1];
+        key.proto = one.frame[ip + 9];
+        for (std::uint32_t i = 0; i < rounds_; i++) {
+            key.port[turned] = htons(static_cast<std::uint16_t>(i));
+            bpf_map_delete_elem(maps_.at("flows4"), &key);
+        }
+    }
+
+    // New flows one after the other, known ones at random: the cache must not help.
+    void vary(Case& one, std::uint32_t round)
+    {
+        scatter_ = scatter_ * 1664525 + 1013904223;
+        const std::uint32_t port = one.rules != 0 ? round : scatter_ >> 16;
+        one.frame[one.varies] = static_cast<std::uint8_t>(port >> 8);
+        one.frame[one.varies + 1] = static_cast<std::uint8_t>(port);
     }
 
     double measure(Case& one)
@@ -156,20 +225,17 @@ private:
         Bytes out(one.frame.size() + 256);
         __sk_buff context{};
         context.ifindex = one.ifindex;
-        if (one.before)
-            one.before();
+        if (one.rules != 0) {
+            forget_flows(one);
+            install(one);
+        }
+        const int verdict = one.program == "noop" ? kOk : kRedirect;
         const auto before = one.path ? Datapath::count(*one.path) : 0;
         std::vector<double> took;
         took.reserve(rounds_);
-        std::uint32_t scatter = 12345;
         for (std::uint32_t i = 0; i < rounds_; i++) {
-            if (one.flows > 1) {
-                // New flows one after the other, known ones at random: the cache must not help.
-                scatter = scatter * 1664525 + 1013904223;
-                const std::uint32_t port = one.before ? i : scatter >> 16;
-                one.frame[one.port_at] = static_cast<std::uint8_t>(port >> 8);
-                one.frame[one.port_at + 1] = static_cast<std::uint8_t>(port);
-            }
+            if (one.varies != 0)
+                vary(one, i);
             context.ingress_ifindex = 0;
             LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = one.frame.data(),
                         .data_out = out.data(),
@@ -178,11 +244,11 @@ private:
                         .ctx_in = &context, .ctx_size_in = sizeof(context));
             if (bpf_prog_test_run_opts(programs_.at(one.program), &opts) != 0)
                 fail(one.name + ": test run");
-            if (static_cast<int>(opts.retval) != one.verdict)
+            if (static_cast<int>(opts.retval) != verdict)
                 fail(one.name + ": verdict " + std::to_string(opts.retval));
             took.push_back(opts.duration);
-            if (i + 1 == rounds_ && !one.expected.empty() &&
-                slice(out, kEthernet, opts.data_size_out - kEthernet) != one.expected)
+            if (i + 1 == rounds_ && slice(out, kEthernet, opts.data_size_out - kEthernet) !=
+                                        one.expected(slice(one.frame, kEthernet)))
                 fail(one.name + ": wrong bytes in the last packet");
         }
         if (one.path && Datapath::count(*one.path) - before != rounds_)
@@ -193,18 +259,20 @@ private:
     void print(const std::vector<Case>& cases)
     {
         const double base = median(cases.front().samples);
+        std::map<std::string, double> net;
         std::printf("{\n  \"rounds\": %u,\n  \"repeats\": %d,\n  \"unit\": \"ns\",\n  \"cases\": [\n",
                     rounds_, kRepeats);
-        for (std::size_t i = 0; i < cases.size(); i++) {
-            const double ns = median(cases[i].samples);
-            std::printf("    {\"name\": \"%s\", \"ns\": %.1f, \"net\": %.1f}%s\n",
-                        cases[i].name.c_str(), ns, ns - base, i + 1 < cases.size() ? "," : "");
+        for (const auto& one : cases) {
+            const double ns = median(one.samples);
+            net[one.name] = ns - base;
+            std::printf("    {\"name\": \"%s\", \"ns\": %.1f, \"net\": %.1f}%s\n", one.name.c_str(),
+                        ns, ns - base, &one != &cases.back() ? "," : "");
         }
-        const auto net = [&](std::size_t at) { return median(cases[at].samples) - base; };
-        std::printf("  ],\n  \"ratios\": {\"encap\": %.2f, \"decap\": %.2f}\n}\n", net(3) / net(1),
-                    net(5) / net(2));
+        std::printf("  ],\n  \"ratios\": {\"encap\": %.2f, \"decap\": %.2f}\n}\n",
+                    net["encap_hot"] / net["bare_encap"], net["decap_hot"] / net["bare_decap"]);
     }
 
+    std::uint32_t scatter_ = 12345;
     std::uint32_t rounds_;
 };
 
