@@ -113,8 +113,8 @@ static __always_inline int end_is_current(const struct flow_end *end)
 }
 
 /* Did the packet come in where this direction's packets do? No lookup by its addresses. */
-static __always_inline int came_as_expected(const struct packet *pkt, __u32 hook,
-                                            __u32 ifindex, __u32 in_node)
+static __always_inline int came_as_expected(const struct packet *pkt, __u32 hook, __u32 ifindex,
+                                            __u32 in_node)
 {
     __u32 zero = 0;
     struct config *cfg;
@@ -135,8 +135,8 @@ static __always_inline int came_as_expected(const struct packet *pkt, __u32 hook
 }
 
 /* Legs that must have been judged before a packet of the initiator may take the fast path. */
-static __always_inline __u32 legs_needed(__u32 hook, __u32 verb, __u32 flags,
-                                         __u32 from_workload, __u32 egress_due)
+static __always_inline __u32 legs_needed(__u32 hook, __u32 verb, __u32 flags, __u32 from_workload,
+                                         __u32 egress_due)
 {
     switch (hook) {
     case HOOK_FROM_WORKLOAD:
@@ -219,8 +219,8 @@ static __always_inline int flow_check(struct flow *flow, const struct flow_key *
 /*
  * `egress_due`: the packet carries the mark "pending". `hook` is a constant where this is inlined.
  */
-static __always_inline int flow_find(struct __sk_buff *skb, const struct packet *pkt,
-                                     __u32 hook, __u32 egress_due, struct hit *hit)
+static __always_inline int flow_find(struct __sk_buff *skb, const struct packet *pkt, __u32 hook,
+                                     __u32 egress_due, struct hit *hit)
 {
     struct flow_key key = {};
     struct flow *flow;

@@ -136,7 +136,8 @@ static __always_inline int macs_are_fresh(const struct path *path)
     __u32 zero = 0;
     struct heartbeat *beat = bpf_map_lookup_elem(&heartbeat, &zero);
 
-    return path->flags & PATH_RESOLVED && beat && now() - beat->at < HEARTBEAT_SECONDS * constants.hz;
+    return path->flags & PATH_RESOLVED && beat &&
+           now() - beat->at < HEARTBEAT_SECONDS * constants.hz;
 }
 
 /* Link header and way out; the frame begins with 14 checked bytes at `eth`. */

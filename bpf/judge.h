@@ -320,7 +320,8 @@ static __always_inline void remember(struct work *w)
     if (!budget_allows(w) || !write_flow(w, BPF_NOEXIST))
         return;
     count(w->pkt.proto == IPPROTO_TCP && !is_pure_syn(&w->pkt) ? REASON_FLOW_PICKED_UP
-                                                               : REASON_FLOW_CREATED, 0);
+                                                               : REASON_FLOW_CREATED,
+          0);
 }
 
 /* All orientations are denied. Reported is the first: it is what the packet looks like. */

@@ -113,7 +113,7 @@ static __always_inline void set_tos(struct iphdr *ip, __u8 tos)
     __u32 sum = (__u16)~ip->check;
 
     /* The checksum's first word is version, length and tos. */
-    sum += (__u16)~*(__be16 *)ip;
+    sum += (__u16) ~*(__be16 *)ip;
     ip->tos = tos;
     sum += *(__be16 *)ip;
     sum = (sum & 0xffff) + (sum >> 16);

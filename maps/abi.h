@@ -20,5 +20,5 @@
 #endif
 
 #define ABI_SIZE(type, size) ABI_ASSERT(sizeof(type) == (size), "size of " #type)
-#define ABI_AT(type, field, offset)                                                                \
+#define ABI_AT(type, field, offset) \
     ABI_ASSERT(__builtin_offsetof(type, field) == (offset), "offset of " #type "." #field)

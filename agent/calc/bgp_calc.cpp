@@ -30,7 +30,8 @@ void BgpCalc::set_node(const std::string& name, const model::Node* node)
     dirty_ = true;
 }
 
-void BgpCalc::set_configuration(const std::string& name, const model::BgpConfiguration* configuration)
+void BgpCalc::set_configuration(const std::string& name,
+                                const model::BgpConfiguration* configuration)
 {
     if (configuration)
         configurations_.insert_or_assign(name, *configuration);

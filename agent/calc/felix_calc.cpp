@@ -30,11 +30,12 @@ void overlay(Felix& base, const Felix& top)
     overlay(base, top, &Felix::device_route_protocol, &Felix::device_route_source_address,
             &Felix::remove_external_routes, &Felix::route_source, &Felix::route_metric,
             &Felix::nat_outgoing_address, &Felix::nat_outgoing_exclusions,
-            &Felix::nat_outgoing_interface_filter, &Felix::nat_port_range, &Felix::mtu_iface_pattern,
-            &Felix::log_severity_screen, &Felix::log_prefix, &Felix::reporting_interval,
-            &Felix::prometheus_metrics_enabled, &Felix::prometheus_metrics_host,
-            &Felix::prometheus_metrics_port, &Felix::health_enabled, &Felix::health_host,
-            &Felix::health_port, &Felix::bpf_data_iface_pattern);
+            &Felix::nat_outgoing_interface_filter, &Felix::nat_port_range,
+            &Felix::mtu_iface_pattern, &Felix::log_severity_screen, &Felix::log_prefix,
+            &Felix::reporting_interval, &Felix::prometheus_metrics_enabled,
+            &Felix::prometheus_metrics_host, &Felix::prometheus_metrics_port,
+            &Felix::health_enabled, &Felix::health_host, &Felix::health_port,
+            &Felix::bpf_data_iface_pattern);
 }
 
 } // namespace

@@ -60,7 +60,8 @@ void PolicyCalc::set_policy(const model::ResourceKey& key, const model::Policy* 
     auto& state = policies_[key];
     state.policy = *policy;
     state.ir_name = ir_name(*policy);
-    state.tie_break = policy->name + "/" + policy->ns + "/" + std::string(model::kind_name(key.kind));
+    state.tie_break =
+        policy->name + "/" + policy->ns + "/" + std::string(model::kind_name(key.kind));
     state.selector = ++last_selector_;
     by_selector_.emplace(state.selector, key);
     dirty_policies_.insert(key);
@@ -110,7 +111,8 @@ void PolicyCalc::note_interface(ItemId item, const model::WantedEndpoint& wanted
     dirty_interfaces_.insert(wanted.interface_name);
 }
 
-void PolicyCalc::set_profiles(ItemId item, Endpoint& endpoint, const std::vector<std::string>& profiles)
+void PolicyCalc::set_profiles(ItemId item, Endpoint& endpoint,
+                              const std::vector<std::string>& profiles)
 {
     for (const auto& name : endpoint.wanted.profiles) {
         auto& state = profiles_[name];
@@ -123,7 +125,8 @@ void PolicyCalc::set_profiles(ItemId item, Endpoint& endpoint, const std::vector
     }
 }
 
-void PolicyCalc::set_endpoint(ItemId item, const model::WorkloadEndpoint& from, const model::Labels& labels)
+void PolicyCalc::set_endpoint(ItemId item, const model::WorkloadEndpoint& from,
+                              const model::Labels& labels)
 {
     auto& endpoint = endpoints_[item];
     note_interface(item, endpoint.wanted, false);

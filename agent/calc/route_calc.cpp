@@ -155,7 +155,8 @@ void RouteCalc::claim_block(const model::IpamBlock& block, Claims& into) const
             node->second.empty() || node->second == host)
             continue;
         // Borrowed by us and without endpoint: sending it to the block's host would loop.
-        const auto kind = node->second == own_ ? model::RouteKind::Blackhole : model::RouteKind::Remote;
+        const auto kind =
+            node->second == own_ ? model::RouteKind::Blackhole : model::RouteKind::Remote;
         into.emplace_back(host_prefix(cidr.addr.value() + static_cast<std::uint32_t>(ordinal)),
                           Claim{kind, node->second, {}});
     }

@@ -29,7 +29,8 @@ public:
     void set_pool(const std::string& name, const model::IpPool* pool);
     void set_block(const model::ResourceKey& key, const model::IpamBlock* block);
     void set_affinity(const model::ResourceKey& key, const model::BlockAffinity* affinity);
-    void set_local_endpoint(const std::string& interface_name, const model::WantedEndpoint* endpoint);
+    void set_local_endpoint(const std::string& interface_name,
+                            const model::WantedEndpoint* endpoint);
     // Of any node; used when routes come from workload addresses and not from blocks.
     void set_workload(const model::ResourceKey& id, const model::WorkloadEndpoint* endpoint);
     // `ipip_allowed`: false switches encapsulation off whatever the pools say.
@@ -59,7 +60,8 @@ private:
     void touch_node(const std::string& name);
     const model::IpPool* pool_of(const Prefix4& prefix) const;
     std::optional<model::WantedRoute> route_for(const Prefix4& prefix) const;
-    bool complete_remote(const Claim& claim, const model::IpPool& pool, model::WantedRoute& route) const;
+    bool complete_remote(const Claim& claim, const model::IpPool& pool,
+                         model::WantedRoute& route) const;
     void take_routes(model::Changes& into);
     void take_nodes(model::Changes& into);
     void take_pools(model::Changes& into);

@@ -83,7 +83,7 @@ store::StoreConfig store_config(const config::Config& config)
 {
     store::StoreConfig result;
     result.type = config.datastore() == config::Datastore::File ? store::StoreType::File
-                                                                 : store::StoreType::EtcdV3;
+                                                                : store::StoreType::EtcdV3;
     result.endpoints = config.etcd_endpoints;
     result.username = config.etcd_username;
     result.password = config.etcd_password;
@@ -117,12 +117,10 @@ Status execute(Wanted& wanted, const config::Config& config)
     const auto attached = add(**kv, *pod, clock);
     if (!attached)
         return attached.error();
-    const boost::json::object result{{"ip", attached->address.str()},
-                                     {"interface", attached->interface},
-                                     {"mac", attached->mac},
-                                     {"wep", attached->endpoint},
-                                     {"namespace", pod->ns},
-                                     {"containerID", attached->container_id}};
+    const boost::json::object result{
+        {"ip", attached->address.str()}, {"interface", attached->interface},
+        {"mac", attached->mac},          {"wep", attached->endpoint},
+        {"namespace", pod->ns},          {"containerID", attached->container_id}};
     std::cout << boost::json::serialize(result) << "\n";
     return {};
 }

@@ -64,8 +64,8 @@ bool is_mac(std::string_view text)
     if (text.size() != 17)
         return false;
     for (std::size_t i = 0; i < text.size(); i++) {
-        const bool digit = std::string_view("0123456789abcdefABCDEF").find(text[i]) !=
-                           std::string_view::npos;
+        const bool digit =
+            std::string_view("0123456789abcdefABCDEF").find(text[i]) != std::string_view::npos;
         if (i % 3 == 2 ? text[i] != ':' : !digit)
             return false;
     }
@@ -111,11 +111,12 @@ Status ensure_profile(store::Kv& kv, const Pod& pod, const Clock& clock)
         return {};
     json::object profile = startup::new_resource("Profile", pod.network, clock.wall());
     profile["spec"] = {
-        {"ingress", {{{"action", "Allow"}, {"source", {{"selector", "has(" + pod.network + ")"}}}}}},
+        {"ingress",
+         {{{"action", "Allow"}, {"source", {{"selector", "has(" + pod.network + ")"}}}}}},
         {"egress", {{{"action", "Allow"}}}},
         {"labelsToApply", {{pod.network, ""}}}};
-    const auto created = startup::create_if_missing(
-        kv, startup::resource_key("profiles", pod.network), profile);
+    const auto created =
+        startup::create_if_missing(kv, startup::resource_key("profiles", pod.network), profile);
     return created ? Status() : Status(created.error());
 }
 

@@ -29,7 +29,8 @@ Result<Values> read_map(const std::string& text, const std::string& file_name)
         } else if (node.IsSequence()) {
             for (const auto& item : node) {
                 if (!item.IsScalar())
-                    return wrong(file_name, "\"" + key + "\" is neither a value nor a list of them");
+                    return wrong(file_name,
+                                 "\"" + key + "\" is neither a value nor a list of them");
                 value += (value.empty() ? "" : ",") + item.Scalar();
             }
         } else if (!node.IsNull()) {

@@ -35,8 +35,8 @@ std::string print_table(const Config& config)
         name_width = std::max(name_width, value.setting->name.size());
         value_width = std::max(value_width, std::min<std::size_t>(shown(value).size(), 40));
     }
-    std::string text = padded("SETTING", name_width) + "  " + padded("VALUE", value_width) +
-                       "  SOURCE\n";
+    std::string text =
+        padded("SETTING", name_width) + "  " + padded("VALUE", value_width) + "  SOURCE\n";
     for (const Effective& value : config.effective)
         text += padded(std::string(value.setting->name), name_width) + "  " +
                 padded(shown(value), value_width) + "  " + origin(value) + "\n";

@@ -19,8 +19,7 @@ namespace margay::datapath {
 
 class Devices {
 public:
-    Devices(Attacher& attacher, const Programs& programs)
-        : attacher_(attacher), programs_(programs)
+    Devices(Attacher& attacher, const Programs& programs) : attacher_(attacher), programs_(programs)
     {
     }
 

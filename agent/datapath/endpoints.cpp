@@ -203,8 +203,8 @@ std::vector<Endpoints::Info> Endpoints::list() const
 {
     std::vector<Info> infos;
     for (const auto& [name, state] : states_)
-        infos.push_back({name, state.slot, state.want, tables_.endpoints.actual(state.slot),
-                         state.problem});
+        infos.push_back(
+            {name, state.slot, state.want, tables_.endpoints.actual(state.slot), state.problem});
     return infos;
 }
 

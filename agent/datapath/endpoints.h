@@ -102,9 +102,10 @@ private:
     std::function<std::uint32_t()> random_;
     std::map<std::string, State> states_;
     std::map<std::uint32_t, std::string> by_slot_;
-    std::set<std::string> dirty_;   // to be prepared
+    std::set<std::string> dirty_; // to be prepared
     std::set<std::string> touched_; // to be judged again
-    std::vector<policy::ProgramHash> unused_; // policy hashes to release when the tables are written
+    std::vector<policy::ProgramHash>
+        unused_; // policy hashes to release when the tables are written
     std::size_t untried_ = 0; // left over by the last prepare()
     bool removed_ = false;
 };

@@ -11,8 +11,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "maps/policy.h"
 #include "maps/endpoints.h"
+#include "maps/policy.h"
 #include "maps/stages.h"
 
 namespace margay::datapath {
@@ -75,7 +75,8 @@ Record decode_event(const event& raw, std::chrono::nanoseconds wall_offset, cons
 }
 
 Events::Events(Executor& executor, const Clock& clock, Names names)
-    : executor_(executor), clock_(clock), names_(std::move(names)), ring_(nullptr, ring_buffer__free)
+    : executor_(executor), clock_(clock), names_(std::move(names)),
+      ring_(nullptr, ring_buffer__free)
 {
 }
 
@@ -116,9 +117,9 @@ int Events::on_sample(void* self, void* data, std::size_t size)
     if (size < sizeof(raw))
         return 0;
     std::memcpy(&raw, data, sizeof(raw));
-    const auto offset =
-        std::chrono::duration_cast<std::chrono::nanoseconds>(
-            events.clock_.wall().time_since_epoch()) - monotonic();
+    const auto offset = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                            events.clock_.wall().time_since_epoch()) -
+                        monotonic();
     events.kept_.push_back(decode_event(raw, offset, events.names_));
     if (events.kept_.size() > kKept)
         events.kept_.pop_front();

@@ -128,8 +128,8 @@ private:
     // Numbers never used come first: the longer an old one rests the better.
     std::optional<std::uint32_t> take()
     {
-        while (fresh_ <= last_ && (used_.contains(fresh_) || returned_.contains(fresh_) ||
-                                   cooling_.contains(fresh_)))
+        while (fresh_ <= last_ &&
+               (used_.contains(fresh_) || returned_.contains(fresh_) || cooling_.contains(fresh_)))
             fresh_++;
         if (fresh_ <= last_)
             return fresh_++;

@@ -19,8 +19,7 @@ namespace margay::datapath {
 namespace {
 
 template <typename Skeleton>
-Result<OpenedObject> open_object(const char* name,
-                                 Skeleton* (*open)(const bpf_object_open_opts*),
+Result<OpenedObject> open_object(const char* name, Skeleton* (*open)(const bpf_object_open_opts*),
                                  void (*destroy)(Skeleton*), const ProgramOptions& options,
                                  std::vector<char>& log)
 {

@@ -256,8 +256,8 @@ std::vector<Policies::Info> Policies::list() const
 {
     std::vector<Info> infos;
     for (const auto& [hash, entry] : entries_)
-        infos.push_back({entry.slot, entry.users, entry.keys.size(), entry.instructions,
-                         entry.program});
+        infos.push_back(
+            {entry.slot, entry.users, entry.keys.size(), entry.instructions, entry.program});
     return infos;
 }
 

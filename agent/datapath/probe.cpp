@@ -45,8 +45,8 @@ std::string driver_of(std::uint32_t ifindex)
 
 std::string last_useful_line(std::string_view log)
 {
-    constexpr std::string_view kStatistics[] = {"processed ", "verification time ",
-                                                "stack depth ", "mark_precise: ", "-- "};
+    constexpr std::string_view kStatistics[] = {"processed ", "verification time ", "stack depth ",
+                                                "mark_precise: ", "-- "};
     std::string_view best;
     while (!log.empty()) {
         const auto end = log.find('\n');

@@ -34,15 +34,13 @@ bool fits(int pinned, const bpf_map* map)
     std::uint32_t length = sizeof(info);
     return bpf_obj_get_info_by_fd(pinned, &info, &length) == 0 &&
            info.type == static_cast<std::uint32_t>(bpf_map__type(map)) &&
-           info.key_size == bpf_map__key_size(map) &&
-           info.value_size == bpf_map__value_size(map) &&
+           info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) &&
            info.max_entries == bpf_map__max_entries(map) &&
            info.map_flags == bpf_map__map_flags(map);
 }
 
 // Pins of an earlier build that this one has no use for.
-Status remove_others(const std::string& folder,
-                     const std::function<bool(const std::string&)>& ours)
+Status remove_others(const std::string& folder, const std::function<bool(const std::string&)>& ours)
 {
     const auto names = list_folder(folder);
     if (!names)

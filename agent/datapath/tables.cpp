@@ -43,9 +43,8 @@ Status finish(Table& table, maps::Budget& budget)
 {
     if (Status status = table.write(budget); !status)
         return status;
-    return table.pending_writes() == 0
-               ? Status{}
-               : Status{waits(table.kernel().raw().name().c_str())};
+    return table.pending_writes() == 0 ? Status{}
+                                       : Status{waits(table.kernel().raw().name().c_str())};
 }
 
 template <typename... Table>

@@ -30,8 +30,7 @@ std::uint64_t block_limit(std::uint64_t requested, std::uint64_t configured)
 
 bool inside_any(const std::vector<Pool>& pools, const Prefix4& cidr)
 {
-    return std::ranges::any_of(pools,
-                               [&](const Pool& pool) { return pool.cidr().contains(cidr); });
+    return std::ranges::any_of(pools, [&](const Pool& pool) { return pool.cidr().contains(cidr); });
 }
 
 } // namespace
@@ -142,8 +141,8 @@ Status Ipam::take_from_new(const AssignRequest& request, Situation& s, Assigned&
     const std::uint64_t limit = block_limit(request.max_blocks, s.config.max_blocks_per_host);
     while (result.addresses.size() < request.count) {
         if (s.own.size() >= limit)
-            return full("this node has " + std::to_string(s.own.size()) +
-                        " blocks, the limit is " + std::to_string(limit));
+            return full("this node has " + std::to_string(s.own.size()) + " blocks, the limit is " +
+                        std::to_string(limit));
         if (!s.config.auto_allocate_blocks)
             return full("auto_allocate_blocks is false: no new block may be claimed");
         const auto cidr = find_or_claim(s);
@@ -312,8 +311,8 @@ Status Ipam::assign(Ipv4 address, const Owner& owner, Use use)
         return all.error();
     const Pool* pool = find_pool(*all, address);
     if (!pool || !pool->enabled() || !pool->serves(use))
-        return Error{Errc::Invalid, 0, "assign address=" + address.str() +
-                                           ": no enabled pool holds it for this use"};
+        return Error{Errc::Invalid, 0,
+                     "assign address=" + address.str() + ": no enabled pool holds it for this use"};
     for (int i = 0; i < kRetries; i++) {
         auto cidr = containing_block(address);
         if (!cidr)
@@ -332,9 +331,9 @@ Status Ipam::assign(Ipv4 address, const Owner& owner, Use use)
             continue;
         Block& block = (*stored)->block;
         if (settings->strict_affinity && block.affinity != host_affinity(node_))
-            return Error{Errc::Denied, 0, "assign address=" + address.str() +
-                                              ": its block belongs to " +
-                                              block.affinity.value_or("nobody")};
+            return Error{Errc::Denied, 0,
+                         "assign address=" + address.str() + ": its block belongs to " +
+                             block.affinity.value_or("nobody")};
         collect_garbage(block, clock_.wall(), settings->cooldown);
         if (Status ok = assign_address(block, address, owner); !ok)
             return ok;

@@ -169,10 +169,10 @@ Result<Block> decode_block(std::string_view text, const Prefix4& cidr)
          {decode_attributes, decode_allocations, decode_unallocated, decode_sequences})
         if (Status ok = decode(*object, block); !ok)
             return ok.error();
-    block.other = other_fields(*object, {"cidr", "affinity", "hostAffinity", "affinity_claim_time",
-                                         "allocations", "unallocated", "attributes",
-                                         "sequenceNumber", "sequenceNumberForAllocation",
-                                         "deleted"});
+    block.other =
+        other_fields(*object, {"cidr", "affinity", "hostAffinity", "affinity_claim_time",
+                               "allocations", "unallocated", "attributes", "sequenceNumber",
+                               "sequenceNumberForAllocation", "deleted"});
     return block;
 }
 

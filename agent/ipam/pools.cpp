@@ -46,9 +46,8 @@ Result<std::vector<Pool>> named_pools(const std::vector<Pool>& all,
 std::vector<Pool> selecting_pools(const std::vector<Pool>& all, const PoolChoice& choice)
 {
     std::vector<Pool> chosen;
-    std::ranges::copy_if(all, std::back_inserter(chosen), [&](const Pool& pool) {
-        return pool.enabled() && selects(pool, choice);
-    });
+    std::ranges::copy_if(all, std::back_inserter(chosen),
+                         [&](const Pool& pool) { return pool.enabled() && selects(pool, choice); });
     return chosen;
 }
 
@@ -68,9 +67,8 @@ Result<std::vector<Pool>> choose_pools(const std::vector<Pool>& all, const PoolC
 
 const Pool* find_pool(const std::vector<Pool>& pools, Ipv4 address)
 {
-    const auto it = std::ranges::find_if(pools, [&](const Pool& pool) {
-        return pool.spec.v4() && pool.cidr().contains(address);
-    });
+    const auto it = std::ranges::find_if(
+        pools, [&](const Pool& pool) { return pool.spec.v4() && pool.cidr().contains(address); });
     return it == pools.end() ? nullptr : &*it;
 }
 

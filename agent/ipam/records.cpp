@@ -76,8 +76,8 @@ Affinity decode_affinity(std::string_view text)
     const auto* state = string_field(*object, "state");
     if (!state || state->empty() || *state == "confirmed")
         return affinity;
-    affinity.state = *state == "pendingDeletion" ? Affinity::State::PendingDeletion
-                                                 : Affinity::State::Pending;
+    affinity.state =
+        *state == "pendingDeletion" ? Affinity::State::PendingDeletion : Affinity::State::Pending;
     return affinity;
 }
 
@@ -124,8 +124,8 @@ Result<IpamConfig> decode_config(std::string_view text)
     config.strict_affinity = flag(*object, "strict_affinity");
     config.auto_allocate_blocks = flag(*object, "auto_allocate_blocks");
     config.max_blocks_per_host = number(*object, "maxBlocksPerHost");
-    config.cooldown = std::chrono::seconds(
-        std::min(number(*object, "ipCooldownSeconds"), kMaxCooldownSeconds));
+    config.cooldown =
+        std::chrono::seconds(std::min(number(*object, "ipCooldownSeconds"), kMaxCooldownSeconds));
     return config;
 }
 

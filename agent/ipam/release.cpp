@@ -6,7 +6,8 @@ namespace margay::ipam {
 namespace {
 
 // How many addresses of each handle a release takes away.
-std::map<std::string, std::uint64_t> counts(const Block& block, const std::vector<Release>& requests)
+std::map<std::string, std::uint64_t> counts(const Block& block,
+                                            const std::vector<Release>& requests)
 {
     std::map<std::string, std::uint64_t> result;
     std::set<Ipv4> seen;
@@ -60,7 +61,8 @@ Result<std::vector<Ipv4>> Ipam::release_in(const Prefix4& cidr, const Chooser& c
         return not_given;
     }
     return Error{Errc::Conflict, 0,
-                 "release in block " + cidr.str() + ": lost " + std::to_string(kRetries) + " races"};
+                 "release in block " + cidr.str() + ": lost " + std::to_string(kRetries) +
+                     " races"};
 }
 
 Result<std::vector<Ipv4>> Ipam::release(const std::vector<Release>& requests)

@@ -57,7 +57,10 @@ public:
         return std::string(data(attribute), ::strnlen(data(attribute), size(attribute)));
     }
 
-    static const char* data(const nlattr* a) { return reinterpret_cast<const char*>(a) + NLA_HDRLEN; }
+    static const char* data(const nlattr* a)
+    {
+        return reinterpret_cast<const char*>(a) + NLA_HDRLEN;
+    }
     static std::size_t size(const nlattr* a) { return a->nla_len - std::size_t{NLA_HDRLEN}; }
 
 private:

@@ -14,9 +14,10 @@ namespace {
 
 using Kind = AutodetectMethod::Kind;
 
-constexpr const char* kAllowed = "first-found, interface=<regex>[,<regex>...], "
-                                 "skip-interface=<regex>[,<regex>...], can-reach=<address or name>, "
-                                 "cidr=<cidr>[,<cidr>...]";
+constexpr const char* kAllowed =
+    "first-found, interface=<regex>[,<regex>...], "
+    "skip-interface=<regex>[,<regex>...], can-reach=<address or name>, "
+    "cidr=<cidr>[,<cidr>...]";
 
 constexpr std::size_t kLosersToldInText = 8; // service proxies keep thousands on one device
 
@@ -106,11 +107,13 @@ struct Judge {
             return "interface matches no pattern";
         // The kernel's own choice of a source is not judged further.
         if (method.kind == Kind::CanReach)
-            return address == reach_source ? "" : "not the source address towards " + method.destination;
+            return address == reach_source ? ""
+                                           : "not the source address towards " + method.destination;
         if (!is_global_unicast(address))
             return "not a global unicast address";
-        const bool inside = std::any_of(method.cidrs.begin(), method.cidrs.end(),
-                                        [&](const Prefix4& cidr) { return cidr.contains(address); });
+        const bool inside =
+            std::any_of(method.cidrs.begin(), method.cidrs.end(),
+                        [&](const Prefix4& cidr) { return cidr.contains(address); });
         if (method.kind == Kind::Cidr && !inside)
             return "in none of the given CIDRs";
         return {};
@@ -120,11 +123,16 @@ struct Judge {
 std::string praise(const AutodetectMethod& method, const std::string& interface)
 {
     switch (method.kind) {
-    case Kind::FirstFound: return "first global address, newest interface first (first-found)";
-    case Kind::Interface: return interface + " matches interface=";
-    case Kind::SkipInterface: return "first global address outside skip-interface=";
-    case Kind::CanReach: return "source address towards " + method.destination;
-    case Kind::Cidr: return "first address inside cidr=";
+    case Kind::FirstFound:
+        return "first global address, newest interface first (first-found)";
+    case Kind::Interface:
+        return interface + " matches interface=";
+    case Kind::SkipInterface:
+        return "first global address outside skip-interface=";
+    case Kind::CanReach:
+        return "source address towards " + method.destination;
+    case Kind::Cidr:
+        return "first address inside cidr=";
     }
     return {};
 }
@@ -148,7 +156,8 @@ Result<AutodetectMethod> with_cidrs(std::string_view value, std::string_view who
     for (const std::string& text : split(value)) {
         const auto cidr = Prefix4::parse(text);
         if (!cidr)
-            return Error{Errc::Invalid, 0, "'" + std::string(whole) + "': not a CIDR: '" + text + "'"};
+            return Error{Errc::Invalid, 0,
+                         "'" + std::string(whole) + "': not a CIDR: '" + text + "'"};
         method.cidrs.push_back(*cidr);
     }
     if (method.cidrs.empty())
@@ -185,9 +194,9 @@ Result<AutodetectMethod> parse_autodetect_method(std::string_view text)
 
 std::string Detection::str() const
 {
-    std::string text = winner ? winner->address.str() + " on " + winner->interface + " (" +
-                                    winner->why + ")"
-                              : std::string("no address found");
+    std::string text =
+        winner ? winner->address.str() + " on " + winner->interface + " (" + winner->why + ")"
+               : std::string("no address found");
     for (std::size_t i = 0; i < std::min(losers.size(), kLosersToldInText); ++i)
         text += "; not " + losers[i].address.str() + " on " + losers[i].interface + ": " +
                 losers[i].why;
@@ -231,10 +240,25 @@ bool is_global_unicast(Ipv4 address)
 const std::vector<std::string>& excluded_interfaces()
 {
     // "^lo" has no end on purpose: Calico excludes lo1 and longnic0 too.
-    static const std::vector<std::string> patterns{
-        "^docker.*", "^cbr.*", "^dummy.*", "^podman.*", "^virbr.*", "^lxcbr.*", "^veth.*", "^lo",
-        "^br-.*", "^cali.*", "^tunl.*", "^flannel.*", "^kube-ipvs.*", "^cni.*", "^vxlan\\.calico.*",
-        "^vxlan-v6\\.calico.*", "^wireguard\\.cali.*", "^wg-v6\\.cali.*", "^nodelocaldns.*"};
+    static const std::vector<std::string> patterns{"^docker.*",
+                                                   "^cbr.*",
+                                                   "^dummy.*",
+                                                   "^podman.*",
+                                                   "^virbr.*",
+                                                   "^lxcbr.*",
+                                                   "^veth.*",
+                                                   "^lo",
+                                                   "^br-.*",
+                                                   "^cali.*",
+                                                   "^tunl.*",
+                                                   "^flannel.*",
+                                                   "^kube-ipvs.*",
+                                                   "^cni.*",
+                                                   "^vxlan\\.calico.*",
+                                                   "^vxlan-v6\\.calico.*",
+                                                   "^wireguard\\.cali.*",
+                                                   "^wg-v6\\.cali.*",
+                                                   "^nodelocaldns.*"};
     return patterns;
 }
 

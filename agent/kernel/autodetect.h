@@ -64,7 +64,8 @@ struct HostMtu {
     std::string interface; // empty: none matched
 };
 // The smallest MTU of the interfaces that are up and match.
-Result<HostMtu> detect_host_mtu(const LinkTable& table, std::string_view pattern = kDefaultMtuPattern);
+Result<HostMtu> detect_host_mtu(const LinkTable& table,
+                                std::string_view pattern = kDefaultMtuPattern);
 
 // Reads interfaces, resolves and asks as the method needs. May block in name resolution: for
 // start-up and the slow poll of the address.

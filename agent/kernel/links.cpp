@@ -140,7 +140,8 @@ void LinkTable::remove(const Address& address)
     const auto all = addresses_.find(address.ifindex);
     if (all == addresses_.end())
         return;
-    std::erase_if(all->second, [&](const Address& known) { return known.prefix == address.prefix; });
+    std::erase_if(all->second,
+                  [&](const Address& known) { return known.prefix == address.prefix; });
     if (all->second.empty())
         addresses_.erase(all);
 }
@@ -299,9 +300,9 @@ Status LinkMonitor::start()
                 retry_.start(kResyncRetry, [this] { on_retry(); });
         },
     };
-    auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE,
-                                        {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR}, std::move(callbacks),
-                                        receive_buffer_);
+    auto monitor =
+        NetlinkMonitor::open(executor_, NETLINK_ROUTE, {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR},
+                             std::move(callbacks), receive_buffer_);
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);

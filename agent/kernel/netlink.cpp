@@ -80,14 +80,20 @@ Errc code_of(int sys)
     switch (sys) {
     case ENOENT:
     case ENODEV:
-    case ESRCH: return Errc::NotFound;
-    case EEXIST: return Errc::Exists;
-    case EOPNOTSUPP: return Errc::Unsupported;
-    case EPERM: return Errc::Denied;
+    case ESRCH:
+        return Errc::NotFound;
+    case EEXIST:
+        return Errc::Exists;
+    case EOPNOTSUPP:
+        return Errc::Unsupported;
+    case EPERM:
+        return Errc::Denied;
     case ENETUNREACH:
     case EHOSTUNREACH:
-    case ENETDOWN: return Errc::Unavailable;
-    default: return Errc::System;
+    case ENETDOWN:
+        return Errc::Unavailable;
+    default:
+        return Errc::System;
     }
 }
 
@@ -281,8 +287,9 @@ Status NetlinkSocket::dump(Message& message, const std::string& what, const OnMe
     return Error{Errc::Unavailable, EINTR, what + ": interrupted by changes again and again"};
 }
 
-Result<std::vector<Refusal>> NetlinkSocket::batch(
-    std::vector<Message>& messages, const std::function<std::string(std::size_t)>& name)
+Result<std::vector<Refusal>>
+NetlinkSocket::batch(std::vector<Message>& messages,
+                     const std::function<std::string(std::size_t)>& name)
 {
     std::vector<Refusal> refusals;
     if (messages.empty())

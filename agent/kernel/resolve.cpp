@@ -115,10 +115,10 @@ Status Resolver::start()
                 hop.lost = true; // read and asked for again
         },
     };
-    auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE,
-                                        {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
-                                         RTNLGRP_IPV4_RULE, RTNLGRP_NEIGH},
-                                        std::move(callbacks));
+    auto monitor = NetlinkMonitor::open(
+        executor_, NETLINK_ROUTE,
+        {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_NEIGH},
+        std::move(callbacks));
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);
@@ -158,9 +158,13 @@ void Resolver::on_message(const nlmsghdr* message)
 {
     switch (message->nlmsg_type) {
     case RTM_NEWROUTE:
-    case RTM_DELROUTE: on_route(message); break;
+    case RTM_DELROUTE:
+        on_route(message);
+        break;
     case RTM_NEWNEIGH:
-    case RTM_DELNEIGH: on_neighbour(message); break;
+    case RTM_DELNEIGH:
+        on_neighbour(message);
+        break;
     case RTM_NEWLINK:
     case RTM_DELLINK:
         // Routes leave with a link without a message, and MTU and carrier count too. A link that
@@ -170,12 +174,16 @@ void Resolver::on_message(const nlmsghdr* message)
         break;
     case RTM_NEWADDR:
     case RTM_DELADDR:
-        if (const auto address = parse_address(message); address && uplinks_.contains(address->ifindex))
+        if (const auto address = parse_address(message);
+            address && uplinks_.contains(address->ifindex))
             all_dirty_ = true;
         break;
     case RTM_NEWRULE:
-    case RTM_DELRULE: all_dirty_ = true; break;
-    default: break;
+    case RTM_DELRULE:
+        all_dirty_ = true;
+        break;
+    default:
+        break;
     }
 }
 
@@ -330,9 +338,9 @@ std::optional<Resolver::Entry> Resolver::read_entry(const HopKey& key)
     (void)socket_->query(message, "read neighbour " + hop_name(key.ifindex, key.address),
                          [&](const nlmsghdr* answer) {
                              if (const auto* header = fixed_header<ndmsg>(answer))
-                                 found = Entry{parse_neighbour(*header,
-                                                               Attributes(answer, sizeof(*header))),
-                                               is_fixed(*header)};
+                                 found = Entry{
+                                     parse_neighbour(*header, Attributes(answer, sizeof(*header))),
+                                     is_fixed(*header)};
                          });
     return found;
 }

@@ -22,10 +22,10 @@ namespace margay::kernel {
 
 struct Path {
     IfIndex ifindex = 0;
-    Ipv4 gateway;          // zero: the target is on link
-    Ipv4 source;           // what the kernel would choose
+    Ipv4 gateway; // zero: the target is on link
+    Ipv4 source; // what the kernel would choose
     std::uint32_t mtu = 0; // path MTU known to the kernel or route MTU; 0: the device's
-    bool local = false;    // the target is this host
+    bool local = false; // the target is this host
 
     Ipv4 next_hop(Ipv4 target) const { return gateway.is_zero() ? target : gateway; }
     bool operator==(const Path&) const = default;
@@ -33,10 +33,10 @@ struct Path {
 
 struct Neighbour {
     enum class State {
-        Unknown,  // not asked yet, or being resolved
+        Unknown, // not asked yet, or being resolved
         Resolved, // usable MAC
-        Failed,   // no answer; the kernel keeps asking
-        NoArp,    // the device needs no MAC (point to point)
+        Failed, // no answer; the kernel keeps asking
+        NoArp, // the device needs no MAC (point to point)
     };
     State state = State::Unknown;
     Mac mac{};
@@ -80,7 +80,7 @@ private:
     struct Hop {
         Neighbour neighbour;
         std::set<Ipv4> targets;
-        bool lost = false;  // the kernel's entry is gone (interface down, flushed)
+        bool lost = false; // the kernel's entry is gone (interface down, flushed)
         bool fixed = false; // somebody made the entry permanent
     };
     struct Entry {
@@ -110,7 +110,7 @@ private:
     std::map<Ipv4, Target> targets_;
     std::map<HopKey, Hop> hops_;
     std::set<IfIndex> uplinks_; // interfaces that ever led to a target
-    std::set<Ipv4> dirty_;      // to be looked up at the end of the turn
+    std::set<Ipv4> dirty_; // to be looked up at the end of the turn
     bool all_dirty_ = false;
     std::set<Ipv4> changed_; // to be told
     bool delivery_posted_ = false;

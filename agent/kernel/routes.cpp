@@ -29,9 +29,12 @@ std::string name_of(std::uint32_t port_id)
 const char* verb(RouteOperation::Kind kind)
 {
     switch (kind) {
-    case RouteOperation::Kind::Add: return "add route ";
-    case RouteOperation::Kind::Replace: return "replace route ";
-    case RouteOperation::Kind::Remove: return "remove route ";
+    case RouteOperation::Kind::Add:
+        return "add route ";
+    case RouteOperation::Kind::Replace:
+        return "replace route ";
+    case RouteOperation::Kind::Remove:
+        return "remove route ";
     }
     return "";
 }
@@ -47,7 +50,8 @@ Message message_of(const RouteOperation& operation)
 
 RouteTable::RouteTable(Executor& executor, Callbacks callbacks)
     : executor_(executor), callbacks_(std::move(callbacks)),
-      plan_([this](IfIndex ifindex) { return workloads_.contains(ifindex); }), retry_(executor), back_off_(kFirstBackOff)
+      plan_([this](IfIndex ifindex) { return workloads_.contains(ifindex); }), retry_(executor),
+      back_off_(kFirstBackOff)
 {
 }
 
@@ -62,9 +66,9 @@ Status RouteTable::start()
         [this] { on_turn(); },
         [this] { stale_picture_ = true; },
     };
-    auto monitor = NetlinkMonitor::open(
-        executor_, NETLINK_ROUTE, {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE},
-        std::move(callbacks));
+    auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE,
+                                        {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE},
+                                        std::move(callbacks));
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);

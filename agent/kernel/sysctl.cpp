@@ -16,8 +16,7 @@ namespace {
 // An interface name is one path component; the kernel itself refuses these as names.
 bool is_component(std::string_view name)
 {
-    return !name.empty() && name != "." && name != ".." &&
-           name.find('/') == std::string_view::npos;
+    return !name.empty() && name != "." && name != ".." && name.find('/') == std::string_view::npos;
 }
 
 Result<int> read_number(const std::string& path)
@@ -63,7 +62,8 @@ Result<bool> write_sysctl(const Sysctl& setting)
     if (*present == setting.value)
         return false;
     const Fd fd(::open(("/proc/sys/" + setting.path).c_str(), O_WRONLY | O_CLOEXEC));
-    const ssize_t n = fd.valid() ? ::write(fd.get(), setting.value.data(), setting.value.size()) : -1;
+    const ssize_t n =
+        fd.valid() ? ::write(fd.get(), setting.value.data(), setting.value.size()) : -1;
     if (n < 0)
         return system_error(errno, "write sysctl " + setting.path + "=" + setting.value);
     return true;
@@ -77,13 +77,10 @@ std::vector<Sysctl> workload_sysctls(std::string_view interface)
     const std::string v4 = "net/ipv4/conf/" + name + "/";
     const std::string v6 = "net/ipv6/conf/" + name + "/";
     return {
-        {v4 + "route_localnet", "1"},
-        {"net/ipv4/neigh/" + name + "/proxy_delay", "0"},
-        {v4 + "forwarding", "1"},
-        {v4 + "rp_filter", "0"},
+        {v4 + "route_localnet", "1"},   {"net/ipv4/neigh/" + name + "/proxy_delay", "0"},
+        {v4 + "forwarding", "1"},       {v4 + "rp_filter", "0"},
         {v4 + "proxy_arp", "1"}, // last: answers make no sense before the rest is there
-        {v6 + "accept_ra", "0", true},
-        {v6 + "proxy_ndp", "1", true},
+        {v6 + "accept_ra", "0", true},  {v6 + "proxy_ndp", "1", true},
         {v6 + "forwarding", "1", true},
     };
 }

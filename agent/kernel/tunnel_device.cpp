@@ -110,14 +110,15 @@ Status change_address(NetlinkSocket& socket, const Link& link, const Prefix4& pr
 }
 
 // Adds before it removes: the host is never without a tunnel address while both are known.
-Status set_addresses(NetlinkSocket& socket, TunnelDevice& device, const std::vector<Address>& present,
-                     std::optional<Ipv4> wanted)
+Status set_addresses(NetlinkSocket& socket, TunnelDevice& device,
+                     const std::vector<Address>& present, std::optional<Ipv4> wanted)
 {
     const auto is_wanted = [&](const Address& a) {
         return wanted && a.prefix == Prefix4::host(*wanted);
     };
     if (wanted && std::none_of(present.begin(), present.end(), is_wanted)) {
-        if (Status status = change_address(socket, device.link, Prefix4::host(*wanted), true); !status)
+        if (Status status = change_address(socket, device.link, Prefix4::host(*wanted), true);
+            !status)
             return status;
         device.changed = true;
     }

@@ -15,7 +15,8 @@ public:
     {
     }
 
-    void read(std::string_view field, std::string_view parameter, std::optional<std::string>& into) const
+    void read(std::string_view field, std::string_view parameter,
+              std::optional<std::string>& into) const
     {
         into = annotation(parameter);
         if (!into)
@@ -27,7 +28,8 @@ public:
         if (!into)
             into = spec_.flag(field);
     }
-    void read(std::string_view field, std::string_view parameter, std::optional<int>& into, int max) const
+    void read(std::string_view field, std::string_view parameter, std::optional<int>& into,
+              int max) const
     {
         const auto number = [max](std::string_view text) { return parse_number(text, 0, max); };
         std::optional<long> given;
@@ -65,9 +67,8 @@ public:
         if (into || !spec_.has(field))
             return;
         into.emplace(); // an empty list means none
-        spec_.for_each_object(field, [&into](const Fields& entry) {
-            into->push_back(failsafe_entry(entry));
-        });
+        spec_.for_each_object(
+            field, [&into](const Fields& entry) { into->push_back(failsafe_entry(entry)); });
     }
     void read(std::string_view field, std::string_view parameter,
               std::optional<std::vector<Prefix4>>& into) const
@@ -149,7 +150,8 @@ void read_interfaces_and_encap(const FelixReader& reader, FelixConfiguration& co
                 config.device_route_source_address);
     reader.read("removeExternalRoutes", "RemoveExternalRoutes", config.remove_external_routes);
     reader.read("routeSource", "RouteSource", config.route_source);
-    reader.read("ipv4NormalRoutePriority", "IPv4NormalRoutePriority", config.route_metric, INT32_MAX);
+    reader.read("ipv4NormalRoutePriority", "IPv4NormalRoutePriority", config.route_metric,
+                INT32_MAX);
 }
 
 void read_enforcement(const FelixReader& reader, FelixConfiguration& config)
@@ -159,7 +161,8 @@ void read_enforcement(const FelixReader& reader, FelixConfiguration& config)
     reader.read("iptablesFilterDenyAction", "IptablesFilterDenyAction", config.filter_deny_action);
     reader.read("failsafeInboundHostPorts", "FailsafeInboundHostPorts", config.failsafe_inbound);
     reader.read("failsafeOutboundHostPorts", "FailsafeOutboundHostPorts", config.failsafe_outbound);
-    reader.read("workloadSourceSpoofing", "WorkloadSourceSpoofing", config.workload_source_spoofing);
+    reader.read("workloadSourceSpoofing", "WorkloadSourceSpoofing",
+                config.workload_source_spoofing);
     reader.read("allowIPIPPacketsFromWorkloads", "AllowIPIPPacketsFromWorkloads",
                 config.allow_ipip_from_workloads);
     reader.read("allowVXLANPacketsFromWorkloads", "AllowVXLANPacketsFromWorkloads",
@@ -181,7 +184,8 @@ void read_observability(const FelixReader& reader, FelixConfiguration& config)
     reader.read("prometheusMetricsEnabled", "PrometheusMetricsEnabled",
                 config.prometheus_metrics_enabled);
     reader.read("prometheusMetricsHost", "PrometheusMetricsHost", config.prometheus_metrics_host);
-    reader.read("prometheusMetricsPort", "PrometheusMetricsPort", config.prometheus_metrics_port, kPort);
+    reader.read("prometheusMetricsPort", "PrometheusMetricsPort", config.prometheus_metrics_port,
+                kPort);
     reader.read("healthEnabled", "HealthEnabled", config.health_enabled);
     reader.read("healthHost", "HealthHost", config.health_host);
     reader.read("healthPort", "HealthPort", config.health_port, kPort);

@@ -186,8 +186,8 @@ Resource decode_network_set(const Document& document)
     std::size_t index = 0;
     for (const auto& net : document.spec.texts("nets")) {
         if (!add_net(set.nets, net))
-            document.top.report().skipped.push_back("spec.nets[" + std::to_string(index) + "]: " +
-                                                    quoted_for_people(net) +
+            document.top.report().skipped.push_back("spec.nets[" + std::to_string(index) +
+                                                    "]: " + quoted_for_people(net) +
                                                     " is not an address or prefix");
         ++index;
     }
@@ -216,7 +216,8 @@ Resource decode_pool(const Document& document)
     pool.node_selector = spec.selector("nodeSelector").value_or(Selector());
     pool.namespace_selector = spec.selector("namespaceSelector");
     read_allowed_uses(spec, pool);
-    static constexpr std::pair<std::string_view, bool> kModes[] = {{"Automatic", false}, {"Manual", true}};
+    static constexpr std::pair<std::string_view, bool> kModes[] = {{"Automatic", false},
+                                                                   {"Manual", true}};
     pool.manual = spec.word("assignmentMode", false, kModes);
     if (pool.vxlan_mode != Encapsulation::Never)
         spec.report().not_enforced.push_back("spec.vxlanMode");

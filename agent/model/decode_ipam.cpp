@@ -19,7 +19,9 @@ std::variant<Prefix4, Prefix6> cidr_of(const ResourceKey& key)
 std::uint32_t size_of(const std::variant<Prefix4, Prefix6>& cidr)
 {
     const auto host_bits = std::visit(
-        [](const auto& prefix) { return static_cast<int>(decltype(prefix.addr)::kBits) - prefix.length; },
+        [](const auto& prefix) {
+            return static_cast<int>(decltype(prefix.addr)::kBits) - prefix.length;
+        },
         cidr);
     return host_bits > 12 ? 0 : std::uint32_t{1} << host_bits;
 }
@@ -57,7 +59,8 @@ void read_allocations(const Fields& top, IpamBlock& block)
     if (block.allocations.size() != size_of(block.cidr))
         top.fail("allocations", "expected one entry for each address of the block");
     top.for_each("unallocated", [&](const boost::json::value& value, const std::string& where) {
-        const auto ordinal = as_index(value, std::min<std::size_t>(block.allocations.size(), kLargestBlock));
+        const auto ordinal =
+            as_index(value, std::min<std::size_t>(block.allocations.size(), kLargestBlock));
         if (ordinal)
             block.unallocated.push_back(*ordinal);
         else

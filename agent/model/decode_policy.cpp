@@ -80,7 +80,9 @@ bool is_icmp(std::optional<std::uint8_t> protocol)
 
 void check_rule(const Fields& fields, const Rule& rule)
 {
-    const auto needs_ports = [](const EntityRule& e) { return !e.ports.empty() || !e.not_ports.empty(); };
+    const auto needs_ports = [](const EntityRule& e) {
+        return !e.ports.empty() || !e.not_ports.empty();
+    };
     const bool ported = rule.protocol && has_ports(*rule.protocol);
     if (!ported && (needs_ports(rule.source) || needs_ports(rule.destination)))
         fields.fail("protocol", "ports need protocol TCP, UDP or SCTP");
@@ -122,7 +124,8 @@ Rule read_rule(const Fields& fields)
 std::vector<Rule> read_rules(const Fields& spec, std::string_view name)
 {
     std::vector<Rule> rules;
-    spec.for_each_object(name, [&rules](const Fields& fields) { rules.push_back(read_rule(fields)); });
+    spec.for_each_object(name,
+                         [&rules](const Fields& fields) { rules.push_back(read_rule(fields)); });
     return rules;
 }
 
@@ -246,7 +249,8 @@ Policy stand_in_policy(const ResourceKey& key, std::string_view value)
     policy.ingress_rules = deny_all();
     policy.egress_rules = deny_all();
     boost::system::error_code error;
-    const auto json = boost::json::parse(boost::json::string_view(value.data(), value.size()), error);
+    const auto json =
+        boost::json::parse(boost::json::string_view(value.data(), value.size()), error);
     const auto* object = error ? nullptr : json.if_object();
     if (!object || !object->if_contains("spec") || !object->at("spec").is_object())
         return policy;
@@ -260,7 +264,8 @@ Policy stand_in_policy(const ResourceKey& key, std::string_view value)
 
 Resource decode_tier(const Document& document)
 {
-    static constexpr std::pair<std::string_view, bool> kActions[] = {{"Deny", false}, {"Pass", true}};
+    static constexpr std::pair<std::string_view, bool> kActions[] = {{"Deny", false},
+                                                                     {"Pass", true}};
     Tier tier;
     tier.name = document.key.name;
     tier.order = document.spec.number("order");

@@ -70,7 +70,8 @@ std::optional<std::uint64_t> Fields::integer(std::string_view name, std::uint64_
     const auto value = member->to_number<std::uint64_t>(error);
     if (!error && value >= min && value <= max)
         return value;
-    fail(name, "expected a whole number from " + std::to_string(min) + " to " + std::to_string(max));
+    fail(name,
+         "expected a whole number from " + std::to_string(min) + " to " + std::to_string(max));
     return std::nullopt;
 }
 

@@ -72,7 +72,8 @@ public:
 
     // One word of a list of pairs {text, value}; absent: `fallback`.
     template <typename T, std::size_t N>
-    T word(std::string_view name, T fallback, const std::pair<std::string_view, T> (&known)[N]) const
+    T word(std::string_view name, T fallback,
+           const std::pair<std::string_view, T> (&known)[N]) const
     {
         const auto given = text(name);
         if (!given)

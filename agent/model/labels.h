@@ -67,8 +67,9 @@ public:
 private:
     std::vector<Pair>::const_iterator position(std::string_view key) const
     {
-        return std::lower_bound(pairs_.begin(), pairs_.end(), key,
-                                [](const Pair& pair, std::string_view k) { return pair.first < k; });
+        return std::lower_bound(
+            pairs_.begin(), pairs_.end(), key,
+            [](const Pair& pair, std::string_view k) { return pair.first < k; });
     }
 
     std::vector<Pair> pairs_;

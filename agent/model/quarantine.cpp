@@ -33,7 +33,8 @@ std::string_view issue_kind_name(Issue::Kind kind)
     return "not-enforced";
 }
 
-std::optional<Update> Quarantine::admit(std::string_view path, std::optional<std::string_view> value)
+std::optional<Update> Quarantine::admit(std::string_view path,
+                                        std::optional<std::string_view> value)
 {
     const auto key = parse_key(path);
     if (!key)
@@ -70,8 +71,9 @@ void Quarantine::name(const std::string& path, std::vector<Issue> issues)
 {
     const auto known = issues_.find(path);
     for (const auto& issue : issues) {
-        const bool old = known != issues_.end() && std::find(known->second.begin(), known->second.end(),
-                                                             issue) != known->second.end();
+        const bool old =
+            known != issues_.end() &&
+            std::find(known->second.begin(), known->second.end(), issue) != known->second.end();
         if (!old)
             news_.push_back(issue);
     }

@@ -60,7 +60,10 @@ public:
     std::vector<Requirement> requirements() const;
 
     bool operator==(const Selector& other) const { return text() == other.text(); }
-    std::strong_ordering operator<=>(const Selector& other) const { return text() <=> other.text(); }
+    std::strong_ordering operator<=>(const Selector& other) const
+    {
+        return text() <=> other.text();
+    }
 
     struct Node; // of the syntax tree; private to selector.cpp and selector_parser.cpp
 

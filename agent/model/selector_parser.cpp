@@ -14,8 +14,8 @@ using Op = Node::Op;
 
 bool is_key_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '.' || c == '/' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '/' || c == '-';
 }
 
 SelectorNode leaf(Op op, std::string_view key = {}, std::vector<std::string> values = {})
@@ -30,8 +30,10 @@ struct WordOperator {
 };
 
 constexpr WordOperator kWordOperators[] = {
-    {"contains", "", Op::Contains}, {"starts", "with", Op::StartsWith},
-    {"ends", "with", Op::EndsWith}, {"not", "in", Op::NotIn},
+    {"contains", "", Op::Contains},
+    {"starts", "with", Op::StartsWith},
+    {"ends", "with", Op::EndsWith},
+    {"not", "in", Op::NotIn},
     {"in", "", Op::In},
 };
 
@@ -237,7 +239,8 @@ private:
     Error fail(std::string_view why) const { return fail_at(at_, why); }
     static Error fail_at(std::size_t where, std::string_view why)
     {
-        return Error{Errc::Invalid, 0, "position " + std::to_string(where) + ": " + std::string(why)};
+        return Error{Errc::Invalid, 0,
+                     "position " + std::to_string(where) + ": " + std::string(why)};
     }
 
     std::string_view text_;

@@ -14,7 +14,19 @@ namespace margay::model {
 
 struct Selector::Node {
     enum class Op {
-        All, Global, Has, Equal, NotEqual, In, NotIn, Contains, StartsWith, EndsWith, Not, And, Or,
+        All,
+        Global,
+        Has,
+        Equal,
+        NotEqual,
+        In,
+        NotIn,
+        Contains,
+        StartsWith,
+        EndsWith,
+        Not,
+        And,
+        Or,
     };
     using Ref = std::shared_ptr<const Node>;
 

@@ -83,8 +83,8 @@ bool fill_cluster_information(json::object& object, const config::Config& config
 
 bool holds_host_address(const Prefix4& cidr, const std::vector<Prefix4>& host_addresses)
 {
-    return std::ranges::any_of(
-        host_addresses, [&](const Prefix4& address) { return cidr.contains(address.addr); });
+    return std::ranges::any_of(host_addresses,
+                               [&](const Prefix4& address) { return cidr.contains(address.addr); });
 }
 
 json::object pool_spec(const config::Config& config, const Prefix4& cidr)
@@ -205,8 +205,8 @@ Status ensure_default_pool(store::Kv& kv, const config::Config& config,
     if (!created)
         return created.error();
     if (*created)
-        notes.push_back("pool default-ipv4-ippool created cidr=" + cidr->str() + " ipip=" +
-                        std::string(config::to_string(config.pool_ipip)));
+        notes.push_back("pool default-ipv4-ippool created cidr=" + cidr->str() +
+                        " ipip=" + std::string(config::to_string(config.pool_ipip)));
     return {};
 }
 

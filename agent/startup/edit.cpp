@@ -67,7 +67,8 @@ Result<bool> edit(store::Kv& kv, const std::string& key, const json::object* fre
         if (written->done())
             return true;
     }
-    return Error{Errc::Conflict, 0, "write " + key + ": lost " + std::to_string(kRetries) + " races"};
+    return Error{Errc::Conflict, 0,
+                 "write " + key + ": lost " + std::to_string(kRetries) + " races"};
 }
 
 json::object& member(json::object& object, std::string_view name)

@@ -227,15 +227,15 @@ Result<NodeState> repair(store::Kv& kv, const config::Config& config, const std:
         return state;
     }
     const json::object fresh = fresh_node(node, clock);
-    const auto written =
-        edit(kv, resource_key("nodes", node), &fresh,
-             [&](json::object& object) { return set_node(object, config, state.address); });
+    const auto written = edit(kv, resource_key("nodes", node), &fresh, [&](json::object& object) {
+        return set_node(object, config, state.address);
+    });
     if (!written)
         return written.error();
     if (*written)
-        state.notes.push_back(
-            std::string(stored->exists ? "Node updated" : "Node created") + " address=" +
-            (state.address ? state.address->str() : "none") + ": " + surroundings.detection);
+        state.notes.push_back(std::string(stored->exists ? "Node updated" : "Node created") +
+                              " address=" + (state.address ? state.address->str() : "none") + ": " +
+                              surroundings.detection);
     if (!state.address)
         return state;
 

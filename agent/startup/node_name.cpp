@@ -54,8 +54,9 @@ Result<std::string> node_name(const config::Config& config, const std::string& s
             continue;
         if (!config::is_node_name(name))
             return Error{Errc::Invalid, 0,
-                         "node name \"" + name + "\" is refused; set NODENAME to letters, digits, "
-                         "'-', '.' and '_'"};
+                         "node name \"" + name +
+                             "\" is refused; set NODENAME to letters, digits, "
+                             "'-', '.' and '_'"};
         return name;
     }
     return Error{Errc::NotFound, 0, "this node has no name: set NODENAME"};

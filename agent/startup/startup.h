@@ -26,8 +26,8 @@ namespace margay::startup {
 
 struct Surroundings {
     std::vector<Prefix4> host_addresses;   // of all interfaces, with their lengths
-    std::optional<Prefix4> detected;       // by ip-autodetection-method; needed unless `ip` is fixed
-    std::string detection;                 // one line: why this one, or why none
+    std::optional<Prefix4> detected; // by ip-autodetection-method; needed unless `ip` is fixed
+    std::string detection; // one line: why this one, or why none
 };
 
 struct NodeState {

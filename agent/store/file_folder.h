@@ -62,7 +62,7 @@ public:
 
 private:
     struct File {
-        std::string version;                       // inode, size and times when it was read
+        std::string version; // inode, size and times when it was read
         std::map<std::string, std::string> values; // key → JSON
         std::vector<Problem> problems;
     };

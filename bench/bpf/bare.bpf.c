@@ -11,25 +11,25 @@
 #include "bpf/net.h"
 
 SEC("tc")
-int noop(struct __sk_buff *skb __attribute__((unused)))
+int noop(struct __sk_buff* skb __attribute__((unused)))
 {
     return TC_ACT_OK;
 }
 
 SEC("tc")
-int bare_encap(struct __sk_buff *skb)
+int bare_encap(struct __sk_buff* skb)
 {
-    struct iphdr *outer;
-    struct ethhdr *eth;
+    struct iphdr* outer;
+    struct ethhdr* eth;
 
     if (bpf_skb_adjust_room(skb, sizeof(*outer), BPF_ADJ_ROOM_MAC,
                             BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4))
         return TC_ACT_SHOT;
-    eth = (void *)(long)skb->data;
-    outer = (void *)(eth + 1);
-    if ((void *)(outer + 1) > (void *)(long)skb->data_end)
+    eth = (void*)(long)skb->data;
+    outer = (void*)(eth + 1);
+    if ((void*)(outer + 1) > (void*)(long)skb->data_end)
         return TC_ACT_SHOT;
-    *(__u8 *)outer = 0x45;
+    *(__u8*)outer = 0x45;
     outer->tos = 0;
     outer->tot_len = bpf_htons((__u16)(skb->len - sizeof(*eth)));
     outer->id = 0;
@@ -43,7 +43,7 @@ int bare_encap(struct __sk_buff *skb)
 }
 
 SEC("tc")
-int bare_decap(struct __sk_buff *skb)
+int bare_decap(struct __sk_buff* skb)
 {
     if (bpf_skb_adjust_room(skb, -(int)sizeof(struct iphdr), BPF_ADJ_ROOM_MAC,
                             BPF_F_ADJ_ROOM_FIXED_GSO))

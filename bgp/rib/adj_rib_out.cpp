@@ -58,8 +58,7 @@ std::size_t AdjRibOut::fill(const Policy& policy, const WireSession& session, st
         const AttributesPtr attributes = policy(prefix);
         const auto told = advertised_.find(prefix);
         if (attributes) {
-            if (told == advertised_.end() || !told->second ||
-                !(*told->second == *attributes))
+            if (told == advertised_.end() || !told->second || !(*told->second == *attributes))
                 batch.with(attributes).push_back(prefix);
         } else if (told != advertised_.end()) {
             batch.withdrawn.push_back(prefix);

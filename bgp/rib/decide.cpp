@@ -22,8 +22,7 @@ Ipv4 identifier(const Candidate& c)
 class Contest {
 public:
     explicit Contest(std::span<const Candidate> candidates)
-        : candidates_(candidates), steps_(candidates.size(), Step::Best),
-          left_(candidates.size())
+        : candidates_(candidates), steps_(candidates.size(), Step::Best), left_(candidates.size())
     {
     }
 

@@ -24,8 +24,8 @@ bool may_pass(const Chosen& best, bool from_internal, const ExportPeer& peer)
         return true;
     if (attributes.has_community(kNoAdvertise))
         return false;
-    const bool stays_in_as = attributes.has_community(kNoExport) ||
-                             attributes.has_community(kNoExportSubconfed);
+    const bool stays_in_as =
+        attributes.has_community(kNoExport) || attributes.has_community(kNoExportSubconfed);
     return peer.internal || !stays_in_as;
 }
 

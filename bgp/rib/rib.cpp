@@ -26,8 +26,7 @@ void Rib::sweep(PeerId peer)
     if (found == peers_.end())
         return;
     const auto& prefixes = found->second.prefixes;
-    sweeps_.push_back(
-        {peer, found->second.generation, {prefixes.begin(), prefixes.end()}});
+    sweeps_.push_back({peer, found->second.generation, {prefixes.begin(), prefixes.end()}});
 }
 
 void Rib::drop(PeerId peer)

@@ -66,8 +66,7 @@ struct RibConfig {
 
 class Rib {
 public:
-    using ImportPolicy =
-        std::function<AttributesPtr(PeerId, const Prefix4&, const AttributesPtr&)>;
+    using ImportPolicy = std::function<AttributesPtr(PeerId, const Prefix4&, const AttributesPtr&)>;
 
     explicit Rib(const RibConfig& config) : config_(config) {}
 

@@ -95,9 +95,8 @@ State Fsm::state() const
 void Fsm::dial(Time now, Actions& out)
 {
     dial_at_.reset();
-    const bool busy = std::ranges::any_of(connections_, [](const Connection& c) {
-        return c.outgoing || c.state > State::OpenSent;
-    });
+    const bool busy = std::ranges::any_of(
+        connections_, [](const Connection& c) { return c.outgoing || c.state > State::OpenSent; });
     if (busy)
         return;
     out.push_back(Dial{add(true, State::Connect, now + config_.connect_timeout).id});
@@ -152,8 +151,8 @@ Actions Fsm::lost(ConnId id, std::string why, Time now)
     const std::optional<Notify> notify =
         c->state == State::OpenSent ? last_down_.notify : std::nullopt;
     // RFC 4724 4.2: only the end of TCP without a NOTIFICATION lets routes outlive the session.
-    const bool keep = was_up && c->negotiated.peer_restart &&
-                      c->negotiated.peer_restart->covers(kIpv4Unicast);
+    const bool keep =
+        was_up && c->negotiated.peer_restart && c->negotiated.peer_restart->covers(kIpv4Unicast);
     end(*c,
         DownReason{dialing ? DownReason::Kind::ConnectFailed : DownReason::Kind::ConnectionLost,
                    notify, std::move(why)},

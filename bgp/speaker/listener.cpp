@@ -45,8 +45,8 @@ void Listener::close()
 
 void Listener::accept()
 {
-    acceptor_.async_accept(executor_, [this, alive = std::weak_ptr(alive_)](
-                                          const error_code& error, Tcp::socket socket) {
+    acceptor_.async_accept(executor_, [this, alive = std::weak_ptr(alive_)](const error_code& error,
+                                                                            Tcp::socket socket) {
         if (alive.expired() || !acceptor_.is_open())
             return;
         if (error)

@@ -362,9 +362,9 @@ bool Peer::flush()
         return false; // on_drained() brings us back
     if (out_.pending()) {
         Bytes messages;
-        sent_.update += out_.fill(
-            [this](const Prefix4& prefix) { return host_.exported(*this, prefix); },
-            session_->negotiated.wire, kPrefixesPerTurn, messages);
+        sent_.update +=
+            out_.fill([this](const Prefix4& prefix) { return host_.exported(*this, prefix); },
+                      session_->negotiated.wire, kPrefixesPerTurn, messages);
         if (!messages.empty())
             to->send(messages);
     }

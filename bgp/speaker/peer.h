@@ -107,8 +107,8 @@ private:
     const PeerId id_;
     const PeerConfig config_;
     Fsm fsm_;
-    Timer timer_;        // the state machine's
-    Timer stale_timer_;  // stale routes go when it ends
+    Timer timer_; // the state machine's
+    Timer stale_timer_; // stale routes go when it ends
     std::map<ConnId, std::shared_ptr<Connection>> connections_;
     std::optional<Session> session_;
     AdjRibOut out_;

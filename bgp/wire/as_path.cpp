@@ -33,8 +33,7 @@ std::optional<Asn> AsPath::neighbor() const
 
 void AsPath::prepend(Asn as)
 {
-    const bool room = !segments_.empty() &&
-                      segments_.front().type == PathSegment::Type::Sequence &&
+    const bool room = !segments_.empty() && segments_.front().type == PathSegment::Type::Sequence &&
                       segments_.front().asns.size() < kLongestSegment;
     if (!room)
         segments_.insert(segments_.begin(), PathSegment{});

@@ -275,8 +275,7 @@ void decode_unknown(ByteView value, Decoding& d)
 void note_repetition(const Rule* rule, Decoding& d)
 {
     if (rule && rule->on_fault == FaultAction::SessionReset)
-        d.list.faults.push_back(
-            {d.type, FaultAction::SessionReset, update_error::kAttributeList});
+        d.list.faults.push_back({d.type, FaultAction::SessionReset, update_error::kAttributeList});
     else
         d.list.faults.push_back({d.type, FaultAction::DiscardAttribute});
 }
@@ -290,8 +289,9 @@ std::vector<PathSegment> leading(const AsPath& path, std::size_t count)
             break;
         const bool is_set = segment.type == PathSegment::Type::Set;
         const std::size_t use = is_set ? segment.asns.size() : std::min(count, segment.asns.size());
-        taken.push_back({segment.type, {segment.asns.begin(),
-                                        segment.asns.begin() + static_cast<std::ptrdiff_t>(use)}});
+        taken.push_back(
+            {segment.type,
+             {segment.asns.begin(), segment.asns.begin() + static_cast<std::ptrdiff_t>(use)}});
         count -= is_set ? 1 : use;
     }
     return taken;
@@ -309,8 +309,7 @@ void join_four_octet_parts(Decoding& d)
     }
     if (!d.as4_path || d.as4_path->length() > attributes.as_path.length())
         return;
-    auto segments =
-        leading(attributes.as_path, attributes.as_path.length() - d.as4_path->length());
+    auto segments = leading(attributes.as_path, attributes.as_path.length() - d.as4_path->length());
     for (const PathSegment& segment : d.as4_path->segments())
         segments.push_back(segment);
     attributes.as_path = AsPath(std::move(segments));
@@ -450,8 +449,8 @@ void encode_attributes(const Attributes& attributes, const WireSession& session,
     put_numbers(kOptTrans, kCommunities, attributes.communities, [](auto c) { return c; }, out);
     if (attributes.originator_id)
         put_u32(kOptional, kOriginatorId, attributes.originator_id->value(), out);
-    put_numbers(kOptional, kClusterList, attributes.cluster_list,
-                [](Ipv4 id) { return id.value(); }, out);
+    put_numbers(
+        kOptional, kClusterList, attributes.cluster_list, [](Ipv4 id) { return id.value(); }, out);
     if (!session.four_octet_as)
         put_four_octet_parts(attributes, out);
     for (const RawAttribute& other : attributes.others)

@@ -75,7 +75,10 @@ public:
 
     std::size_t size() const { return out_.size(); }
     // Lengths that are known only after what they measure was written.
-    void patch_u8(std::size_t at, std::size_t value) { out_[at] = static_cast<std::uint8_t>(value); }
+    void patch_u8(std::size_t at, std::size_t value)
+    {
+        out_[at] = static_cast<std::uint8_t>(value);
+    }
     void patch_u16(std::size_t at, std::size_t value)
     {
         patch_u8(at, value >> 8);

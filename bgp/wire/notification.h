@@ -50,10 +50,7 @@ struct Notify {
     Bytes data;
 
     bool operator==(const Notify&) const = default;
-    bool is_collision() const
-    {
-        return code == ErrorCode::Cease && subcode == cease::kCollision;
-    }
+    bool is_collision() const { return code == ErrorCode::Cease && subcode == cease::kCollision; }
 };
 
 // "Bad Peer AS (2/2)", with the shutdown communication of RFC 9003 where there is one. Bytes of

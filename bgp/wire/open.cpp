@@ -99,7 +99,8 @@ std::optional<Notify> decode_parameters(ByteReader in, Capabilities& caps)
 
 void encode_graceful_restart(const GracefulRestart& gr, ByteWriter& out)
 {
-    const auto time = static_cast<std::uint16_t>(std::min(gr.restart_time, kMaxRestartTime).count());
+    const auto time =
+        static_cast<std::uint16_t>(std::min(gr.restart_time, kMaxRestartTime).count());
     out.u8(kGracefulRestart);
     out.u8(static_cast<std::uint8_t>(2 + 4 * gr.entries.size()));
     out.u16(static_cast<std::uint16_t>(time | (gr.restarting ? kRestartStateBit : 0)));

@@ -33,12 +33,11 @@ struct Progress {
 // update() writes or replaces, remove() counts an absent key as done. dump() gives the entries
 // that differ from "nothing there": in an array those are the elements that are not all zero.
 template <typename T, typename K, typename V>
-concept TableBackend =
-    requires(T table, std::span<const K> keys, std::span<const V> values) {
-        { table.update(keys, values) } -> std::same_as<Progress>;
-        { table.remove(keys) } -> std::same_as<Progress>;
-        { table.dump() } -> std::same_as<Result<std::vector<std::pair<K, V>>>>;
-    };
+concept TableBackend = requires(T table, std::span<const K> keys, std::span<const V> values) {
+    { table.update(keys, values) } -> std::same_as<Progress>;
+    { table.remove(keys) } -> std::same_as<Progress>;
+    { table.dump() } -> std::same_as<Result<std::vector<std::pair<K, V>>>>;
+};
 
 struct ByteEqual {
     template <MapData T>

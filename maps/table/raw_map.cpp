@@ -41,8 +41,7 @@ Result<RawMap> RawMap::create(Fd fd, std::uint32_t key_size, std::uint32_t value
         return Error{Errc::Invalid, 0,
                      "map " + std::string(info.name) + " has key/value sizes " +
                          std::to_string(info.key_size) + "/" + std::to_string(info.value_size) +
-                         ", wanted " + std::to_string(key_size) + "/" +
-                         std::to_string(value_size)};
+                         ", wanted " + std::to_string(key_size) + "/" + std::to_string(value_size)};
     RawMap map;
     map.fd_ = std::move(fd);
     map.name_ = info.name;

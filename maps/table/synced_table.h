@@ -92,7 +92,7 @@ private:
 
     Backend kernel_;
     std::unordered_map<K, Entry, ByteHash, ByteEqual> entries_;
-    Keys to_write_;  // wanted, and absent from the kernel or different there
+    Keys to_write_; // wanted, and absent from the kernel or different there
     Keys to_remove_; // in the kernel only
     std::size_t actual_count_ = 0;
     bool sealed_ = false;

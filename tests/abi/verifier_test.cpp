@@ -42,14 +42,14 @@ TEST_P(Verifier, accepts)
     bpf_object* object = bpf_object__open_file(path.c_str(), nullptr);
     ASSERT_NE(object, nullptr);
     bpf_map* map = nullptr;
-    bpf_object__for_each_map (map, object) {
+    bpf_object__for_each_map(map, object)
+    {
         if (bpf_map__max_entries(map) > 4096 && bpf_map__type(map) != BPF_MAP_TYPE_RINGBUF)
             bpf_map__set_max_entries(map, 4096);
     }
     ASSERT_EQ(bpf_object__load(object), 0);
     bpf_program* program = nullptr;
-    bpf_object__for_each_program (program, object)
-        print_and_check(program);
+    bpf_object__for_each_program(program, object) print_and_check(program);
     bpf_object__close(object);
 }
 

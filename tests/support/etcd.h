@@ -40,11 +40,11 @@ public:
     // so that tests of loss and recovery take seconds.
     store::StoreConfig config() const;
 
-    void kill();    // SIGKILL
+    void kill(); // SIGKILL
     void restart(); // on the same data and ports; waits until it answers
-    void pause();   // SIGSTOP; returns when it has stopped
-    void resume();  // SIGCONT
-    void wipe();    // kills it and deletes its data; restart() gives an empty etcd
+    void pause(); // SIGSTOP; returns when it has stopped
+    void resume(); // SIGCONT
+    void wipe(); // kills it and deletes its data; restart() gives an empty etcd
 
     // User "root" with this password, authentication on.
     void enable_auth(const std::string& password);
@@ -76,7 +76,7 @@ private:
     std::uint16_t client_port_ = 0;
     std::uint16_t peer_port_ = 0;
     std::string initial_cluster_; // empty: this one alone
-    std::string password_;        // empty: no authentication
+    std::string password_; // empty: no authentication
     pid_t pid_ = -1;
 };
 

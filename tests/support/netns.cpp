@@ -140,7 +140,8 @@ std::string Netns::must(const std::string& command) const
     return std::move(result.output);
 }
 
-NetnsScope::NetnsScope(const Netns& netns) : before_(open_or_die("/proc/thread-self/ns/net", O_RDONLY))
+NetnsScope::NetnsScope(const Netns& netns)
+    : before_(open_or_die("/proc/thread-self/ns/net", O_RDONLY))
 {
     if (::setns(netns.fd(), CLONE_NEWNET) != 0)
         give_up("enter " + netns.name() + ": " + std::strerror(errno));

@@ -16,8 +16,8 @@
 namespace margay::testing {
 namespace {
 
-const char* const kObjects[] = {"stages", "from_workload", "to_workload", "from_uplink",
-                                "to_uplink", "collect", "uplink_xdp"};
+const char* const kObjects[] = {"stages",    "from_workload", "to_workload", "from_uplink",
+                                "to_uplink", "collect",       "uplink_xdp"};
 
 std::uint32_t be(const char* text)
 {
@@ -58,7 +58,8 @@ void Datapath::SetUpTestSuite()
     must(unshare(CLONE_NEWNET) == 0, "unshare");
     command("ip link set lo up");
     for (const char* name : {"a", "b", "up"})
-        command(("ip link add name " + std::string(name) + " type veth peer name p" + name).c_str());
+        command(
+            ("ip link add name " + std::string(name) + " type veth peer name p" + name).c_str());
     for (const char* object : kObjects)
         load(object_folder() + "/" + object + ".bpf.o");
     load(MARGAY_TEST_POLICIES);
@@ -71,7 +72,8 @@ void Datapath::load(const std::string& path)
     bpf_object* opened = bpf_object__open_file(path.c_str(), nullptr);
     must(opened != nullptr, "open " + path);
     bpf_map* map = nullptr;
-    bpf_object__for_each_map (map, opened) {
+    bpf_object__for_each_map(map, opened)
+    {
         const std::string name = bpf_map__name(map);
         if (bpf_map__is_internal(map))
             continue;
@@ -83,13 +85,14 @@ void Datapath::load(const std::string& path)
             bpf_map__set_max_entries(map, 256);
     }
     must(bpf_object__load(opened) == 0, "load " + path);
-    bpf_object__for_each_map (map, opened) {
+    bpf_object__for_each_map(map, opened)
+    {
         if (!bpf_map__is_internal(map))
             maps_.emplace(bpf_map__name(map), bpf_map__fd(map));
     }
     bpf_program* program = nullptr;
-    bpf_object__for_each_program (program, opened)
-        programs_[bpf_program__name(program)] = bpf_program__fd(program);
+    bpf_object__for_each_program(program, opened) programs_[bpf_program__name(program)] =
+        bpf_program__fd(program);
 }
 
 void Datapath::SetUp()
@@ -133,14 +136,27 @@ void Datapath::build_world()
 {
     const std::uint32_t zero = 0;
     put("config", zero,
-        config{.node_addr = be(kNode), .icmp_source = be("169.254.1.1"), .flags = CONFIG_IPIP,
-               .endpoint_to_host = TO_HOST_ACCEPT, .vxlan_port = htons(4789), .pad = 0,
-               .flow_budget = 0, .grace_until = 0, .timeouts = {}});
+        config{.node_addr = be(kNode),
+               .icmp_source = be("169.254.1.1"),
+               .flags = CONFIG_IPIP,
+               .endpoint_to_host = TO_HOST_ACCEPT,
+               .vxlan_port = htons(4789),
+               .pad = 0,
+               .flow_budget = 0,
+               .grace_until = 0,
+               .timeouts = {}});
     auto pod = [&](std::uint32_t slot, std::uint32_t ifindex, const char* ip, const Mac& mac,
                    std::uint32_t egress, std::uint32_t ingress) {
-        endpoint value{.ifindex = ifindex, .generation = 100, .incarnation = slot * 1000,
-                       .flags = ENDPOINT_UP, .egress_policy = egress, .ingress_policy = ingress,
-                       .addr = be(ip), .mac = {}, .host_mac = {}, .pad = {}};
+        endpoint value{.ifindex = ifindex,
+                       .generation = 100,
+                       .incarnation = slot * 1000,
+                       .flags = ENDPOINT_UP,
+                       .egress_policy = egress,
+                       .ingress_policy = ingress,
+                       .addr = be(ip),
+                       .mac = {},
+                       .host_mac = {},
+                       .pad = {}};
         std::memcpy(value.mac, mac.data(), mac.size());
         std::memcpy(value.host_mac, kHostMac.data(), kHostMac.size());
         put("endpoints", slot, value);
@@ -152,9 +168,17 @@ void Datapath::build_world()
     pod(kSlotA, if_a_, kA, kMacA, kEgressA, kIngressA);
     pod(kSlotB, if_b_, kB, kMacB, kEgressB, kIngressB);
     auto path_to = [&](std::uint32_t slot, path_kind kind, std::uint32_t node, const char* ip) {
-        path value{.kind = kind, .flags = PATH_RESOLVED, .ifindex = if_up_, .next_hop = be(ip),
-                   .outer_src = be(kNode), .outer_dst = be(ip), .mtu = kMtu, .node = node,
-                   .dmac = {}, .smac = {}, .pad = {}};
+        path value{.kind = kind,
+                   .flags = PATH_RESOLVED,
+                   .ifindex = if_up_,
+                   .next_hop = be(ip),
+                   .outer_src = be(kNode),
+                   .outer_dst = be(ip),
+                   .mtu = kMtu,
+                   .node = node,
+                   .dmac = {},
+                   .smac = {},
+                   .pad = {}};
         std::memcpy(value.dmac, kNextHopMac.data(), kNextHopMac.size());
         std::memcpy(value.smac, kUplinkMac.data(), kUplinkMac.size());
         put("paths", slot, value);
@@ -186,10 +210,9 @@ Mac Datapath::mac_of(std::uint32_t ifindex)
 }
 
 Outcome Datapath::run(const std::string& program, std::uint32_t ifindex, const Bytes& packet,
-                  const RunOptions& options)
+                      const RunOptions& options)
 {
-    const Bytes frame =
-        ethernet(packet, options.ethertype, options.dst.value_or(mac_of(ifindex)));
+    const Bytes frame = ethernet(packet, options.ethertype, options.dst.value_or(mac_of(ifindex)));
     Outcome result;
     result.frame.resize(frame.size() + 512);
     __sk_buff context{};
@@ -248,8 +271,8 @@ std::uint32_t Datapath::collect()
 {
     std::uint32_t time = 0;
     for (std::uint32_t shard = 0; shard < COLLECT_SHARDS; shard++)
-        time = static_cast<std::uint32_t>(
-            run("collect", if_up_, Bytes(20), {.mark = shard}).verdict);
+        time =
+            static_cast<std::uint32_t>(run("collect", if_up_, Bytes(20), {.mark = shard}).verdict);
     return time;
 }
 

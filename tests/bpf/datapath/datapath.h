@@ -52,10 +52,10 @@ struct RunOptions {
 class Datapath : public ::testing::Test {
 protected:
     static constexpr const char *kNode = "10.0.0.1", *kNode2 = "10.0.0.2", *kNode3 = "10.0.0.3";
-    static constexpr const char *kTunnel = "192.168.1.1"; // this node's tunnel address
+    static constexpr const char* kTunnel = "192.168.1.1"; // this node's tunnel address
     static constexpr const char *kA = "192.168.1.10", *kB = "192.168.1.11";
     static constexpr const char *kC = "192.168.2.20", *kD = "192.168.3.30";
-    static constexpr const char *kOutside = "8.8.8.8";
+    static constexpr const char* kOutside = "8.8.8.8";
     static constexpr std::uint32_t kSlotA = 5, kSlotB = 6, kPath2 = 9, kPath3 = 10;
     static constexpr std::uint32_t kNodeSlot2 = 2, kNodeSlot3 = 3;
     // Policy slots of a and b; each starts as "allow".
@@ -77,7 +77,7 @@ protected:
     Outcome from_node2(const Bytes& inner); // in the tunnel
     Outcome to_uplink(const Bytes& packet, const RunOptions& options = {});
     Outcome run(const std::string& program, std::uint32_t ifindex, const Bytes& packet,
-            const RunOptions& options = {});
+                const RunOptions& options = {});
     std::uint32_t collect(); // all shards; returns the time in jiffies
 
     // Maps.
@@ -127,7 +127,7 @@ protected:
 
     struct Entry {
         flow_key key{};
-        struct flow flow {};
+        struct flow flow{};
     };
     std::vector<Entry> flows();
     std::optional<Entry> only_flow(); // fails unless there is exactly one
@@ -146,7 +146,7 @@ protected:
     // Loaded once for the process: the kernel takes long to take maps of this size down.
     static inline std::map<std::string, int> maps_;
     static inline std::map<std::string, int> programs_;
-    static inline std::uint32_t flows_max_ = 256;            // small, so that a test can fill it
+    static inline std::uint32_t flows_max_ = 256; // small, so that a test can fill it
     static inline std::vector<std::string> extra_objects_{}; // more programs, by path
     static Mac mac_of(std::uint32_t ifindex);
 

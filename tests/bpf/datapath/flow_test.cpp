@@ -8,7 +8,10 @@ namespace margay::testing {
 namespace {
 
 struct Flow : Datapath {
-    Outcome a_to_c(std::uint8_t flags = kAck) { return from_a(tcp_packet(kA, 1000, kC, 80, flags)); }
+    Outcome a_to_c(std::uint8_t flags = kAck)
+    {
+        return from_a(tcp_packet(kA, 1000, kC, 80, flags));
+    }
     Outcome c_to_a(std::uint8_t flags = kAck)
     {
         return from_node2(tcp_packet(kC, 80, kA, 1000, flags));
@@ -241,8 +244,8 @@ TEST_F(Flow, icmp_error_of_a_known_flow_passes_whatever_the_policy)
     establish_a_c();
     set_policy(kIngressA, "deny");
     const Bytes quoted = slice(tcp_packet(kA, 1000, kC, 80, kAck), 0, 28);
-    const Bytes error = ipv4({.src = addr(kC), .dst = addr(kA), .proto = 1},
-                             icmp(3, 3, 0, 0, quoted));
+    const Bytes error =
+        ipv4({.src = addr(kC), .dst = addr(kA), .proto = 1}, icmp(3, 3, 0, 0, quoted));
 
     EXPECT_EQ(from_node2(error).verdict, kRedirect);
     EXPECT_FALSE(was_judged(kIngressA));
@@ -254,8 +257,8 @@ TEST_F(Flow, icmp_error_from_the_workload_about_a_known_flow_passes)
     from_node2(udp_packet(kC, 1000, kA, 53));
     const Bytes quoted = slice(udp_packet(kC, 1000, kA, 53), 0, 28);
 
-    EXPECT_EQ(from_a(ipv4({.src = addr(kA), .dst = addr(kC), .proto = 1},
-                          icmp(3, 3, 0, 0, quoted))).verdict,
+    EXPECT_EQ(from_a(ipv4({.src = addr(kA), .dst = addr(kC), .proto = 1}, icmp(3, 3, 0, 0, quoted)))
+                  .verdict,
               kRedirect);
 }
 
@@ -263,9 +266,9 @@ TEST_F(Flow, icmp_error_of_no_known_flow_is_judged_as_it_is)
 {
     set_policy(kIngressA, "deny");
     const Bytes quoted = slice(tcp_packet(kA, 1000, kC, 81, kAck), 0, 28);
-    expect_drop(from_node2(ipv4({.src = addr(kC), .dst = addr(kA), .proto = 1},
-                                icmp(3, 3, 0, 0, quoted))),
-                REASON_POLICY_INGRESS);
+    expect_drop(
+        from_node2(ipv4({.src = addr(kC), .dst = addr(kA), .proto = 1}, icmp(3, 3, 0, 0, quoted))),
+        REASON_POLICY_INGRESS);
 }
 
 TEST_F(Flow, icmp_error_that_quotes_what_its_receiver_did_not_send_is_judged_as_it_is)
@@ -273,9 +276,9 @@ TEST_F(Flow, icmp_error_that_quotes_what_its_receiver_did_not_send_is_judged_as_
     establish_a_c();
     set_policy(kIngressB, "deny");
     const Bytes quoted = slice(tcp_packet(kA, 1000, kC, 80, kAck), 0, 28);
-    expect_drop(from_node2(ipv4({.src = addr(kC), .dst = addr(kB), .proto = 1},
-                                icmp(3, 3, 0, 0, quoted))),
-                REASON_POLICY_INGRESS);
+    expect_drop(
+        from_node2(ipv4({.src = addr(kC), .dst = addr(kB), .proto = 1}, icmp(3, 3, 0, 0, quoted))),
+        REASON_POLICY_INGRESS);
 }
 
 TEST_F(Flow, icmp_error_of_a_workload_in_anothers_name_is_spoofed)

@@ -29,9 +29,13 @@ TEST_F(Forward, packet_to_another_node_leaves_inside_ipip_with_macs_of_the_path)
     ASSERT_EQ(run.frame.size(), kEthernet + 20 + inner.size());
     EXPECT_EQ(mac_at(run, 0), kNextHopMac);
     EXPECT_EQ(mac_at(run, 6), kUplinkMac);
-    EXPECT_EQ(read_ipv4(run.frame),
-              (Ipv4Header{.src = addr(kNode), .dst = addr(kNode2), .proto = 4, .ttl = 64,
-                          .tos = 0, .id = 0x1234, .frag = kDf}));
+    EXPECT_EQ(read_ipv4(run.frame), (Ipv4Header{.src = addr(kNode),
+                                                .dst = addr(kNode2),
+                                                .proto = 4,
+                                                .ttl = 64,
+                                                .tos = 0,
+                                                .id = 0x1234,
+                                                .frag = kDf}));
     EXPECT_EQ(total_length(run.frame), 20 + inner.size());
     EXPECT_THAT(slice(run.frame, kEthernet + 20), ElementsAreArray(forwarded(inner)));
     EXPECT_EQ(run.mark & MARK_DONE, std::uint32_t{MARK_DONE});
@@ -40,8 +44,9 @@ TEST_F(Forward, packet_to_another_node_leaves_inside_ipip_with_macs_of_the_path)
 
 TEST_F(Forward, outer_header_takes_df_and_id_and_tos_of_the_inner_one)
 {
-    const Bytes inner = ipv4({.src = addr(kA), .dst = addr(kC), .proto = 17, .tos = 0xb9,
-                              .id = 0x4711, .frag = 0}, udp(1, 2, 30));
+    const Bytes inner =
+        ipv4({.src = addr(kA), .dst = addr(kC), .proto = 17, .tos = 0xb9, .id = 0x4711, .frag = 0},
+             udp(1, 2, 30));
 
     const Ipv4Header outer = read_ipv4(from_a(inner).frame);
 
@@ -52,8 +57,8 @@ TEST_F(Forward, outer_header_takes_df_and_id_and_tos_of_the_inner_one)
 
 TEST_F(Forward, packet_with_ip_options_is_encapsulated_whole)
 {
-    const Bytes inner = ipv4({.src = addr(kA), .dst = addr(kC), .proto = 17,
-                              .options = {1, 1, 1, 0}}, udp(53, 54, 12));
+    const Bytes inner = ipv4(
+        {.src = addr(kA), .dst = addr(kC), .proto = 17, .options = {1, 1, 1, 0}}, udp(53, 54, 12));
 
     const Outcome run = from_a(inner);
 
@@ -104,8 +109,9 @@ TEST_F(Forward, tunnel_packet_is_delivered_without_its_outer_header)
 TEST_F(Forward, outer_ip_options_are_removed_too)
 {
     const Bytes inner = udp_packet(kC, 1, kA, 2, 10);
-    const Bytes outer = ipv4({.src = addr(kNode2), .dst = addr(kNode), .proto = 4,
-                              .options = {1, 1, 1, 1, 1, 1, 1, 0}}, inner);
+    const Bytes outer = ipv4(
+        {.src = addr(kNode2), .dst = addr(kNode), .proto = 4, .options = {1, 1, 1, 1, 1, 1, 1, 0}},
+        inner);
 
     const Outcome run = from_uplink(outer);
 
@@ -128,15 +134,16 @@ TEST_F(Forward, established_flow_carries_the_same_bytes_as_its_first_packet)
 // RFC 6040 4.2, figure 4: rows are the inner field, columns the outer.
 TEST_F(Forward, congestion_marked_in_the_tunnel_reaches_the_inner_header)
 {
-    const std::uint8_t expected[4][4] = {
-        {0, 0, 0, 0xff}, {1, 1, 1, 3}, {2, 1, 2, 3}, {3, 3, 3, 3}};
+    const std::uint8_t expected[4][4] = {{0, 0, 0, 0xff}, {1, 1, 1, 3}, {2, 1, 2, 3}, {3, 3, 3, 3}};
     for (std::uint8_t inner = 0; inner < 4; inner++) {
         for (std::uint8_t outer = 0; outer < 4; outer++) {
-            const Bytes packet = ipv4({.src = addr(kC), .dst = addr(kA), .proto = 17,
+            const Bytes packet = ipv4({.src = addr(kC),
+                                       .dst = addr(kA),
+                                       .proto = 17,
                                        .tos = static_cast<std::uint8_t>(0xb8 | inner)},
                                       udp(1, 2, 9));
-            const Outcome run = from_uplink(ipv4({.src = addr(kNode2), .dst = addr(kNode), .proto = 4,
-                                              .tos = outer}, packet));
+            const Outcome run = from_uplink(
+                ipv4({.src = addr(kNode2), .dst = addr(kNode), .proto = 4, .tos = outer}, packet));
             if (expected[inner][outer] == 0xff) {
                 EXPECT_EQ(run.verdict, kShot);
                 EXPECT_EQ(count(REASON_TUNNEL_ECN), 1u);
@@ -189,8 +196,8 @@ TEST_F(Forward, parts_that_the_stack_cut_are_encapsulated_on_their_way_out)
 {
     from_a(udp_packet(kA, 1000, kC, 80, kMtu));
     const RunOptions forwarded_from_a{.ingress_ifindex = if_a_, .mark = MARK_SEEN | MARK_NOTRACK};
-    const Bytes first = ipv4({.src = addr(kA), .dst = addr(kC), .proto = 17, .frag = kMf},
-                             udp(1000, 80, 1000));
+    const Bytes first =
+        ipv4({.src = addr(kA), .dst = addr(kC), .proto = 17, .frag = kMf}, udp(1000, 80, 1000));
     const Bytes second =
         ipv4({.src = addr(kA), .dst = addr(kC), .proto = 17, .frag = 126}, Bytes(480, 3));
 

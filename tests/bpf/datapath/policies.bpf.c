@@ -11,7 +11,7 @@ struct {
     __type(value, struct judgement);
 } judged SEC(".maps");
 
-static __always_inline int leave(struct __sk_buff *skb, struct judgement *j, __u32 verdict)
+static __always_inline int leave(struct __sk_buff* skb, struct judgement* j, __u32 verdict)
 {
     __u32 slot = j->policy;
 
@@ -22,7 +22,7 @@ static __always_inline int leave(struct __sk_buff *skb, struct judgement *j, __u
     return TC_ACT_SHOT;
 }
 
-static __always_inline struct judgement *asked(void)
+static __always_inline struct judgement* asked(void)
 {
     __u32 zero = 0;
 
@@ -30,26 +30,26 @@ static __always_inline struct judgement *asked(void)
 }
 
 SEC("tc")
-int test_allow(struct __sk_buff *skb)
+int test_allow(struct __sk_buff* skb)
 {
-    struct judgement *j = asked();
+    struct judgement* j = asked();
 
     return j ? leave(skb, j, POLICY_ALLOW) : TC_ACT_SHOT;
 }
 
 SEC("tc")
-int test_deny(struct __sk_buff *skb)
+int test_deny(struct __sk_buff* skb)
 {
-    struct judgement *j = asked();
+    struct judgement* j = asked();
 
     return j ? leave(skb, j, POLICY_DENY) : TC_ACT_SHOT;
 }
 
 /* Allows what goes to port 80, and logs it. */
 SEC("tc")
-int test_port80(struct __sk_buff *skb)
+int test_port80(struct __sk_buff* skb)
 {
-    struct judgement *j = asked();
+    struct judgement* j = asked();
 
     if (!j)
         return TC_ACT_SHOT;
@@ -61,9 +61,9 @@ int test_port80(struct __sk_buff *skb)
 
 /* Does not come to a verdict. */
 SEC("tc")
-int test_undecided(struct __sk_buff *skb)
+int test_undecided(struct __sk_buff* skb)
 {
-    struct judgement *j = asked();
+    struct judgement* j = asked();
 
     return j ? leave(skb, j, POLICY_UNDECIDED) : TC_ACT_SHOT;
 }

@@ -48,9 +48,9 @@ TEST_F(Stack, hosts_own_traffic_to_the_world_is_untouched)
     EXPECT_EQ(run.verdict, kUnspec);
     EXPECT_THAT(run.packet(), ElementsAreArray(packet));
     EXPECT_EQ(to_uplink(Bytes(40, 0x60), {.ethertype = 0x86dd}).verdict, kUnspec);
-    EXPECT_EQ(to_uplink(ipv4({.src = addr(kNode), .dst = addr(kOutside), .proto = 6}, Bytes(3)))
-                  .verdict,
-              kUnspec);
+    EXPECT_EQ(
+        to_uplink(ipv4({.src = addr(kNode), .dst = addr(kOutside), .proto = 6}, Bytes(3))).verdict,
+        kUnspec);
 }
 
 TEST_F(Stack, hosts_packet_too_big_for_the_tunnel_is_dropped_and_counted)
@@ -112,7 +112,8 @@ TEST_F(Stack, answers_to_a_translated_flow_come_back_to_the_workload)
     EXPECT_EQ(answer.verdict, kOk);
     EXPECT_EQ(answer.mark, std::uint32_t{MARK_SEEN});
     EXPECT_EQ(to_a(tcp_packet(kOutside, 443, kA, 1000, kSyn | kAck),
-                   {.ingress_ifindex = if_up_, .mark = answer.mark}).verdict,
+                   {.ingress_ifindex = if_up_, .mark = answer.mark})
+                  .verdict,
               kOk);
     EXPECT_FALSE(was_judged(kIngressA));
 }
@@ -166,7 +167,8 @@ TEST_F(Stack, service_on_a_local_workload_is_judged_for_both_ends_and_stays_on_t
     EXPECT_EQ(answer.verdict, kOk) << "not past the stack, which must translate back";
     EXPECT_EQ(answer.mark, std::uint32_t{MARK_SEEN});
     EXPECT_EQ(to_a(tcp_packet(kService, 80, kA, 1000, kSyn | kAck),
-                   {.ingress_ifindex = if_b_, .mark = answer.mark}).verdict,
+                   {.ingress_ifindex = if_b_, .mark = answer.mark})
+                  .verdict,
               kOk);
 }
 
@@ -200,8 +202,9 @@ TEST_F(Stack, pending_flow_survives_a_new_generation)
     to_b(tcp_packet(kA, 1000, kB, 8080, kSyn), after(in));
     set_policy(kIngressA, "deny");
     bump(kSlotA);
-    EXPECT_EQ(to_a(tcp_packet(kService, 80, kA, 1000, kAck), {.ingress_ifindex = if_b_,
-                                                              .mark = MARK_SEEN}).verdict,
+    EXPECT_EQ(to_a(tcp_packet(kService, 80, kA, 1000, kAck),
+                   {.ingress_ifindex = if_b_, .mark = MARK_SEEN})
+                  .verdict,
               kOk);
     const Outcome next = from_a(tcp_packet(kA, 1000, kService, 80, kAck));
     EXPECT_EQ(next.mark, std::uint32_t{MARK_SEEN | MARK_PENDING});
@@ -217,9 +220,9 @@ TEST_F(Stack, forwarded_client_is_judged_by_ingress_policy_alone)
     EXPECT_EQ(answer.verdict, kOk);
     EXPECT_EQ(answer.mark, std::uint32_t{MARK_SEEN}) << "its egress is not due: an answer";
     // Translated back (node port), the answer leaves unjudged: nothing is pending.
-    EXPECT_EQ(to_uplink(tcp_packet(kNode, 30080, kOutside, 1000, kSyn | kAck), after(answer))
-                  .verdict,
-              kUnspec);
+    EXPECT_EQ(
+        to_uplink(tcp_packet(kNode, 30080, kOutside, 1000, kSyn | kAck), after(answer)).verdict,
+        kUnspec);
     EXPECT_FALSE(was_judged(kEgressA));
 }
 

@@ -102,8 +102,8 @@ TEST_F(Tunnel, inner_packet_that_is_not_ipv4_is_dropped)
 
 TEST_F(Tunnel, fragment_of_a_tunnel_packet_is_dropped)
 {
-    expect_drop(from_uplink(ipv4({.src = addr(kNode2), .dst = addr(kNode), .proto = 4,
-                                  .frag = kMf}, inner())),
+    expect_drop(from_uplink(ipv4({.src = addr(kNode2), .dst = addr(kNode), .proto = 4, .frag = kMf},
+                                 inner())),
                 REASON_TUNNEL_FRAGMENT);
 }
 
@@ -235,8 +235,10 @@ TEST_F(Tunnel, client_from_outside_is_judged_and_goes_by_the_stack_both_ways)
     EXPECT_TRUE(was_judged(kIngressA));
     forget_judged(kIngressA);
 
-    EXPECT_EQ(to_a(tcp_packet(kOutside, 1000, kA, 80, kSyn),
-                   {.ingress_ifindex = if_up_, .mark = in.mark}).verdict, kOk);
+    EXPECT_EQ(
+        to_a(tcp_packet(kOutside, 1000, kA, 80, kSyn), {.ingress_ifindex = if_up_, .mark = in.mark})
+            .verdict,
+        kOk);
     const Outcome out = from_a(tcp_packet(kA, 80, kOutside, 1000, kSyn | kAck));
     EXPECT_EQ(out.verdict, kOk);
     EXPECT_EQ(out.mark, std::uint32_t{MARK_SEEN}) << "an answer: no egress is due";
@@ -257,8 +259,8 @@ TEST_F(Tunnel, traffic_of_the_host_is_left_alone)
 
 TEST_F(Tunnel, host_gets_fragments_in_any_order_and_packets_of_any_shape)
 {
-    const Bytes later = ipv4({.src = addr(kOutside), .dst = addr(kNode), .proto = 17, .frag = 100},
-                             Bytes(64));
+    const Bytes later =
+        ipv4({.src = addr(kOutside), .dst = addr(kNode), .proto = 17, .frag = 100}, Bytes(64));
     const Bytes odd = ipv4({.src = addr(kOutside), .dst = addr(kNode), .proto = 6}, Bytes(7));
 
     EXPECT_EQ(from_uplink(later).verdict, kUnspec);
@@ -296,7 +298,8 @@ TEST_F(Tunnel, fragment_without_its_first_part_is_dropped)
 
 TEST_F(Tunnel, fragment_does_not_complete_a_datagram_of_another_interface)
 {
-    from_a(ipv4({.src = addr(kA), .dst = addr(kC), .proto = 17, .id = 5, .frag = kMf}, udp(1, 2, 8)));
+    from_a(
+        ipv4({.src = addr(kA), .dst = addr(kC), .proto = 17, .id = 5, .frag = kMf}, udp(1, 2, 8)));
     expect_drop(from_b(ipv4({.src = addr(kA), .dst = addr(kC), .proto = 17, .id = 5, .frag = 2},
                             Bytes(24))),
                 REASON_FRAGMENT_UNKNOWN);

@@ -12,8 +12,8 @@ struct Workload : Datapath {};
 
 TEST_F(Workload, arp_passes_with_our_mark)
 {
-    const Outcome run = from_a(Bytes(28), {.dst = Mac{255, 255, 255, 255, 255, 255},
-                                           .ethertype = 0x0806});
+    const Outcome run =
+        from_a(Bytes(28), {.dst = Mac{255, 255, 255, 255, 255, 255}, .ethertype = 0x0806});
     EXPECT_EQ(run.verdict, kOk);
     EXPECT_EQ(run.mark, std::uint32_t{MARK_SEEN});
 }
@@ -131,8 +131,9 @@ Bytes sample_with_length(std::uint16_t length)
 
 Bytes sample_fragment(std::uint16_t frag)
 {
-    return ipv4({.src = addr("192.168.1.10"), .dst = addr("192.168.2.20"), .proto = 6,
-                 .frag = frag}, Bytes(12));
+    return ipv4(
+        {.src = addr("192.168.1.10"), .dst = addr("192.168.2.20"), .proto = 6, .frag = frag},
+        Bytes(12));
 }
 
 TEST_P(Malformed, is_denied)
@@ -142,18 +143,17 @@ TEST_P(Malformed, is_denied)
 
 INSTANTIATE_TEST_SUITE_P(
     Headers, Malformed,
-    ::testing::Values(
-        std::pair{"wrong_version", with(sample_tcp(), 0, 0x55)},
-        std::pair{"header_length_below_20", with(sample_tcp(), 0, 0x44)},
-        std::pair{"options_beyond_the_packet", with(cut(sample_tcp(), 24), 0, 0x4f)},
-        std::pair{"tcp_header_cut", cut(sample_tcp(), 39)},
-        std::pair{"length_field_beyond_the_frame", sample_with_length(41)},
-        std::pair{"length_field_within_the_tcp_header", sample_with_length(39)},
-        std::pair{"length_field_below_the_ip_header", sample_with_length(19)},
-        std::pair{"tcp_offset_below_20", with(sample_tcp(), 32, 0x40)},
-        std::pair{"tcp_offset_beyond_the_packet", with(sample_tcp(), 32, 0xf0)},
-        std::pair{"tiny_first_fragment", sample_fragment(kMf)},
-        std::pair{"fragment_over_the_tcp_flags", sample_fragment(1)}),
+    ::testing::Values(std::pair{"wrong_version", with(sample_tcp(), 0, 0x55)},
+                      std::pair{"header_length_below_20", with(sample_tcp(), 0, 0x44)},
+                      std::pair{"options_beyond_the_packet", with(cut(sample_tcp(), 24), 0, 0x4f)},
+                      std::pair{"tcp_header_cut", cut(sample_tcp(), 39)},
+                      std::pair{"length_field_beyond_the_frame", sample_with_length(41)},
+                      std::pair{"length_field_within_the_tcp_header", sample_with_length(39)},
+                      std::pair{"length_field_below_the_ip_header", sample_with_length(19)},
+                      std::pair{"tcp_offset_below_20", with(sample_tcp(), 32, 0x40)},
+                      std::pair{"tcp_offset_beyond_the_packet", with(sample_tcp(), 32, 0xf0)},
+                      std::pair{"tiny_first_fragment", sample_fragment(kMf)},
+                      std::pair{"fragment_over_the_tcp_flags", sample_fragment(1)}),
     [](const auto& chosen) { return chosen.param.first; });
 
 TEST_F(Workload, egress_policy_is_asked_about_the_packet_as_sent)

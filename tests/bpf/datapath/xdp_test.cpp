@@ -84,8 +84,8 @@ TEST_F(Xdp, everything_that_tc_must_judge_is_left_to_it)
     expect_left_alone(ipip(kNode2, kNode, ipip(kC, kA, inner)));
     expect_left_alone(ipip(kNode2, kNode, slice(inner, 0, 19)));
     expect_left_alone(udp_packet(kOutside, 1, kNode, 2));
-    expect_left_alone(ipv4({.src = addr(kNode2), .dst = addr(kNode), .proto = 4, .frag = kMf},
-                           inner));
+    expect_left_alone(
+        ipv4({.src = addr(kNode2), .dst = addr(kNode), .proto = 4, .frag = kMf}, inner));
     expect_left_alone(ipv4({.src = addr(kNode2), .dst = addr(kNode), .proto = 4, .tos = 3}, inner));
     change_config([](auto& config) { config.flags = 0; });
     expect_left_alone(ipip(kNode2, kNode, inner));
@@ -107,7 +107,8 @@ struct XdpLive : Xdp {
         command("ip link add name live type veth peer name eth0 netns " + pod_);
         command("ip link set dev live up && ip link set dev up up && ip link set dev pup up");
         command(in_pod + "link set lo up && " + in_pod + "link set eth0 up");
-        command(in_pod + "addr add " + kA + "/32 dev eth0 && " + in_pod + "route add default dev eth0");
+        command(in_pod + "addr add " + kA + "/32 dev eth0 && " + in_pod +
+                "route add default dev eth0");
         const auto ifindex = if_nametoindex("live");
         change_endpoint(kSlotA, [&](auto& endpoint) {
             endpoint.ifindex = ifindex;
@@ -131,7 +132,10 @@ struct XdpLive : Xdp {
         command("ip netns del " + pod_);
     }
 
-    static void command(const std::string& text) { ASSERT_EQ(std::system(text.c_str()), 0) << text; }
+    static void command(const std::string& text)
+    {
+        ASSERT_EQ(std::system(text.c_str()), 0) << text;
+    }
 
     void attach()
     {
@@ -220,8 +224,8 @@ TEST_F(XdpLive, native_decapsulation_and_tc_deliver_into_the_workload_together)
 
 TEST_F(XdpLive, what_xdp_leaves_alone_is_dropped_by_tc_with_its_reason)
 {
-    const Bytes frame = ethernet(ipip("10.0.0.77", kNode, udp_packet(kC, 1000, kA, 9000, 20)), 0x0800,
-                                 mac_of(if_up_));
+    const Bytes frame = ethernet(ipip("10.0.0.77", kNode, udp_packet(kC, 1000, kA, 9000, 20)),
+                                 0x0800, mac_of(if_up_));
     ASSERT_GT(::send(wire_.get(), frame.data(), frame.size(), 0), 0);
     EXPECT_THAT(seen_on_uplink(), ElementsAreArray(frame));
     for (int i = 0; i < 1000 && count(REASON_TUNNEL_UNKNOWN_NODE) == 0; i++)

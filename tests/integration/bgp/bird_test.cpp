@@ -33,13 +33,20 @@ std::string bird_config(const BirdOptions& options)
     for (const std::string& route : options.routes)
         text += "  route " + route + " blackhole;\n";
     text += "}\n"
-            "protocol bgp " + kSession + " {\n"
-            "  local 10.99.0.2 port " + std::to_string(kBirdPort) + " as " + options.as + ";\n"
-            "  neighbor 10.99.0.1 port " + std::to_string(kOurPort) + " as " +
-            options.neighbor_as + ";\n"
+            "protocol bgp " +
+            kSession +
+            " {\n"
+            "  local 10.99.0.2 port " +
+            std::to_string(kBirdPort) + " as " + options.as +
+            ";\n"
+            "  neighbor 10.99.0.1 port " +
+            std::to_string(kOurPort) + " as " + options.neighbor_as +
+            ";\n"
             "  multihop;\n"
             "  connect delay time 1; connect retry time 1; error wait time 1, 2;\n"
-            "  " + options.session + "\n"
+            "  " +
+            options.session +
+            "\n"
             "  ipv4 { import all; export where source = RTS_STATIC; };\n"
             "}\n";
     return text;
@@ -170,9 +177,8 @@ TEST_F(BirdTest, restarted_bird_loses_only_what_it_does_not_announce_again)
     Node node(executor, 1, kOurPort);
     node.speaker().set_peers({bird_peer()});
     node.speaker().announcements_complete();
-    ASSERT_TRUE(until([&] {
-        return !node.way("10.2.0.0/26").empty() && !node.way("10.2.1.0/26").empty();
-    }));
+    ASSERT_TRUE(until(
+        [&] { return !node.way("10.2.0.0/26").empty() && !node.way("10.2.1.0/26").empty(); }));
     bird.process().kill();
     ASSERT_TRUE(until([&] { return !node.up(); }));
     options.routes = {"10.2.0.0/26"};
@@ -270,10 +276,15 @@ public:
     explicit Killable(std::vector<std::string> options)
     {
         std::vector<std::string> command{MARGAY_BGP_SPEAKER,
-                                         "--as", "64512", "--id", "10.99.0.1",
-                                         "--listen", "10.99.0.1:1790",
-                                         "--peer", "name=bird,address=10.99.0.2,port=1791,as=64512,"
-                                                   "source=10.99.0.1,retry=200"};
+                                         "--as",
+                                         "64512",
+                                         "--id",
+                                         "10.99.0.1",
+                                         "--listen",
+                                         "10.99.0.1:1790",
+                                         "--peer",
+                                         "name=bird,address=10.99.0.2,port=1791,as=64512,"
+                                         "source=10.99.0.1,retry=200"};
         command.insert(command.end(), options.begin(), options.end());
         process_ = std::make_unique<Process>(command, "/dev/stderr");
     }

@@ -89,7 +89,8 @@ TEST_F(PairTest, internal_routes_are_not_passed_on_to_internal_peers)
     c.speaker().set_peers({peer_config(3, 2, 1790)});
     a.speaker().announce(net("10.1.0.0/26"));
     b.speaker().announce(net("10.2.0.0/26"));
-    EXPECT_TRUE(until([&] { return !b.way("10.1.0.0/26").empty() && !c.way("10.2.0.0/26").empty(); }));
+    EXPECT_TRUE(
+        until([&] { return !b.way("10.1.0.0/26").empty() && !c.way("10.2.0.0/26").empty(); }));
     EXPECT_EQ(c.way("10.1.0.0/26"), "");
     EXPECT_EQ(b.peer("c").prefixes_advertised, 1u);
 }
@@ -150,8 +151,10 @@ TEST_F(PairTest, clean_shutdown_withdraws_and_silent_end_keeps_routes_until_the_
     a->speaker().announce(net("10.1.0.0/26"));
     a->speaker().announce(net("10.1.1.0/26"));
     a->speaker().announcements_complete();
-    ASSERT_TRUE(until([&] { return !b.way("10.1.0.0/26").empty() && !b.way("10.1.1.0/26").empty() &&
-                                   b.peer().end_of_rib_received; }));
+    ASSERT_TRUE(until([&] {
+        return !b.way("10.1.0.0/26").empty() && !b.way("10.1.1.0/26").empty() &&
+               b.peer().end_of_rib_received;
+    }));
 
     a.reset(); // without a word, as after SIGKILL
     ASSERT_TRUE(until([&] { return b.peer().routes_are_stale; }));
@@ -219,18 +222,15 @@ TEST_F(PairTest, status_says_in_plain_words_why_a_session_is_down)
         {peer_config(1, 9, 1790, "refused"), unreachable, no_source, waits, wrong});
     b.speaker().set_peers({peer_config(2, 1, 1790)});
     const auto says = [&](const Node& node, const char* name, const char* text) {
-        EXPECT_TRUE(until([&] {
-            return node.peer(name).why_down.find(text) != std::string::npos;
-        })) << name << ": " << node.peer(name).why_down;
+        EXPECT_TRUE(until([&] { return node.peer(name).why_down.find(text) != std::string::npos; }))
+            << name << ": " << node.peer(name).why_down;
     };
     says(a, "refused", "connection refused: nobody listens at 10.99.0.9 port 1790");
     says(a, "unreachable", "no route to 10.98.0.1");
     says(a, "source", "cannot use source address 10.97.0.1");
     says(a, "passive", "waits for the peer to connect");
     says(a, "wrong", "wrong AS: the peer says 64512, configured is 65000");
-    EXPECT_TRUE(until([&] {
-        return b.peer().last_notification_received == "Bad Peer AS (2/2)";
-    }));
+    EXPECT_TRUE(until([&] { return b.peer().last_notification_received == "Bad Peer AS (2/2)"; }));
     (void)std::system("ip route del unreachable 10.98.0.0/24");
 }
 

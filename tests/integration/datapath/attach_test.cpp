@@ -156,9 +156,10 @@ TEST_P(AttachTest, exchange_under_traffic_loses_no_packet_to_a_gap)
         ok(attacher.attach(ingress, i % 2 == 0 ? second.ref() : first.ref()));
     int status = 0;
     ASSERT_EQ(::waitpid(child, &status, 0), child);
-    EXPECT_TRUE(margay::testing::eventually(
-        [&] { return first.count() + second.count() >= before + kRounds * kFrames; }))
-        << "saw " << first.count() + second.count() - before << " of " << kRounds * kFrames;
+    EXPECT_TRUE(margay::testing::eventually([&] {
+        return first.count() + second.count() >= before + kRounds * kFrames;
+    })) << "saw "
+        << first.count() + second.count() - before << " of " << kRounds * kFrames;
 }
 
 TEST_P(AttachTest, equal_program_is_left_alone)
@@ -184,7 +185,8 @@ TEST_P(AttachTest, detached_hook_runs_nothing_and_leaves_neither_pin_nor_qdisc)
     send_frames(5);
     EXPECT_EQ(first.count(), before);
     EXPECT_THAT(*list_folder(links), IsEmpty());
-    EXPECT_THAT(netns.must("tc qdisc show dev mgb"), ::testing::Not(::testing::HasSubstr("clsact")));
+    EXPECT_THAT(netns.must("tc qdisc show dev mgb"),
+                ::testing::Not(::testing::HasSubstr("clsact")));
     ok(attacher.detach(ingress)); // twice is fine
 }
 

@@ -38,7 +38,8 @@ inline void put_pool(testing::Etcd& etcd, const std::string& cidr, int block_siz
 {
     etcd.put(startup::resource_key("ippools", "p"),
              R"({"kind":"IPPool","apiVersion":"projectcalico.org/v3","metadata":{"name":"p"},)"
-             R"("spec":{"cidr":")" + cidr + R"(","blockSize":)" + std::to_string(block_size) +
+             R"("spec":{"cidr":")" +
+                 cidr + R"(","blockSize":)" + std::to_string(block_size) +
                  R"(,"ipipMode":"Always"}})");
 }
 

@@ -16,12 +16,12 @@
 namespace margay {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::Etcd;
+using ::testing::HasSubstr;
 
 std::vector<std::string> pod_command(const Etcd& etcd, const std::string& verb, int number)
 {
-    return {"env", "ETCD_ENDPOINTS=" + etcd.url(), MARGAY_POD, verb, "--node", "n1",
+    return {"env",   "ETCD_ENDPOINTS=" + etcd.url(), MARGAY_POD, verb, "--node", "n1",
             "--pod", "p" + std::to_string(number)};
 }
 
@@ -149,7 +149,8 @@ TEST_F(PodShTest, add_makes_what_a_cni_plugin_makes_and_del_removes_all_of_it)
 
     EXPECT_THAT(in_pod("ip -4 addr show dev eth0"), HasSubstr("inet " + address + "/32"));
     EXPECT_THAT(in_pod("ip link show dev eth0"), HasSubstr("mtu 1480"));
-    EXPECT_THAT(in_pod("ip link show dev eth0"), HasSubstr(std::string(json.at("mac").as_string())));
+    EXPECT_THAT(in_pod("ip link show dev eth0"),
+                HasSubstr(std::string(json.at("mac").as_string())));
     EXPECT_THAT(in_pod("ip route"), HasSubstr("default via 169.254.1.1 dev eth0"));
     EXPECT_THAT(in_pod("ip route"), HasSubstr("169.254.1.1 dev eth0 scope link"));
     EXPECT_THAT(node.must("ip link show dev " + interface), HasSubstr("ee:ee:ee:ee:ee:ee"));
@@ -183,7 +184,8 @@ TEST_F(PodShTest, add_that_fails_leaves_nothing)
     EXPECT_FALSE(testing::run_command("test -e /run/netns/" + pod));
     EXPECT_THAT(etcd.ctl({"get", "--prefix", "--keys-only", "/calico/ipam/v2/handle/"}), "");
     EXPECT_THAT(etcd.ctl({"get", "--prefix", "--keys-only",
-                          startup::resource_key("workloadendpoints", "")}), "");
+                          startup::resource_key("workloadendpoints", "")}),
+                "");
 }
 
 } // namespace

@@ -46,7 +46,8 @@ struct HostTest : margay::testing::NodeTest {
     void wire(const Netns& pod, const std::string& workload, const std::string& address)
     {
         margay::testing::add_veth(*node, workload, pod, "eth0");
-        pod.must("ip addr add " + address + "/32 dev eth0; ip route add 169.254.1.1 dev eth0;"
+        pod.must("ip addr add " + address +
+                 "/32 dev eth0; ip route add 169.254.1.1 dev eth0;"
                  "ip route add default via 169.254.1.1 dev eth0");
         const auto written = apply_sysctls(workload_sysctls(workload));
         ASSERT_TRUE(written) << written.error().what;
@@ -112,8 +113,8 @@ TEST_F(HostTest, sysctls_are_written_once_and_only_where_they_differ)
 TEST_F(HostTest, sysctl_errors_name_the_setting_and_do_not_hinder_the_others)
 {
     sh("ip link add cali1 type veth peer name x");
-    const auto result = apply_sysctls({{"net/ipv4/conf/nothere/proxy_arp", "1"},
-                                       {"net/ipv4/conf/cali1/proxy_arp", "1"}});
+    const auto result = apply_sysctls(
+        {{"net/ipv4/conf/nothere/proxy_arp", "1"}, {"net/ipv4/conf/cali1/proxy_arp", "1"}});
     ASSERT_FALSE(result);
     EXPECT_THAT(result.error().what, HasSubstr("net/ipv4/conf/nothere/proxy_arp"));
     EXPECT_EQ(*read_sysctl("net/ipv4/conf/cali1/proxy_arp"), "1");
@@ -140,7 +141,8 @@ TEST_F(HostTest, pods_reach_each_other_and_the_host_on_a_host_without_default_ro
     ASSERT_TRUE(apply_sysctls(global_sysctls()));
     wire(pod1, "cali1", "10.0.0.5");
     wire(pod2, "cali2", "10.0.0.6");
-    RouteTable routes(executor, {[](const std::string& name) { return name.starts_with("cali"); }, {}, {}});
+    RouteTable routes(executor,
+                      {[](const std::string& name) { return name.starts_with("cali"); }, {}, {}});
     ASSERT_TRUE(routes.start());
     routes.want(workload_route(ip("10.0.0.5"), index("cali1")));
     routes.want(workload_route(ip("10.0.0.6"), index("cali2")));
@@ -187,7 +189,8 @@ TEST_F(HostTest, address_is_detected_on_the_real_host)
     };
     EXPECT_EQ(detect("first-found"), "198.51.100.1/25");
     EXPECT_EQ(detect("can-reach=203.0.113.9"), "192.0.2.1/24");
-    EXPECT_THAT(detect("can-reach=8.8.8.8"), HasSubstr("can-reach=8.8.8.8: Network is unreachable"));
+    EXPECT_THAT(detect("can-reach=8.8.8.8"),
+                HasSubstr("can-reach=8.8.8.8: Network is unreachable"));
     EXPECT_EQ(detect_host_mtu(*read_links(*socket))->mtu, 1450u);
 }
 

@@ -30,7 +30,8 @@ struct ResolveTest : margay::testing::NodeTest {
             return;
         lan = std::make_unique<Netns>("lan");
         margay::testing::add_veth(*node, "eth0", *lan, "eth0");
-        sh("ip addr add 192.0.2.1/24 dev eth0; ip route add 198.51.100.0/24 via 192.0.2.254 mtu 1400");
+        sh("ip addr add 192.0.2.1/24 dev eth0; ip route add 198.51.100.0/24 via 192.0.2.254 mtu "
+           "1400");
         lan->must("ip link set eth0 address 02:00:00:00:00:99;"
                   "ip addr add 192.0.2.254/24 dev eth0; ip addr add 192.0.2.9/24 dev eth0");
         // Failures are seen in a second, not in three.
@@ -102,12 +103,15 @@ TEST_F(ResolveTest, changed_route_moves_the_target_to_the_new_next_hop)
     resolver->watch(ip("192.0.2.9"));
     executor.run_for(std::chrono::milliseconds(1));
     sh("ip route replace 198.51.100.7/32 via 192.0.2.9");
-    EXPECT_TRUE(run([&] { return resolver->find(ip("198.51.100.7"))->path->gateway == ip("192.0.2.9"); }));
+    EXPECT_TRUE(
+        run([&] { return resolver->find(ip("198.51.100.7"))->path->gateway == ip("192.0.2.9"); }));
     EXPECT_TRUE(becomes("198.51.100.7", State::Resolved));
-    EXPECT_TRUE(run([&] { return sh("ip neigh show 192.0.2.254").find("managed") == std::string::npos; }))
-        << "nobody needs the old one";
+    EXPECT_TRUE(run([&] {
+        return sh("ip neigh show 192.0.2.254").find("managed") == std::string::npos;
+    })) << "nobody needs the old one";
     sh("ip route del 198.51.100.7/32");
-    EXPECT_TRUE(run([&] { return resolver->find(ip("198.51.100.7"))->path->gateway == ip("192.0.2.254"); }));
+    EXPECT_TRUE(run(
+        [&] { return resolver->find(ip("198.51.100.7"))->path->gateway == ip("192.0.2.254"); }));
 }
 
 TEST_F(ResolveTest, target_without_route_says_so_and_gets_one_later)
@@ -136,7 +140,8 @@ TEST_F(ResolveTest, flushed_neighbour_is_asked_for_again)
     resolver->watch(ip("192.0.2.9"));
     ASSERT_TRUE(becomes("192.0.2.9", State::Resolved));
     sh("ip neigh del 192.0.2.9 dev eth0");
-    EXPECT_TRUE(run([&] { return sh("ip neigh show 192.0.2.9").find("managed") != std::string::npos; }));
+    EXPECT_TRUE(
+        run([&] { return sh("ip neigh show 192.0.2.9").find("managed") != std::string::npos; }));
     EXPECT_TRUE(becomes("192.0.2.9", State::Resolved));
 }
 
@@ -160,8 +165,10 @@ TEST_F(ResolveTest, policy_rules_count)
 {
     lan->must("ip addr add 192.0.2.253/24 dev eth0");
     resolver->watch(ip("198.51.100.7"));
-    sh("ip route add 198.51.100.0/24 via 192.0.2.253 table 77; ip rule add to 198.51.100.7 table 77");
-    EXPECT_TRUE(run([&] { return resolver->find(ip("198.51.100.7"))->path->gateway == ip("192.0.2.253"); }));
+    sh("ip route add 198.51.100.0/24 via 192.0.2.253 table 77; ip rule add to 198.51.100.7 table "
+       "77");
+    EXPECT_TRUE(run(
+        [&] { return resolver->find(ip("198.51.100.7"))->path->gateway == ip("192.0.2.253"); }));
 }
 
 } // namespace

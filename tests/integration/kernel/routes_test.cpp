@@ -41,9 +41,10 @@ struct RoutesTest : margay::testing::NodeTest {
     {
         table.reset();
         table = std::make_unique<RouteTable>(
-            executor, RouteTable::Callbacks{[](const std::string& name) { return name.starts_with("cali"); },
-                                            [this] { pending = true; },
-                                            [this](const RouteReport& r) { reports.push_back(r); }});
+            executor,
+            RouteTable::Callbacks{[](const std::string& name) { return name.starts_with("cali"); },
+                                  [this] { pending = true; },
+                                  [this](const RouteReport& r) { reports.push_back(r); }});
         ASSERT_TRUE(table->start());
     }
     void flush()
@@ -84,8 +85,8 @@ TEST_F(RoutesTest, routes_have_the_shapes_that_calico_users_expect)
     flush();
 
     EXPECT_EQ(show("10.0.0.5"), "unicast 10.0.0.5 dev cali1 proto boot scope link metric 1024 \n");
-    EXPECT_EQ(show("10.0.1.0/26"),
-              "unicast 10.0.1.0/26 via 192.0.2.9 dev eth0 proto 80 scope global src 10.0.0.1 mtu 1480 \n");
+    EXPECT_EQ(show("10.0.1.0/26"), "unicast 10.0.1.0/26 via 192.0.2.9 dev eth0 proto 80 scope "
+                                   "global src 10.0.0.1 mtu 1480 \n");
     EXPECT_THAT(show("10.0.2.0/26"), HasSubstr("nexthop via 192.0.2.8 dev eth0 weight 1"));
     EXPECT_THAT(show("10.0.2.0/26"), HasSubstr("nexthop via 192.0.2.9 dev eth0 weight 1"));
     EXPECT_EQ(show("10.0.0.0/26"), "blackhole 10.0.0.0/26 proto 80 scope global \n");
@@ -239,8 +240,8 @@ TEST_F(RoutesTest, five_thousand_routes_go_in_by_budgeted_flushes)
 {
     start();
     for (std::uint32_t i = 0; i < 5000; ++i)
-        table->want(block_route({Ipv4(0x0a400000 + (i << 6)), 26},
-                                {{index("eth0"), ip("192.0.2.9"), 1}}));
+        table->want(
+            block_route({Ipv4(0x0a400000 + (i << 6)), 26}, {{index("eth0"), ip("192.0.2.9"), 1}}));
     const auto left = table->flush(1000);
     ASSERT_TRUE(left);
     EXPECT_EQ(*left, 4000u);

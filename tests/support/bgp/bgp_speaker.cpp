@@ -139,16 +139,16 @@ public:
 private:
     void read()
     {
-        boost::asio::async_read_until(
-            input_, buffer_, '\n', [this](const boost::system::error_code& error, std::size_t) {
-                if (error)
-                    return; // the end of stdin is not the end of us
-                std::istream stream(&buffer_);
-                std::string line;
-                std::getline(stream, line);
-                obey(line);
-                read();
-            });
+        boost::asio::async_read_until(input_, buffer_, '\n',
+                                      [this](const boost::system::error_code& error, std::size_t) {
+                                          if (error)
+                                              return; // the end of stdin is not the end of us
+                                          std::istream stream(&buffer_);
+                                          std::string line;
+                                          std::getline(stream, line);
+                                          obey(line);
+                                          read();
+                                      });
     }
     void obey(const std::string& line)
     {
@@ -189,8 +189,8 @@ private:
     {
         for (const PeerStatus& peer : speaker_.peers())
             std::cout << "peer " << peer.name << ' ' << name_of(peer.state) << " received "
-                      << peer.prefixes_received << " advertised " << peer.prefixes_advertised
-                      << ' ' << peer.why_down << std::endl;
+                      << peer.prefixes_received << " advertised " << peer.prefixes_advertised << ' '
+                      << peer.why_down << std::endl;
     }
     void print_routes() const
     {
@@ -215,8 +215,8 @@ private:
 int run(const Options& options)
 {
     Executor executor;
-    auto log = std::make_shared<spdlog::logger>(
-        "bgp", std::make_shared<spdlog::sinks::stderr_sink_st>());
+    auto log =
+        std::make_shared<spdlog::logger>("bgp", std::make_shared<spdlog::sinks::stderr_sink_st>());
     SpeakerConfig config;
     config.local_as = Asn{options.as};
     config.router_id = ip_of(options.id).v4();
@@ -225,7 +225,8 @@ int run(const Options& options)
     config.listen_port = 0;
     if (const auto colon = options.listen.rfind(':'); colon != std::string::npos) {
         config.listen_address = ip_of(options.listen.substr(0, colon));
-        config.listen_port = static_cast<std::uint16_t>(std::stoul(options.listen.substr(colon + 1)));
+        config.listen_port =
+            static_cast<std::uint16_t>(std::stoul(options.listen.substr(colon + 1)));
     }
     Speaker speaker(executor, log, config, printing(options.quiet));
     if (const Status status = speaker.listen(); !status)

@@ -223,8 +223,9 @@ void Bird::configure(std::string config)
 
 void Bird::start(bool recover)
 {
-    std::vector<std::string> command{"bird",  "-f", "-c", folder_ + "/bird.conf",
-                                     "-s",    folder_ + "/sock", "-P", folder_ + "/pid"};
+    std::vector<std::string> command{
+        "bird",          "-f", "-c", folder_ + "/bird.conf", "-s", folder_ + "/sock", "-P",
+        folder_ + "/pid"};
     if (recover)
         command.push_back("-R");
     process_.reset();

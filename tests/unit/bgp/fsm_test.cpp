@@ -178,18 +178,18 @@ TEST_P(UnexpectedMessage, is_answered_with_the_subcode_of_the_state)
 
 INSTANTIATE_TEST_SUITE_P(
     Rfc6608, UnexpectedMessage,
-    ::testing::Values(
-        Unexpected{State::OpenSent, KeepaliveSeen{}, "notify 1 5/1, close 1"},
-        Unexpected{State::OpenSent, UpdateSeen{}, "notify 1 5/1, close 1"},
-        Unexpected{State::OpenSent, RefreshSeen{}, "notify 1 5/1, close 1"},
-        Unexpected{State::OpenConfirm, UpdateSeen{}, "notify 1 5/2, close 1"},
-        Unexpected{State::OpenConfirm, RefreshSeen{}, "notify 1 5/2, close 1"},
-        Unexpected{State::OpenConfirm, peer_open(), "notify 1 5/2, close 1"},
-        Unexpected{State::Established, peer_open(), "notify 1 5/3, close 1, down"},
-        Unexpected{State::Established, Malformed{{ErrorCode::Update, 1, {}}, ""},
-                   "notify 1 3/1, close 1, down"},
-        Unexpected{State::OpenSent, Notify{ErrorCode::Cease, 2, {}}, "close 1"},
-        Unexpected{State::Established, Notify{ErrorCode::Cease, 2, {}}, "close 1, down"}));
+    ::testing::Values(Unexpected{State::OpenSent, KeepaliveSeen{}, "notify 1 5/1, close 1"},
+                      Unexpected{State::OpenSent, UpdateSeen{}, "notify 1 5/1, close 1"},
+                      Unexpected{State::OpenSent, RefreshSeen{}, "notify 1 5/1, close 1"},
+                      Unexpected{State::OpenConfirm, UpdateSeen{}, "notify 1 5/2, close 1"},
+                      Unexpected{State::OpenConfirm, RefreshSeen{}, "notify 1 5/2, close 1"},
+                      Unexpected{State::OpenConfirm, peer_open(), "notify 1 5/2, close 1"},
+                      Unexpected{State::Established, peer_open(), "notify 1 5/3, close 1, down"},
+                      Unexpected{State::Established, Malformed{{ErrorCode::Update, 1, {}}, ""},
+                                 "notify 1 3/1, close 1, down"},
+                      Unexpected{State::OpenSent, Notify{ErrorCode::Cease, 2, {}}, "close 1"},
+                      Unexpected{State::Established, Notify{ErrorCode::Cease, 2, {}},
+                                 "close 1, down"}));
 
 TEST_F(FsmTest, open_is_refused_with_its_reason_in_words)
 {

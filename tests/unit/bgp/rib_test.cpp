@@ -58,18 +58,57 @@ constexpr auto kNothing = [](Attributes&, Candidate&) {};
 // Each better one is worse in everything that is looked at later.
 INSTANTIATE_TEST_SUITE_P(
     Rfc4271, Decision,
-    ::testing::Values(
-        Duel{"local", Step::Local, [](Attributes& a, Candidate& c) { c.local = true; a.local_pref = 1; }, kNothing},
-        Duel{"local pref", Step::LocalPref, [](Attributes& a, Candidate&) { a.local_pref = 101; a.as_path.prepend(Asn{9}); }, kNothing},
-        Duel{"default local pref", Step::LocalPref, kNothing, [](Attributes& a, Candidate&) { a.local_pref = 99; }},
-        Duel{"path length", Step::PathLength, [](Attributes& a, Candidate&) { a.origin = Origin::Incomplete; }, [](Attributes& a, Candidate&) { a.as_path.prepend(Asn{9}); }},
-        Duel{"origin", Step::Origin, [](Attributes& a, Candidate&) { a.origin = Origin::Igp; a.med = 99; }, kNothing},
-        Duel{"med", Step::Med, [](Attributes& a, Candidate&) { a.med.reset(); }, [](Attributes&, Candidate& c) { c.internal = false; }},
-        Duel{"external", Step::External, [](Attributes& a, Candidate& c) { c.internal = false; c.identifier = Ipv4(9); a.as_path = path({Asn{3}, Asn{2}}); a.med = 99; }, kNothing},
-        Duel{"identifier", Step::Identifier, [](Attributes& a, Candidate& c) { c.identifier = Ipv4(4); c.address = Ip(Ipv4(9)); a.cluster_list = {Ipv4(1)}; }, kNothing},
-        Duel{"originator", Step::Identifier, [](Attributes& a, Candidate& c) { c.identifier = Ipv4(9); a.originator_id = Ipv4(1); }, kNothing},
-        Duel{"cluster list", Step::ClusterList, [](Attributes&, Candidate& c) { c.address = Ip(Ipv4(9)); }, [](Attributes& a, Candidate&) { a.cluster_list = {Ipv4(1)}; }},
-        Duel{"address", Step::Address, [](Attributes&, Candidate& c) { c.address = Ip(Ipv4(4)); }, kNothing}));
+    ::testing::Values(Duel{"local", Step::Local,
+                           [](Attributes& a, Candidate& c) {
+                               c.local = true;
+                               a.local_pref = 1;
+                           },
+                           kNothing},
+                      Duel{"local pref", Step::LocalPref,
+                           [](Attributes& a, Candidate&) {
+                               a.local_pref = 101;
+                               a.as_path.prepend(Asn{9});
+                           },
+                           kNothing},
+                      Duel{"default local pref", Step::LocalPref, kNothing,
+                           [](Attributes& a, Candidate&) { a.local_pref = 99; }},
+                      Duel{"path length", Step::PathLength,
+                           [](Attributes& a, Candidate&) { a.origin = Origin::Incomplete; },
+                           [](Attributes& a, Candidate&) { a.as_path.prepend(Asn{9}); }},
+                      Duel{"origin", Step::Origin,
+                           [](Attributes& a, Candidate&) {
+                               a.origin = Origin::Igp;
+                               a.med = 99;
+                           },
+                           kNothing},
+                      Duel{"med", Step::Med, [](Attributes& a, Candidate&) { a.med.reset(); },
+                           [](Attributes&, Candidate& c) { c.internal = false; }},
+                      Duel{"external", Step::External,
+                           [](Attributes& a, Candidate& c) {
+                               c.internal = false;
+                               c.identifier = Ipv4(9);
+                               a.as_path = path({Asn{3}, Asn{2}});
+                               a.med = 99;
+                           },
+                           kNothing},
+                      Duel{"identifier", Step::Identifier,
+                           [](Attributes& a, Candidate& c) {
+                               c.identifier = Ipv4(4);
+                               c.address = Ip(Ipv4(9));
+                               a.cluster_list = {Ipv4(1)};
+                           },
+                           kNothing},
+                      Duel{"originator", Step::Identifier,
+                           [](Attributes& a, Candidate& c) {
+                               c.identifier = Ipv4(9);
+                               a.originator_id = Ipv4(1);
+                           },
+                           kNothing},
+                      Duel{"cluster list", Step::ClusterList,
+                           [](Attributes&, Candidate& c) { c.address = Ip(Ipv4(9)); },
+                           [](Attributes& a, Candidate&) { a.cluster_list = {Ipv4(1)}; }},
+                      Duel{"address", Step::Address,
+                           [](Attributes&, Candidate& c) { c.address = Ip(Ipv4(4)); }, kNothing}));
 
 // Pairwise comparison would go in circles here: a beats b by MED, b beats c and c beats a by
 // identifier.

@@ -36,7 +36,8 @@ TEST_F(Mesh, joins_all_nodes_with_an_address_of_their_own)
 // Sharp edge 19.
 TEST_F(Mesh, the_smaller_text_is_the_passive_side)
 {
-    EXPECT_FALSE(world.mesh.at("Mesh_10_0_0_10").passive) << "10.0.0.9 is the greater text and dials";
+    EXPECT_FALSE(world.mesh.at("Mesh_10_0_0_10").passive)
+        << "10.0.0.9 is the greater text and dials";
     world.node("n1", R"j("ipv4Address":"10.0.0.10/24")j");
     world.node("n2", R"j("ipv4Address":"10.0.0.9/24")j");
     world.sync();
@@ -90,11 +91,14 @@ TEST_F(Mesh, is_off_by_configuration_and_without_reflectors)
 TEST(Felix, precedence_is_node_then_one_scoped_object_then_default)
 {
     World world;
-    const auto scoped = [&world](const std::string& name, const std::string& created, const std::string& spec) {
-        world.put_raw("felixconfigurations/" + name, R"j({"metadata":{"creationTimestamp":")j" + created +
-                                                         R"j("},"spec":{"nodeSelector":"rack == 'a'",)j" + spec + "}}");
+    const auto scoped = [&world](const std::string& name, const std::string& created,
+                                 const std::string& spec) {
+        world.put_raw("felixconfigurations/" + name,
+                      R"j({"metadata":{"creationTimestamp":")j" + created +
+                          R"j("},"spec":{"nodeSelector":"rack == 'a'",)j" + spec + "}}");
     };
-    world.put("felixconfigurations/default", R"j({"ipipMTU":1,"vxlanPort":1,"healthPort":1,"logPrefix":"d"})j");
+    world.put("felixconfigurations/default",
+              R"j({"ipipMTU":1,"vxlanPort":1,"healthPort":1,"logPrefix":"d"})j");
     scoped("young", "2026-02-01T00:00:00Z", R"j("vxlanPort":9,"healthPort":9,"logPrefix":"y")j");
     scoped("old", "2026-01-01T00:00:00Z", R"j("vxlanPort":2,"healthPort":2)j");
     world.put("felixconfigurations/node.n1", R"j({"healthPort":3,"logPrefix":""})j");
@@ -106,14 +110,17 @@ TEST(Felix, precedence_is_node_then_one_scoped_object_then_default)
     EXPECT_EQ(world.felix.ipip_mtu, 1);
     EXPECT_EQ(world.felix.vxlan_port, 2) << "of several scoped objects the oldest";
     EXPECT_EQ(world.felix.health_port, 3);
-    EXPECT_EQ(world.felix.log_prefix, "d") << "an empty text falls through, and scoped objects do not merge";
+    EXPECT_EQ(world.felix.log_prefix, "d")
+        << "an empty text falls through, and scoped objects do not merge";
 }
 
 TEST(Felix, an_endpoint_that_may_spoof_counts_as_missing_unless_configured)
 {
     World world;
     world.usual();
-    world.gnp("p", R"j({"types":["Ingress"],"ingress":[{"action":"Allow","source":{"selector":"role == 'x'"}}]})j");
+    world.gnp(
+        "p",
+        R"j({"types":["Ingress"],"ingress":[{"action":"Allow","source":{"selector":"role == 'x'"}}]})j");
     world.pod("ns1", "a", "10.0.0.1/32");
     world.pod("ns1", "s", "10.0.0.2/32", R"j({"role":"x"})j", "n1",
               R"j("allowSpoofedSourcePrefixes":["192.0.2.0/24"])j");
@@ -123,7 +130,8 @@ TEST(Felix, an_endpoint_that_may_spoof_counts_as_missing_unless_configured)
     world.put("felixconfigurations/default", R"j({"workloadSourceSpoofing":"Any"})j");
     world.sync();
     EXPECT_THAT(world.endpoints, ElementsAre(Key("cali-a"), Key("cali-s")));
-    EXPECT_THAT(world.endpoints.at("cali-s").allowed_sources, ElementsAre(*Prefix4::parse("192.0.2.0/24")));
+    EXPECT_THAT(world.endpoints.at("cali-s").allowed_sources,
+                ElementsAre(*Prefix4::parse("192.0.2.0/24")));
     EXPECT_EQ(world.members(R"j(selector role == "x")j"), "10.0.0.2/32");
     world.gone("felixconfigurations/default");
     world.sync();

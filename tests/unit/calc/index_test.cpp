@@ -57,19 +57,23 @@ TEST(ClassTable, what_comes_and_goes_between_two_looks_was_never_there)
 TEST(ClassTable, random_changes_add_up_to_the_flattened_table)
 {
     std::mt19937 random(1);
-    const auto pick = [&random](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
+    const auto pick = [&random](std::uint32_t n) {
+        return static_cast<std::uint32_t>(random() % n);
+    };
     ClassTable table;
     std::multiset<std::pair<Prefix4, policy::SetId>> plain;
     std::map<Prefix4, std::vector<policy::SetId>> told;
     for (int round = 0; round < 400; ++round) {
         for (int i = 0; i < 8; ++i) {
             if (!plain.empty() && pick(2)) {
-                const auto gone = std::next(plain.begin(), pick(static_cast<std::uint32_t>(plain.size())));
+                const auto gone =
+                    std::next(plain.begin(), pick(static_cast<std::uint32_t>(plain.size())));
                 table.remove(gone->first, gone->second);
                 plain.erase(gone);
             } else {
                 const auto length = static_cast<std::uint8_t>(pick(33));
-                const auto prefix = Prefix4{Ipv4(pick(4) << 30 | pick(8) << 8 | pick(2)), length}.network();
+                const auto prefix =
+                    Prefix4{Ipv4(pick(4) << 30 | pick(8) << 8 | pick(2)), length}.network();
                 const policy::SetId set = pick(6);
                 table.add(prefix, set);
                 plain.emplace(prefix, set);
@@ -94,12 +98,20 @@ TEST(ClassTable, random_changes_add_up_to_the_flattened_table)
 
 TEST(LabelIndex, random_changes_agree_with_trying_everything)
 {
-    const char* const kSelectors[] = {"a == '0'",  "a != '0'",          "has(b)",
-                                      "!has(b)",   "a in {'0','1'}",    "a == '1' && b == '0'",
-                                      "all()",     "b starts with '1'", "a == '0' || b == '1'",
+    const char* const kSelectors[] = {"a == '0'",
+                                      "a != '0'",
+                                      "has(b)",
+                                      "!has(b)",
+                                      "a in {'0','1'}",
+                                      "a == '1' && b == '0'",
+                                      "all()",
+                                      "b starts with '1'",
+                                      "a == '0' || b == '1'",
                                       "a not in {'1'} && has(c)"};
     std::mt19937 random(2);
-    const auto pick = [&random](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
+    const auto pick = [&random](std::uint32_t n) {
+        return static_cast<std::uint32_t>(random() % n);
+    };
     std::set<std::pair<SelectorId, ItemId>> told;
     LabelIndex index([&told](SelectorId s, ItemId i, bool matches) {
         EXPECT_EQ(matches, told.emplace(s, i).second) << "told twice";
@@ -162,9 +174,11 @@ TEST(AddressSets, every_number_is_given_back_once)
     (void)sets.acquire(web);
     (void)sets.acquire(web);
     sets.acquire(http);
-    EXPECT_THAT(held, ElementsAre(R"j(port http/6=80 role == "web")j", R"j(selector role == "web")j"));
+    EXPECT_THAT(held,
+                ElementsAre(R"j(port http/6=80 role == "web")j", R"j(selector role == "web")j"));
     sets.set_item(1, {{"role", "web"}}, {{net("10.0.0.1/32")}, {{"http", 6, 81}}});
-    EXPECT_THAT(held, ElementsAre(R"j(port http/6=81 role == "web")j", R"j(selector role == "web")j"));
+    EXPECT_THAT(held,
+                ElementsAre(R"j(port http/6=81 role == "web")j", R"j(selector role == "web")j"));
     sets.release(web);
     EXPECT_EQ(held.size(), 2u);
     sets.release(web);

@@ -31,12 +31,14 @@ TEST_F(OrderRow, tiers_with_a_resource_first_then_by_order_then_by_name)
     world.put("tiers/b", R"j({"order":10})j");
     world.put("tiers/a", R"j({"order":10})j");
     for (const char* tier : {"missing", "late", "b", "default", "a"})
-        world.gnp(std::string("in-") + tier, std::string(R"j({"types":["Ingress"],"tier":")j") + tier + R"j("})j");
+        world.gnp(std::string("in-") + tier,
+                  std::string(R"j({"types":["Ingress"],"tier":")j") + tier + R"j("})j");
     EXPECT_EQ(world.ingress("a"), "tier a deny\n  a/in-a:\n"
                                   "tier b deny\n  b/in-b:\n"
                                   "tier default deny\n  default/in-default:\n"
                                   "tier late pass\n  late/in-late:\n"
-                                  "tier missing deny\n  missing/in-missing:\n" + kOpen);
+                                  "tier missing deny\n  missing/in-missing:\n" +
+                                      kOpen);
 }
 
 TEST_F(OrderRow, policies_in_a_tier_by_order_then_by_name_namespace_kind)
@@ -46,8 +48,10 @@ TEST_F(OrderRow, policies_in_a_tier_by_order_then_by_name_namespace_kind)
     world.gnp("same", R"j({"order":5,"types":["Ingress"]})j");
     world.np("ns1", "same", R"j({"order":5,"types":["Ingress"]})j");
     world.np("ns1", "last-a", R"j({"types":["Ingress"]})j");
-    EXPECT_EQ(world.ingress("a"), "tier default deny\n  default/z:\n  default/same:\n  ns1/default/same:\n"
-                                  "  ns1/default/last-a:\n  default/last-b:\n" + kOpen);
+    EXPECT_EQ(world.ingress("a"),
+              "tier default deny\n  default/z:\n  default/same:\n  ns1/default/same:\n"
+              "  ns1/default/last-a:\n  default/last-b:\n" +
+                  kOpen);
 }
 
 TEST_F(OrderRow, only_policies_that_select_the_endpoint_and_only_in_their_directions)
@@ -63,7 +67,8 @@ TEST_F(OrderRow, types_absent_are_both_directions)
 {
     world.gnp("p", R"j({"ingress":[{"action":"Allow"}]})j");
     EXPECT_EQ(world.ingress("a"), "tier default deny\n  default/p: [Allow]\n" + kOpen);
-    EXPECT_EQ(world.egress("a"), "tier default deny\n  default/p:\n" + kOpen) << "the end of the tier cuts it";
+    EXPECT_EQ(world.egress("a"), "tier default deny\n  default/p:\n" + kOpen)
+        << "the end of the tier cuts it";
 }
 
 TEST_F(OrderRow, end_of_tier_is_the_tiers_default_action)
@@ -118,7 +123,8 @@ TEST_F(SituationRow, a_profile_that_is_not_stored_matches_nothing_until_it_is)
 TEST_F(SituationRow, an_endpoint_without_addresses_is_no_endpoint)
 {
     world.sync();
-    world.put("workloadendpoints/ns1/a", R"j({"node":"n1","interfaceName":"cali-a","ipNetworks":[]})j");
+    world.put("workloadendpoints/ns1/a",
+              R"j({"node":"n1","interfaceName":"cali-a","ipNetworks":[]})j");
     EXPECT_TRUE(world.sync().endpoints.contains("cali-a"));
     EXPECT_TRUE(world.endpoints.empty());
 }
@@ -135,7 +141,8 @@ TEST_F(SituationRow, of_two_endpoints_with_one_interface_the_lowest_id_wins)
 {
     const auto clash = [this](const std::string& name, const std::string& address) {
         world.put("workloadendpoints/ns1/" + name,
-                  R"j({"node":"n1","interfaceName":"cali-x","ipNetworks":[")j" + address + R"j("]})j");
+                  R"j({"node":"n1","interfaceName":"cali-x","ipNetworks":[")j" + address +
+                      R"j("]})j");
     };
     clash("m", "10.0.0.7/32");
     world.sync();
@@ -152,11 +159,14 @@ TEST_F(SituationRow, of_two_endpoints_with_one_interface_the_lowest_id_wins)
 // Sharp edge 3.
 TEST_F(Order, a_policy_has_its_plain_name_from_either_form_of_key)
 {
-    world.put_raw("globalnetworkpolicies/default.legacy", R"j({"metadata":{"name":"default.legacy"},"spec":{"types":["Ingress"]}})j");
-    world.put_raw("globalnetworkpolicies/modern",
-                  R"j({"metadata":{"name":"modern","annotations":{"projectcalico.org/metadata":"{\"name\":\"modern\"}"}},
+    world.put_raw("globalnetworkpolicies/default.legacy",
+                  R"j({"metadata":{"name":"default.legacy"},"spec":{"types":["Ingress"]}})j");
+    world.put_raw(
+        "globalnetworkpolicies/modern",
+        R"j({"metadata":{"name":"modern","annotations":{"projectcalico.org/metadata":"{\"name\":\"modern\"}"}},
                       "spec":{"types":["Ingress"]}})j");
-    EXPECT_EQ(world.ingress("a"), "tier default deny\n  default/legacy:\n  default/modern:\n" + kOpen);
+    EXPECT_EQ(world.ingress("a"),
+              "tier default deny\n  default/legacy:\n  default/modern:\n" + kOpen);
 }
 
 // Sharp edge 8.
@@ -167,21 +177,25 @@ TEST_F(Order, negative_comparisons_select_endpoints_without_the_label)
     EXPECT_EQ(world.ingress("a"), kOpen);
     EXPECT_THAT(world.ingress("bare"), HasSubstr("default/p"));
     world.gnp("q", R"j({"selector":"role == 'web'\n","types":["Ingress"]})j");
-    EXPECT_THAT(world.ingress("a"), HasSubstr("default/q: [Deny]")) << "a newline is an error; the stand-in denies";
+    EXPECT_THAT(world.ingress("a"), HasSubstr("default/q: [Deny]"))
+        << "a newline is an error; the stand-in denies";
 }
 
 // Sharp edge 10.
 TEST_F(Order, end_of_tier_needs_an_enforced_policy_of_the_direction)
 {
     for (const bool pass : {false, true}) {
-        world.put("tiers/t", std::string(R"j({"order":1,"defaultAction":")j") + (pass ? "Pass" : "Deny") + R"j("})j");
+        world.put("tiers/t", std::string(R"j({"order":1,"defaultAction":")j") +
+                                 (pass ? "Pass" : "Deny") + R"j("})j");
         EXPECT_EQ(world.ingress("a"), kOpen) << "none";
-        world.put_raw("stagedglobalnetworkpolicies/t.s", R"j({"spec":{"tier":"t","types":["Ingress"]}})j");
+        world.put_raw("stagedglobalnetworkpolicies/t.s",
+                      R"j({"spec":{"tier":"t","types":["Ingress"]}})j");
         EXPECT_EQ(world.ingress("a"), kOpen) << "staged only";
         world.gnp("p", R"j({"tier":"t","types":["Egress"]})j");
         EXPECT_EQ(world.ingress("a"), kOpen) << "egress only";
         world.gnp("p", R"j({"tier":"t","types":["Ingress"]})j");
-        EXPECT_EQ(world.ingress("a"), std::string("tier t ") + (pass ? "pass" : "deny") + "\n  t/p:\n" + kOpen);
+        EXPECT_EQ(world.ingress("a"),
+                  std::string("tier t ") + (pass ? "pass" : "deny") + "\n  t/p:\n" + kOpen);
         world.gone("globalnetworkpolicies/p");
     }
     world.gnp("p", R"j({"tier":"gone","types":["Ingress"]})j");
@@ -200,7 +214,8 @@ TEST_F(Order, three_pods_without_policy_are_governed_by_their_profiles)
 {
     world.pod("ns1", "none", "10.0.0.2/32", "{}", "n1", R"j("profiles":[])j");
     world.pod("ns1", "ghost", "10.0.0.3/32", "{}", "n1", R"j("profiles":["ghost"])j");
-    world.pod("ns1", "built-in", "10.0.0.4/32", "{}", "n1", R"j("profiles":["projectcalico-default-allow"])j");
+    world.pod("ns1", "built-in", "10.0.0.4/32", "{}", "n1",
+              R"j("profiles":["projectcalico-default-allow"])j");
     EXPECT_EQ(world.ingress("none"), "");
     EXPECT_EQ(world.ingress("ghost"), "");
     EXPECT_EQ(world.ingress("built-in"), "profile/projectcalico-default-allow: [Allow]\n");
@@ -211,8 +226,12 @@ TEST_F(Order, three_pods_without_policy_are_governed_by_their_profiles)
 
 TEST_F(Order, policies_for_host_endpoints_alone_do_not_judge_workloads)
 {
-    world.gnp("dnt", R"j({"doNotTrack":true,"applyOnForward":true,"types":["Ingress"],"ingress":[{"action":"Allow"}]})j");
-    world.gnp("dnat", R"j({"preDNAT":true,"applyOnForward":true,"types":["Ingress"],"ingress":[{"action":"Allow"}]})j");
+    world.gnp(
+        "dnt",
+        R"j({"doNotTrack":true,"applyOnForward":true,"types":["Ingress"],"ingress":[{"action":"Allow"}]})j");
+    world.gnp(
+        "dnat",
+        R"j({"preDNAT":true,"applyOnForward":true,"types":["Ingress"],"ingress":[{"action":"Allow"}]})j");
     EXPECT_EQ(world.ingress("a"), kOpen);
 }
 
@@ -220,7 +239,8 @@ TEST_F(Order, a_policy_that_cannot_be_read_denies_every_local_workload_before_it
 {
     world.gnp("ok", R"j({"order":-1000,"types":["Ingress"],"ingress":[{"action":"Allow"}]})j");
     world.put_raw("globalnetworkpolicies/broken", "{");
-    EXPECT_EQ(world.ingress("a"), "tier default deny\n  default/broken: [Deny]\n  default/ok: [Allow]\n" + kOpen);
+    EXPECT_EQ(world.ingress("a"),
+              "tier default deny\n  default/broken: [Deny]\n  default/ok: [Allow]\n" + kOpen);
     EXPECT_THAT(world.egress("a"), HasSubstr("default/broken: [Deny]"));
     world.gone("globalnetworkpolicies/broken");
     EXPECT_THAT(world.ingress("a"), Not(HasSubstr("broken")));

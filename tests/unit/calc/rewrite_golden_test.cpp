@@ -69,7 +69,8 @@ TEST_F(RewriteRow, namespace_selector_of_a_gnp)
     world.gnp("p", R"j({"namespaceSelector":"team == 'blue'","types":["Ingress"]})j");
     EXPECT_TRUE(judged("b"));
     EXPECT_FALSE(judged("a"));
-    world.gnp("p", R"j({"namespaceSelector":"all()","selector":"role == 'web'","types":["Ingress"]})j");
+    world.gnp("p",
+              R"j({"namespaceSelector":"all()","selector":"role == 'web'","types":["Ingress"]})j");
     EXPECT_TRUE(judged("a"));
     EXPECT_FALSE(judged("b"));
 }
@@ -78,11 +79,15 @@ TEST_F(RewriteRow, namespace_selector_of_a_rule)
 {
     EXPECT_EQ(gnp_rule(R"j({"action":"Allow","source":{"namespaceSelector":"team == 'blue'"}})j"),
               R"j(Allow from {selector pcns.team == "blue"})j");
-    EXPECT_EQ(gnp_rule(R"j({"action":"Allow","source":{"namespaceSelector":"all()","selector":"x == 'y'"}})j"),
-              R"j(Allow from {selector (x == "y" && has(projectcalico.org/namespace))})j");
+    EXPECT_EQ(
+        gnp_rule(
+            R"j({"action":"Allow","source":{"namespaceSelector":"all()","selector":"x == 'y'"}})j"),
+        R"j(Allow from {selector (x == "y" && has(projectcalico.org/namespace))})j");
     world.gone("globalnetworkpolicies/p");
-    EXPECT_EQ(np_rule(R"j({"action":"Allow","source":{"namespaceSelector":"global()","selector":"x == 'y'"}})j"),
-              R"j(Allow from {selector (x == "y" && !has(projectcalico.org/namespace))})j")
+    EXPECT_EQ(
+        np_rule(
+            R"j({"action":"Allow","source":{"namespaceSelector":"global()","selector":"x == 'y'"}})j"),
+        R"j(Allow from {selector (x == "y" && !has(projectcalico.org/namespace))})j")
         << "and the policy's own namespace does not come on top";
 }
 
@@ -95,16 +100,19 @@ TEST_F(RewriteRow, rule_in_a_np_without_namespace_selector_is_bound_to_its_names
     EXPECT_EQ(np_rule(R"j({"action":"Allow","source":{"serviceAccounts":{"names":["z","s"]}}})j"),
               "Allow from {selector (projectcalico.org/serviceaccount in {\"s\", \"z\"} && "
               "projectcalico.org/namespace == \"ns1\")}");
-    EXPECT_EQ(np_rule(R"j({"action":"Allow","source":{"nets":["192.0.2.0/24"]}})j"), "Allow from 192.0.2.0/24");
+    EXPECT_EQ(np_rule(R"j({"action":"Allow","source":{"nets":["192.0.2.0/24"]}})j"),
+              "Allow from 192.0.2.0/24");
 }
 
 TEST_F(RewriteRow, rule_in_a_gnp_without_namespace_selector_is_unrestricted)
 {
     world.put("globalnetworksets/s", R"j({"nets":["198.51.100.0/24"]})j", R"j({"role":"db"})j");
-    world.put("hostendpoints/h", R"j({"node":"n1","expectedIPs":["192.0.2.1"]})j", R"j({"role":"db"})j");
+    world.put("hostendpoints/h", R"j({"node":"n1","expectedIPs":["192.0.2.1"]})j",
+              R"j({"role":"db"})j");
     EXPECT_EQ(gnp_rule(R"j({"action":"Allow","source":{"selector":"role == 'db'"}})j"),
               R"j(Allow from {selector role == "db"})j");
-    EXPECT_EQ(world.members(R"j(selector role == "db")j"), "10.0.0.2/32 192.0.2.1/32 198.51.100.0/24");
+    EXPECT_EQ(world.members(R"j(selector role == "db")j"),
+              "10.0.0.2/32 192.0.2.1/32 198.51.100.0/24");
 }
 
 TEST_F(RewriteRow, service_accounts_of_a_rule)
@@ -136,7 +144,8 @@ TEST_F(RewriteRow, nets_are_masked_and_a_bad_one_never_becomes_match_all)
     EXPECT_EQ(gnp_rule(R"j({"action":"Allow","source":{"nets":["10.1.2.3/8","192.0.2.1"]}})j"),
               "Allow from 10.0.0.0/8 192.0.2.1/32");
     world.gone("globalnetworkpolicies/p");
-    world.gnp("q", R"j({"types":["Ingress"],"ingress":[{"action":"Allow","source":{"nets":["bad"]}}]})j");
+    world.gnp(
+        "q", R"j({"types":["Ingress"],"ingress":[{"action":"Allow","source":{"nets":["bad"]}}]})j");
     EXPECT_EQ(world.only_rule("a"), "Deny") << "the stand-in of a policy that does not decode";
 }
 
@@ -165,16 +174,19 @@ TEST_F(MatchRow, icmp_and_not_icmp)
 
 TEST_F(MatchRow, nets)
 {
-    EXPECT_EQ(gnp_rule(R"j({"action":"Allow","source":{"nets":["192.0.2.0/24","2001:db8::/64"]}})j"),
-              "Allow from 192.0.2.0/24");
-    EXPECT_EQ(gnp_rule(R"j({"action":"Allow","destination":{"nets":["0.0.0.0/0"]}})j"), "Allow to 0.0.0.0/0");
+    EXPECT_EQ(
+        gnp_rule(R"j({"action":"Allow","source":{"nets":["192.0.2.0/24","2001:db8::/64"]}})j"),
+        "Allow from 192.0.2.0/24");
+    EXPECT_EQ(gnp_rule(R"j({"action":"Allow","destination":{"nets":["0.0.0.0/0"]}})j"),
+              "Allow to 0.0.0.0/0");
 }
 
 TEST_F(MatchRow, not_nets)
 {
     EXPECT_EQ(gnp_rule(R"j({"action":"Allow","source":{"notNets":["192.0.2.0/24"]}})j"),
               "Allow from !192.0.2.0/24");
-    EXPECT_EQ(gnp_rule(R"j({"action":"Allow","source":{"notNets":["192.0.2.0/24","0.0.0.0/0"]}})j"), "")
+    EXPECT_EQ(gnp_rule(R"j({"action":"Allow","source":{"notNets":["192.0.2.0/24","0.0.0.0/0"]}})j"),
+              "")
         << "excludes everything";
 }
 
@@ -187,8 +199,10 @@ TEST_F(MatchRow, selector)
 
 TEST_F(MatchRow, not_selector)
 {
-    EXPECT_EQ(gnp_rule(R"j({"action":"Allow","source":{"selector":"has(role)","notSelector":"role == 'db'"}})j"),
-              R"j(Allow from {selector (has(role) && !role == "db")})j");
+    EXPECT_EQ(
+        gnp_rule(
+            R"j({"action":"Allow","source":{"selector":"has(role)","notSelector":"role == 'db'"}})j"),
+        R"j(Allow from {selector (has(role) && !role == "db")})j");
     EXPECT_EQ(world.members(R"j(selector (has(role) && !role == "db"))j"), "10.0.0.1/32");
     EXPECT_EQ(gnp_rule(R"j({"action":"Allow","source":{"notSelector":"role == 'db'"}})j"),
               R"j(Allow from !{selector role == "db"})j");
@@ -196,19 +210,23 @@ TEST_F(MatchRow, not_selector)
 
 TEST_F(MatchRow, ports)
 {
-    EXPECT_EQ(gnp_rule(R"j({"action":"Allow","protocol":"TCP","destination":{"ports":[80,"8000:8010"]}})j"),
-              "Allow proto 6 to port 80-80 port 8000-8010");
+    EXPECT_EQ(
+        gnp_rule(
+            R"j({"action":"Allow","protocol":"TCP","destination":{"ports":[80,"8000:8010"]}})j"),
+        "Allow proto 6 to port 80-80 port 8000-8010");
 }
 
 TEST_F(MatchRow, named_port)
 {
-    const std::string ports = R"j("profiles":["open"],"ports":[{"name":"http","protocol":"TCP","port":8080}])j";
+    const std::string ports =
+        R"j("profiles":["open"],"ports":[{"name":"http","protocol":"TCP","port":8080}])j";
     world.pod("ns1", "c", "10.0.0.3/32", R"j({"role":"web"})j", "n2", ports);
     world.pod("ns1", "d", "10.0.0.4/32", R"j({"role":"db"})j", "n2", ports);
     const std::string scoped =
         R"j({"action":"Allow","protocol":"TCP","destination":{"selector":"role == 'web'","ports":["http",22]}})j";
-    EXPECT_EQ(gnp_rule(scoped),
-              R"j(Allow proto 6 to {selector role == "web"} port 22-22 port 8080@{port http/6=8080 role == "web"})j");
+    EXPECT_EQ(
+        gnp_rule(scoped),
+        R"j(Allow proto 6 to {selector role == "web"} port 22-22 port 8080@{port http/6=8080 role == "web"})j");
     EXPECT_EQ(world.members(R"j(port http/6=8080 role == "web")j"), "10.0.0.3/32");
     EXPECT_EQ(gnp_rule(R"j({"action":"Allow","protocol":"TCP","destination":{"ports":["http"]}})j"),
               "Allow proto 6 to port 8080@{port http/6=8080 all()}");
@@ -237,8 +255,9 @@ TEST_F(MatchRow, not_ports)
 {
     world.pod("ns1", "c", "10.0.0.3/32", "{}", "n2",
               R"j("ports":[{"name":"http","protocol":"TCP","port":8080}])j");
-    EXPECT_EQ(gnp_rule(R"j({"action":"Allow","protocol":"TCP","destination":{"notPorts":[22,"http"]}})j"),
-              "Allow proto 6 to port !22-22 port !8080@{port http/6=8080 all()}");
+    EXPECT_EQ(
+        gnp_rule(R"j({"action":"Allow","protocol":"TCP","destination":{"notPorts":[22,"http"]}})j"),
+        "Allow proto 6 to port !22-22 port !8080@{port http/6=8080 all()}");
 }
 
 TEST_F(MatchRow, http_is_not_seen_by_the_data_path_and_never_widens)
@@ -250,9 +269,10 @@ TEST_F(MatchRow, http_is_not_seen_by_the_data_path_and_never_widens)
 
 TEST_F(MatchRow, a_rule_with_nets_of_the_other_family_alone_is_skipped)
 {
-    for (const char* field : {R"j("source":{"nets":["fd00::/8"]})j", R"j("source":{"notNets":["fd00::/8"]})j",
-                              R"j("destination":{"nets":["fd00::/8"]})j",
-                              R"j("destination":{"notNets":["fd00::/8"]})j"})
+    for (const char* field :
+         {R"j("source":{"nets":["fd00::/8"]})j", R"j("source":{"notNets":["fd00::/8"]})j",
+          R"j("destination":{"nets":["fd00::/8"]})j",
+          R"j("destination":{"notNets":["fd00::/8"]})j"})
         EXPECT_EQ(gnp_rule(std::string(R"j({"action":"Allow",)j") + field + "}"), "") << field;
 }
 
@@ -294,9 +314,10 @@ TEST_F(Golden, when_set_numbers_run_out_nothing_opens)
         return r;
     };
     using model::RuleAction;
-    const auto rules = resolver.resolve({rule(RuleAction::Allow, "first"), rule(RuleAction::Allow, "second"),
-                                         rule(RuleAction::Deny, "second"), rule(RuleAction::Pass, "second")},
-                                        "");
+    const auto rules =
+        resolver.resolve({rule(RuleAction::Allow, "first"), rule(RuleAction::Allow, "second"),
+                          rule(RuleAction::Deny, "second"), rule(RuleAction::Pass, "second")},
+                         "");
     ASSERT_EQ(rules.size(), 3u);
     EXPECT_EQ(rules[0].action, policy::Action::Allow);
     EXPECT_EQ(rules[0].source.sets.size(), 1u);

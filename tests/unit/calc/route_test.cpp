@@ -6,10 +6,10 @@
 namespace margay::calc {
 namespace {
 
+using model::RouteKind;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Key;
-using model::RouteKind;
 
 Prefix4 net(std::string_view text)
 {
@@ -34,7 +34,8 @@ struct Routes : ::testing::Test {
     void pool(const std::string& mode, const std::string& more = "", const std::string& name = "p",
               const std::string& cidr = "10.20.0.0/16")
     {
-        world.put("ippools/" + name, R"j({"cidr":")j" + cidr + R"j(","ipipMode":")j" + mode + "\"" + more + "}");
+        world.put("ippools/" + name,
+                  R"j({"cidr":")j" + cidr + R"j(","ipipMode":")j" + mode + "\"" + more + "}");
     }
     std::string route(const std::string& prefix)
     {
@@ -125,7 +126,8 @@ TEST_F(Routes, the_longest_pool_decides)
     EXPECT_FALSE(world.routes.at(net("10.20.2.0/30")).in_tunnelled_pool);
     EXPECT_TRUE(world.routes.at(net("10.20.3.0/30")).in_tunnelled_pool);
     pool("Always", "", "twin", "10.20.2.0/24");
-    EXPECT_EQ(route("10.20.2.0/30"), "n2 192.0.2.2 encap") << "of two equal pools the tunnelled one";
+    EXPECT_EQ(route("10.20.2.0/30"), "n2 192.0.2.2 encap")
+        << "of two equal pools the tunnelled one";
     world.gone("ippools/inner");
     world.gone("ippools/twin");
     EXPECT_FALSE((route("10.20.2.0/30"), world.routes.at(net("10.20.2.0/30")).nat_outgoing));
@@ -195,7 +197,8 @@ TEST_F(Routes, route_source_workload_ips_ignores_blocks)
 // Sharp edge 16: who may send IPIP to us.
 TEST_F(Routes, known_ipip_sources_are_the_other_nodes_and_the_external_list)
 {
-    EXPECT_THAT(world.nodes, ElementsAre(Key(*Ipv4::parse("192.0.2.2")), Key(*Ipv4::parse("198.51.100.3"))));
+    EXPECT_THAT(world.nodes,
+                ElementsAre(Key(*Ipv4::parse("192.0.2.2")), Key(*Ipv4::parse("198.51.100.3"))));
     const auto& n2 = world.nodes.at(*Ipv4::parse("192.0.2.2"));
     EXPECT_EQ(n2.name, "n2");
     EXPECT_EQ(n2.tunnel_address, Ipv4::parse("10.20.2.0"));
@@ -260,7 +263,8 @@ TEST_F(Routes, disabled_pools_still_route_exclude_from_masquerading_and_export)
     EXPECT_EQ(route("10.20.2.0/30"), "n2 192.0.2.2 encap");
     EXPECT_TRUE(world.pools.at(net("10.20.0.0/16")).nat_outgoing);
     EXPECT_TRUE(world.pools.at(net("10.20.0.0/16")).disabled);
-    EXPECT_THAT(world.announcements, ElementsAre(Key(net("10.20.1.0/30")), Key(net("10.20.2.3/32"))));
+    EXPECT_THAT(world.announcements,
+                ElementsAre(Key(net("10.20.1.0/30")), Key(net("10.20.2.3/32"))));
 }
 
 TEST_F(Routes, own_node_vanishes_and_comes_back)

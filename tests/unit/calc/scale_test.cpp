@@ -145,7 +145,8 @@ TEST(Scale, one_pod_touches_its_own_prefix_and_no_program)
     EXPECT_FALSE(inventory.dirty());
 
     auto moved = pod(4'001, 100);
-    std::get<model::WorkloadEndpoint>(moved.value).addresses.v4 = {*Prefix4::parse("10.200.0.1/32")};
+    std::get<model::WorkloadEndpoint>(moved.value).addresses.v4 = {
+        *Prefix4::parse("10.200.0.1/32")};
     const auto before = Clock::now();
     inventory.apply(moved);
     const auto changes = inventory.take_changes();

@@ -37,8 +37,9 @@ public:
              const std::string& more = R"("profiles":["open"])")
     {
         put("workloadendpoints/" + ns + "/" + name,
-            R"({"node":")" + node + R"(","orchestrator":"cni","endpoint":"eth0","interfaceName":"cali-)" +
-                name + R"(","ipNetworks":[")" + address + R"("],)" + more + "}",
+            R"({"node":")" + node +
+                R"(","orchestrator":"cni","endpoint":"eth0","interfaceName":"cali-)" + name +
+                R"(","ipNetworks":[")" + address + R"("],)" + more + "}",
             labels);
     }
     // A profile "open" that allows everything, and a tier "default".
@@ -47,13 +48,16 @@ public:
         put("profiles/open", R"({"ingress":[{"action":"Allow"}],"egress":[{"action":"Allow"}]})");
         put("tiers/default", R"({"order":1000000,"defaultAction":"Deny"})");
     }
-    void gnp(const std::string& name, const std::string& spec) { put("globalnetworkpolicies/" + name, spec); }
+    void gnp(const std::string& name, const std::string& spec)
+    {
+        put("globalnetworkpolicies/" + name, spec);
+    }
     void np(const std::string& ns, const std::string& name, const std::string& spec)
     {
         put("networkpolicies/" + ns + "/" + name, spec);
     }
-    void block(const std::string& cidr, const std::string& host, const std::string& allocations = "",
-               const std::string& attributes = "")
+    void block(const std::string& cidr, const std::string& host,
+               const std::string& allocations = "", const std::string& attributes = "")
     {
         const auto prefix = *Prefix4::parse(cidr);
         std::string list = allocations;
@@ -61,7 +65,8 @@ public:
             for (int i = 0; i < 1 << (32 - prefix.length); ++i)
                 list += i ? ",null" : "null";
         put_raw("/calico/ipam/v2/assignment/ipv4/block/" + dashed(cidr),
-                R"({"cidr":")" + cidr + R"(",)" + (host.empty() ? "" : R"("affinity":"host:)" + host + R"(",)") +
+                R"({"cidr":")" + cidr + R"(",)" +
+                    (host.empty() ? "" : R"("affinity":"host:)" + host + R"(",)") +
                     R"("allocations":[)" + list + R"(],"attributes":[)" + attributes + "]}");
     }
     void affinity(const std::string& host, const std::string& cidr, const std::string& value)
@@ -135,7 +140,8 @@ public:
     {
         std::string out;
         for (const auto& tier : program.tiers) {
-            out += "tier " + tier.name + (tier.end == policy::TierEnd::Deny ? " deny" : " pass") + "\n";
+            out += "tier " + tier.name + (tier.end == policy::TierEnd::Deny ? " deny" : " pass") +
+                   "\n";
             for (const auto& policy : tier.policies)
                 out += "  " + text(policy);
         }
@@ -191,7 +197,8 @@ private:
     }
     void admit(const std::string& path, std::optional<std::string> value)
     {
-        auto update = quarantine.admit(path, value ? std::optional<std::string_view>(*value) : std::nullopt);
+        auto update =
+            quarantine.admit(path, value ? std::optional<std::string_view>(*value) : std::nullopt);
         if (update)
             inventory.apply(*std::move(update));
     }

@@ -49,8 +49,7 @@ TEST_F(PodTest, pod_gets_an_address_a_profile_and_an_endpoint_as_a_cni_plugin_wr
     EXPECT_EQ(result->interface, "cali" + pod.container_id.substr(0, 11));
     EXPECT_EQ(pod.container_id.size(), 40u);
     const auto object = boost::json::parse(world.table->entries.at(key()).value).get_object();
-    EXPECT_EQ(object.at("metadata").at("name").as_string(),
-              "n1-cni-" + pod.container_id + "-eth0");
+    EXPECT_EQ(object.at("metadata").at("name").as_string(), "n1-cni-" + pod.container_id + "-eth0");
     EXPECT_EQ(object.at("metadata").at("namespace"), "default");
     EXPECT_EQ(boost::json::serialize(object.at("metadata").at("labels")),
               R"({"role":"web","projectcalico.org/namespace":"default",)"
@@ -66,11 +65,11 @@ TEST_F(PodTest, pod_gets_an_address_a_profile_and_an_endpoint_as_a_cni_plugin_wr
               R"("egress":[{"action":"Allow"}],"labelsToApply":{"margay":""}})");
     const auto holder = *ipam::Ipam(kv, "n1", world.clock).holder(result->address);
     EXPECT_EQ(holder.handle, "margay." + pod.container_id);
-    EXPECT_EQ(holder.attributes, (std::map<std::string, std::string>{
-                                     {"node", "n1"},
-                                     {"namespace", "default"},
-                                     {"pod", "web-0"},
-                                     {"timestamp", "2026-01-02 03:04:05 +0000 UTC"}}));
+    EXPECT_EQ(holder.attributes,
+              (std::map<std::string, std::string>{{"node", "n1"},
+                                                  {"namespace", "default"},
+                                                  {"pod", "web-0"},
+                                                  {"timestamp", "2026-01-02 03:04:05 +0000 UTC"}}));
 }
 
 TEST_F(PodTest, endpoint_is_one_that_the_model_reads)
@@ -126,7 +125,8 @@ TEST_F(PodTest, del_with_the_datastore_away_is_an_error)
 TEST_F(PodTest, add_that_fails_or_dies_at_any_write_leaks_nothing)
 {
     const auto before = world.table->entries;
-    for (const Fate fate : {Fate::Conflict, Fate::Unavailable, Fate::CrashBefore, Fate::CrashAfter}) {
+    for (const Fate fate :
+         {Fate::Conflict, Fate::Unavailable, Fate::CrashBefore, Fate::CrashAfter}) {
         for (int number = 1;; number++) {
             world.table->entries = before;
             margay::testing::FakeKv broken(world.table);
@@ -182,8 +182,8 @@ TEST(PodNames, what_cannot_be_a_name_is_refused)
     }
     good.interface = "cali567890123456";
     EXPECT_FALSE(complete(good));
-    for (const char* text : {"", "http", "http:tcp", "http:icmp:1", "http:tcp:0", "h ttp:tcp:1",
-                             "http:tcp:65536"})
+    for (const char* text :
+         {"", "http", "http:tcp", "http:icmp:1", "http:tcp:0", "h ttp:tcp:1", "http:tcp:65536"})
         EXPECT_FALSE(parse_port(text)) << text;
 }
 

@@ -127,8 +127,8 @@ TEST_F(AssignTest, reserved_addresses_are_never_given)
                        R"({"spec":{"reservedCIDRs":["10.0.0.0/30","fd00::/64"]}})");
 
     const auto given = n1.take(8, "h");
-    EXPECT_THAT(given->addresses, ElementsAre(ip("10.0.0.4"), ip("10.0.0.5"), ip("10.0.0.6"),
-                                              ip("10.0.0.7")));
+    EXPECT_THAT(given->addresses,
+                ElementsAre(ip("10.0.0.4"), ip("10.0.0.5"), ip("10.0.0.6"), ip("10.0.0.7")));
 }
 
 TEST_F(AssignTest, unreadable_reservation_stops_assignment)
@@ -182,8 +182,9 @@ TEST_F(AssignTest, conflicting_writers_get_different_addresses)
     ASSERT_THAT(ours->addresses, SizeIs(1));
     ASSERT_THAT(theirs, SizeIs(1));
     EXPECT_NE(ours->addresses[0], theirs[0]);
-    EXPECT_EQ(decode_handle(world.table->entries.at(handle_key("c")).value, "c")
-                  ->blocks.begin()->second, 1u)
+    EXPECT_EQ(
+        decode_handle(world.table->entries.at(handle_key("c")).value, "c")->blocks.begin()->second,
+        1u)
         << "the lost attempt was taken back";
 }
 

@@ -83,8 +83,8 @@ TEST_F(BlockTest, mismatch_of_one_handle_releases_nothing)
     (void)assign(block, 1, kPod);
     (void)assign(block, 1, kOther);
 
-    const auto released = release(
-        block, {{ip("10.20.4.64"), "net.pod"}, {ip("10.20.4.65"), "net.pod"}}, now);
+    const auto released =
+        release(block, {{ip("10.20.4.64"), "net.pod"}, {ip("10.20.4.65"), "net.pod"}}, now);
     ASSERT_FALSE(released);
     EXPECT_EQ(released.error().code, Errc::Conflict);
     EXPECT_THAT(addresses_of(block, "net.pod"), SizeIs(1));
@@ -202,7 +202,8 @@ TEST(Timestamp, offsets_and_fractions_are_understood_and_rubbish_is_not)
     const auto time = parse_rfc3339("2026-01-02T03:04:05Z");
     EXPECT_EQ(parse_rfc3339("2026-01-02T05:04:05.123456+02:00"), time);
     EXPECT_EQ(rfc3339(*time), "2026-01-02T03:04:05Z");
-    for (const char* text : {"", "yesterday", "2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04:05+2"})
+    for (const char* text :
+         {"", "yesterday", "2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04:05+2"})
         EXPECT_EQ(parse_rfc3339(text), std::nullopt) << text;
 }
 

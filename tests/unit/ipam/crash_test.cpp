@@ -40,19 +40,19 @@ int at_every_write(Prepare prepare, Operation operation, After after)
 
 TEST(Crash, interrupted_assignment_is_undone_by_its_handle_and_the_node_goes_on)
 {
-    const int cases = at_every_write(
-        [](World& world) { world.pool("p", "10.0.0.0/27", 28); },
-        [](NodeOf& node) { (void)node.take(1, "pod"); },
-        [](World& world) {
-            NodeOf other{world, "n2"};
-            EXPECT_THAT(other.take(1, "theirs")->addresses, SizeIs(1));
-            NodeOf restarted{world, "n1"};
-            ASSERT_TRUE(restarted.ipam.release_by_handle("pod"));
-            ASSERT_THAT(restarted.take(1, "pod")->addresses, SizeIs(1));
-            ASSERT_TRUE(restarted.ipam.release_by_handle("pod"));
-            EXPECT_EQ(world.in_use(), 1u) << "the other node's";
-            EXPECT_FALSE(world.table->entries.contains(handle_key("pod")));
-        });
+    const int cases =
+        at_every_write([](World& world) { world.pool("p", "10.0.0.0/27", 28); },
+                       [](NodeOf& node) { (void)node.take(1, "pod"); },
+                       [](World& world) {
+                           NodeOf other{world, "n2"};
+                           EXPECT_THAT(other.take(1, "theirs")->addresses, SizeIs(1));
+                           NodeOf restarted{world, "n1"};
+                           ASSERT_TRUE(restarted.ipam.release_by_handle("pod"));
+                           ASSERT_THAT(restarted.take(1, "pod")->addresses, SizeIs(1));
+                           ASSERT_TRUE(restarted.ipam.release_by_handle("pod"));
+                           EXPECT_EQ(world.in_use(), 1u) << "the other node's";
+                           EXPECT_FALSE(world.table->entries.contains(handle_key("pod")));
+                       });
     EXPECT_GE(cases, 4 * 5);
 }
 

@@ -23,10 +23,11 @@ struct World {
     void pool(const std::string& name, const std::string& cidr, int block_size,
               const std::string& more = "")
     {
-        table->write("/calico/resources/v3/projectcalico.org/ippools/" + name,
-                     R"({"kind":"IPPool","apiVersion":"projectcalico.org/v3","metadata":{"name":")" +
-                         name + R"("},"spec":{"cidr":")" + cidr + R"(","blockSize":)" +
-                         std::to_string(block_size) + more + "}}");
+        table->write(
+            "/calico/resources/v3/projectcalico.org/ippools/" + name,
+            R"({"kind":"IPPool","apiVersion":"projectcalico.org/v3","metadata":{"name":")" + name +
+                R"("},"spec":{"cidr":")" + cidr + R"(","blockSize":)" + std::to_string(block_size) +
+                more + "}}");
     }
     void remove_pool(const std::string& name)
     {

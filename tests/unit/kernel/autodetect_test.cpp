@@ -35,12 +35,9 @@ LinkTable table_of(const std::vector<Interface>& interfaces)
 }
 
 const std::vector<Interface> kHost{
-    {1, "lo", {"127.0.0.1/8", "10.99.0.1/32"}},
-    {2, "eth0", {"192.0.2.5/24", "192.0.2.6/24"}},
-    {3, "docker0", {"172.17.0.1/16"}},
-    {4, "eth1", {"169.254.7.7/16", "198.51.100.5/25"}},
-    {5, "nodelocaldns", {"10.1.1.1/32"}},
-    {6, "cali1234", {"10.2.2.2/32"}},
+    {1, "lo", {"127.0.0.1/8", "10.99.0.1/32"}}, {2, "eth0", {"192.0.2.5/24", "192.0.2.6/24"}},
+    {3, "docker0", {"172.17.0.1/16"}},          {4, "eth1", {"169.254.7.7/16", "198.51.100.5/25"}},
+    {5, "nodelocaldns", {"10.1.1.1/32"}},       {6, "cali1234", {"10.2.2.2/32"}},
 };
 
 std::string winner(const char* method, const std::vector<Interface>& interfaces = kHost,
@@ -67,21 +64,21 @@ TEST_P(MethodTest, chooses)
 
 INSTANTIATE_TEST_SUITE_P(
     Autodetect, MethodTest,
-    ::testing::Values(
-        Case{"", "198.51.100.5/25"},                   // newest interface first, link-local passed over
-        Case{"first-found", "198.51.100.5/25"},        //
-        Case{"interface=eth0", "192.0.2.5/24"},        // first address of the interface
-        Case{"interface=th", "198.51.100.5/25"},       // unanchored
-        Case{"interface=^eth0$,docker", "172.17.0.1/16"}, // any pattern; no exclusion list
-        Case{"interface=nothing", "none"},             //
-        Case{"interface=^lo$", "10.99.0.1/32"},        // loopback addresses are not global
-        Case{"skip-interface=eth1", "192.0.2.5/24"},   //
-        Case{"skip-interface=eth.*", "none"},          // the exclusion list stays in force
-        Case{"skip-interface=eth1,eth0", "none"},      //
-        Case{"cidr=172.16.0.0/12", "172.17.0.1/16"},   // no exclusion list
-        Case{"cidr=203.0.113.0/24,192.0.2.0/24", "192.0.2.5/24"}, //
-        Case{"cidr=169.254.0.0/16", "none"},           // must be global unicast
-        Case{"cidr=0.0.0.0/0", "10.2.2.2/32"}));       //
+    ::testing::Values(Case{"", "198.51.100.5/25"}, // newest interface first, link-local passed over
+                      Case{"first-found", "198.51.100.5/25"}, //
+                      Case{"interface=eth0", "192.0.2.5/24"}, // first address of the interface
+                      Case{"interface=th", "198.51.100.5/25"}, // unanchored
+                      Case{"interface=^eth0$,docker",
+                           "172.17.0.1/16"}, // any pattern; no exclusion list
+                      Case{"interface=nothing", "none"}, //
+                      Case{"interface=^lo$", "10.99.0.1/32"}, // loopback addresses are not global
+                      Case{"skip-interface=eth1", "192.0.2.5/24"}, //
+                      Case{"skip-interface=eth.*", "none"}, // the exclusion list stays in force
+                      Case{"skip-interface=eth1,eth0", "none"}, //
+                      Case{"cidr=172.16.0.0/12", "172.17.0.1/16"}, // no exclusion list
+                      Case{"cidr=203.0.113.0/24,192.0.2.0/24", "192.0.2.5/24"}, //
+                      Case{"cidr=169.254.0.0/16", "none"}, // must be global unicast
+                      Case{"cidr=0.0.0.0/0", "10.2.2.2/32"})); //
 
 TEST(AutodetectTest, can_reach_takes_the_source_with_its_length_from_any_interface)
 {
@@ -92,10 +89,13 @@ TEST(AutodetectTest, can_reach_takes_the_source_with_its_length_from_any_interfa
 
 TEST(AutodetectTest, every_excluded_interface_of_calico_is_excluded)
 {
-    for (const char* name :
-         {"docker0", "cbr0", "dummy0", "podman1", "virbr0", "lxcbr0", "veth12", "lo", "lo1",
-          "longnic0", "br-abc", "cali1", "tunl0", "flannel.1", "kube-ipvs0", "cni0", "vxlan.calico",
-          "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali", "nodelocaldns"})
+    for (const char* name : {"docker0",        "cbr0",         "dummy0",
+                             "podman1",        "virbr0",       "lxcbr0",
+                             "veth12",         "lo",           "lo1",
+                             "longnic0",       "br-abc",       "cali1",
+                             "tunl0",          "flannel.1",    "kube-ipvs0",
+                             "cni0",           "vxlan.calico", "vxlan-v6.calico",
+                             "wireguard.cali", "wg-v6.cali",   "nodelocaldns"})
         EXPECT_EQ(winner("", {{2, name, {"192.0.2.5/24"}}}), "none") << name;
     for (const char* name : {"eth0", "xdocker0", "br0", "vxlanxcalico", "ens3", "bond0"})
         EXPECT_EQ(winner("", {{2, name, {"192.0.2.5/24"}}}), "192.0.2.5/24") << name;
@@ -112,7 +112,8 @@ TEST(AutodetectTest, result_says_why_each_other_address_lost)
         detect_address(*parse_autodetect_method("first-found"), table_of(kHost)).value();
     const std::string text = detection.str();
     EXPECT_THAT(text, HasSubstr("198.51.100.5/25 on eth1 (first global address"));
-    EXPECT_THAT(text, HasSubstr("not 172.17.0.1/16 on docker0: interface matches the excluded ^docker.*"));
+    EXPECT_THAT(
+        text, HasSubstr("not 172.17.0.1/16 on docker0: interface matches the excluded ^docker.*"));
     EXPECT_THAT(text, HasSubstr("not 169.254.7.7/16 on eth1: not a global unicast address"));
     EXPECT_THAT(text, HasSubstr("not 192.0.2.5/24 on eth0: comes later"));
     EXPECT_EQ(detection.losers.size(), 8u) << "all addresses but the winner";

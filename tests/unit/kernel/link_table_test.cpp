@@ -107,8 +107,8 @@ TEST(LinkTableTest, dump_tells_what_events_were_missed)
     table.set(link(5, "cali1"));
     (void)table.take_changes();
     table.replace({link(2, "eth0"), link(6, "cali2")}, {address(2, "192.0.2.7/24")});
-    EXPECT_THAT(changes(table),
-                ElementsAre(C{What::Vanished, 5}, C{What::AddressesChanged, 2}, C{What::Appeared, 6}));
+    EXPECT_THAT(changes(table), ElementsAre(C{What::Vanished, 5}, C{What::AddressesChanged, 2},
+                                            C{What::Appeared, 6}));
 }
 
 } // namespace

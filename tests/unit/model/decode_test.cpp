@@ -45,8 +45,9 @@ std::string gnp(const std::string& spec, const std::string& metadata = R"("name"
 
 TEST(DecodePolicy, reads_the_documented_sample)
 {
-    const auto policy = good<Policy>(kGnp, gnp(
-        R"("tier":"default","order":50,"selector":"role == 'web'","types":["Ingress"],
+    const auto policy = good<Policy>(
+        kGnp, gnp(
+                  R"("tier":"default","order":50,"selector":"role == 'web'","types":["Ingress"],
            "ingress":[{"action":"Allow","protocol":"TCP","source":{"selector":"role == 'lb'",
            "nets":["10.0.0.7/8"]},"destination":{"ports":[80,"8000:8010","metrics"]}}],"new":{"x":1})"));
     EXPECT_EQ(policy.tier, "default");
@@ -60,8 +61,9 @@ TEST(DecodePolicy, reads_the_documented_sample)
     EXPECT_EQ(rule.protocol, 6);
     EXPECT_EQ(rule.source.selector->text(), R"(role == "lb")");
     EXPECT_THAT(rule.source.nets.v4, ElementsAre(net("10.0.0.0/8")));
-    EXPECT_THAT(rule.destination.ports,
-                ElementsAre(PortMatch{80, 80, ""}, PortMatch{8000, 8010, ""}, PortMatch{0, 0, "metrics"}));
+    EXPECT_THAT(
+        rule.destination.ports,
+        ElementsAre(PortMatch{80, 80, ""}, PortMatch{8000, 8010, ""}, PortMatch{0, 0, "metrics"}));
 }
 
 TEST(DecodePolicy, types_absent_are_both_directions)
@@ -77,8 +79,11 @@ TEST(DecodePolicy, name_is_the_annotations_or_the_stored_one_without_the_legacy_
     const auto name = [](const std::string& metadata, const std::string& spec) {
         return good<Policy>(kGnp, gnp(spec, metadata)).name;
     };
-    EXPECT_EQ(name(R"("name":"x","annotations":{"projectcalico.org/metadata":"{\"name\":\"default.y\"}"})", ""),
-              "default.y");
+    EXPECT_EQ(
+        name(
+            R"("name":"x","annotations":{"projectcalico.org/metadata":"{\"name\":\"default.y\"}"})",
+            ""),
+        "default.y");
     EXPECT_EQ(name(R"("name":"default.web")", ""), "web");
     EXPECT_EQ(name(R"("name":"default.web")", R"("tier":"default")"), "web");
     EXPECT_EQ(name(R"("name":"default.web")", R"("tier":"other")"), "default.web");
@@ -87,8 +92,10 @@ TEST(DecodePolicy, name_is_the_annotations_or_the_stored_one_without_the_legacy_
 
 TEST(DecodePolicy, scalar_encodings)
 {
-    const auto policy = good<Policy>(kGnp, gnp(
-        R"("egress":[{"action":"Deny","protocol":"icmp","icmp":{"type":8,"code":0},"ipVersion":4},
+    const auto policy = good<Policy>(
+        kGnp,
+        gnp(
+            R"("egress":[{"action":"Deny","protocol":"icmp","icmp":{"type":8,"code":0},"ipVersion":4},
                      {"action":"Pass","protocol":132,"destination":{"notPorts":["9"]}},
                      {"action":"Log","notProtocol":"17"}])"));
     EXPECT_EQ(policy.egress_rules[0].protocol, 1);
@@ -108,7 +115,8 @@ TEST(DecodePolicy, errors_name_field_and_reason)
         {R"("ingress":{})", "spec.ingress: expected a list"},
         {R"("ingress":[1])", "spec.ingress[0]: expected an object"},
         {R"("ingress":[{}])", "spec.ingress[0].action: is missing"},
-        {R"("ingress":[{"action":"allow"}])", "spec.ingress[0].action: 'allow' is not a known value"},
+        {R"("ingress":[{"action":"allow"}])",
+         "spec.ingress[0].action: 'allow' is not a known value"},
         {R"("ingress":[{"action":"Allow","protocol":"QUIC"}])",
          "spec.ingress[0].protocol: 'QUIC' is not a protocol"},
         {R"("ingress":[{"action":"Allow","source":{"nets":["10.0.0.0/8","bad"]}}])",
@@ -130,27 +138,30 @@ TEST(DecodePolicy, errors_name_field_and_reason)
     EXPECT_THAT(error(kGnp, "[]"), HasSubstr("not a JSON object"));
     EXPECT_THAT(error(kGnp, ""), HasSubstr("not JSON"));
     EXPECT_THAT(error(kGnp, "{}"), HasSubstr("spec: is missing"));
-    EXPECT_THAT(error(kGnp, R"({"kind":"Node","spec":{}})"), HasSubstr("kind: 'Node' does not fit"));
+    EXPECT_THAT(error(kGnp, R"({"kind":"Node","spec":{}})"),
+                HasSubstr("kind: 'Node' does not fit"));
     EXPECT_THAT(error(kGnp, std::string(100'000, '[')), HasSubstr("not JSON"));
 }
 
 TEST(DecodePolicy, fields_without_effect_are_named)
 {
-    const auto decoded = decode(kGnp, gnp(
-        R"("doNotTrack":true,"applyOnForward":true,"egress":[{"action":"Allow",
+    const auto decoded =
+        decode(kGnp, gnp(
+                         R"("doNotTrack":true,"applyOnForward":true,"egress":[{"action":"Allow",
            "destination":{"services":{"name":"s","namespace":"n"}},"http":{"methods":["GET"]}}])"));
     ASSERT_TRUE(decoded);
     EXPECT_THAT(decoded->not_enforced,
-                ElementsAre("spec.doNotTrack", "spec.applyOnForward", "spec.egress[0].destination.services",
-                            "spec.egress[0].http"));
+                ElementsAre("spec.doNotTrack", "spec.applyOnForward",
+                            "spec.egress[0].destination.services", "spec.egress[0].http"));
     const auto& rule = std::get<Policy>(decoded->update.value).egress_rules[0];
     EXPECT_TRUE(rule.narrowed_beyond_us());
 }
 
 TEST(StandIn, keeps_what_can_be_read_and_denies_the_rest)
 {
-    const auto policy = stand_in_policy(kGnp, gnp(
-        R"("tier":"t","order":5,"selector":"a == 'b'","types":["Ingress"],
+    const auto policy =
+        stand_in_policy(kGnp, gnp(
+                                  R"("tier":"t","order":5,"selector":"a == 'b'","types":["Ingress"],
            "ingress":[{"action":"Allow"},{"action":"?"}])"));
     EXPECT_TRUE(policy.stands_in);
     EXPECT_EQ(policy.tier, "t");
@@ -173,7 +184,8 @@ TEST(StandIn, one_bad_direction_leaves_the_other_alone)
 TEST(StandIn, an_error_elsewhere_denies_both_directions_first_in_the_tier)
 {
     const auto policy = stand_in_policy(
-        kGnp, gnp(R"("order":"x","selector":"a == 'b'","ingress":[{"action":"Allow"}],"egress":[1])"));
+        kGnp,
+        gnp(R"("order":"x","selector":"a == 'b'","ingress":[{"action":"Allow"}],"egress":[1])"));
     EXPECT_LT(*policy.order, -1e300);
     EXPECT_EQ(policy.selector.text(), R"(a == "b")");
     EXPECT_THAT(policy.ingress_rules, ElementsAre(Rule{}));
@@ -182,8 +194,9 @@ TEST(StandIn, an_error_elsewhere_denies_both_directions_first_in_the_tier)
 
 TEST(StandIn, unreadable_selector_or_value_denies_everything_that_the_key_can_select)
 {
-    for (const std::string& value : {gnp(R"("selector":"a ==","types":["Ingress","Egress"])"),
-                                     std::string("{"), std::string("{}"), std::string(R"({"spec":1})")}) {
+    for (const std::string& value :
+         {gnp(R"("selector":"a ==","types":["Ingress","Egress"])"), std::string("{"),
+          std::string("{}"), std::string(R"({"spec":1})")}) {
         const auto policy = stand_in_policy(kGnp, value);
         EXPECT_TRUE(policy.selector.is_all()) << value;
         EXPECT_TRUE(policy.ingress && policy.egress);
@@ -196,7 +209,8 @@ TEST(StandIn, unreadable_selector_or_value_denies_everything_that_the_key_can_se
 
 TEST(DecodeEndpoint, reads_and_converts)
 {
-    const auto wep = good<WorkloadEndpoint>(kWep, R"({"kind":"WorkloadEndpoint","metadata":{"name":"x",
+    const auto wep =
+        good<WorkloadEndpoint>(kWep, R"({"kind":"WorkloadEndpoint","metadata":{"name":"x",
         "labels":{"a":"b","pcns.forged":"1","pcsa.forged":"1"}},"spec":{"node":"n1","orchestrator":"cni",
         "containerID":"c1","endpoint":"eth0","ipNetworks":["10.20.4.66/32","fd00::1/128"],
         "profiles":["p1","p2"],"interfaceName":"cali1","mac":"ee:ee:ee:ee:ee:ee",
@@ -225,7 +239,8 @@ TEST(DecodeEndpoint, bad_values_are_refused)
 {
     EXPECT_THAT(error(kWep, R"({"spec":{"node":"n1","ipNetworks":["10.0.0.0/24"]}})"),
                 HasSubstr("spec.ipNetworks: 10.0.0.0/24 is not a single address"));
-    EXPECT_THAT(error(kWep, R"({"spec":{"ipNetworks":["10.0.0.1/32"]}})"), HasSubstr("spec.node: is missing"));
+    EXPECT_THAT(error(kWep, R"({"spec":{"ipNetworks":["10.0.0.1/32"]}})"),
+                HasSubstr("spec.node: is missing"));
     EXPECT_THAT(error(kWep, R"({"spec":{"node":"n1","mac":"x","ipNetworks":["10.0.0.1"]}})"),
                 HasSubstr("spec.mac: 'x' is not a MAC address"));
     EXPECT_THAT(error(kWep, R"({"metadata":{"labels":{"a":1}},"spec":{"node":"n1"}})"),
@@ -234,34 +249,40 @@ TEST(DecodeEndpoint, bad_values_are_refused)
 
 TEST(DecodeEndpoint, network_sets_skip_bad_entries_and_say_so)
 {
-    const auto decoded = decode({Kind::NetworkSet, "ns1", "s"},
-                                R"({"metadata":{"labels":{"a":"b"}},"spec":{"nets":["10.0.0.1","x","fd00::/8"]}})");
+    const auto decoded =
+        decode({Kind::NetworkSet, "ns1", "s"},
+               R"({"metadata":{"labels":{"a":"b"}},"spec":{"nets":["10.0.0.1","x","fd00::/8"]}})");
     ASSERT_TRUE(decoded);
     const auto& set = std::get<NetworkSet>(decoded->update.value);
     EXPECT_THAT(set.nets.v4, ElementsAre(net("10.0.0.1/32")));
     EXPECT_EQ(set.nets.v6.size(), 1u);
     EXPECT_EQ(set.labels, (Labels{{"a", "b"}, {"projectcalico.org/namespace", "ns1"}}));
     EXPECT_THAT(decoded->skipped, ElementsAre("spec.nets[1]: 'x' is not an address or prefix"));
-    EXPECT_EQ(good<NetworkSet>({Kind::GlobalNetworkSet, "", "s"}, R"({"spec":{}})").labels, Labels());
+    EXPECT_EQ(good<NetworkSet>({Kind::GlobalNetworkSet, "", "s"}, R"({"spec":{}})").labels,
+              Labels());
 }
 
 TEST(DecodeNode, reads_addresses_and_falls_back)
 {
     const ResourceKey key{Kind::Node, "", "n1"};
-    const auto node = good<Node>(key, R"({"metadata":{"labels":{"rack":"a"}},"spec":{"bgp":{"asNumber":"1.10",
+    const auto node =
+        good<Node>(key, R"({"metadata":{"labels":{"rack":"a"}},"spec":{"bgp":{"asNumber":"1.10",
         "ipv4Address":"192.0.2.11/24","ipv4IPIPTunnelAddr":"10.20.4.64"},
         "addresses":[{"address":"192.0.2.11/24","type":"CalicoNodeIP"}]},"status":{}})");
     EXPECT_EQ(node.as_number, 65546u);
     EXPECT_EQ(node.ipv4_address, net("192.0.2.11/24"));
     EXPECT_EQ(node.ipip_tunnel_address, Ipv4::parse("10.20.4.64"));
     EXPECT_EQ(node.host_address(), Ipv4::parse("192.0.2.11"));
-    EXPECT_EQ(good<Node>(key, R"({"spec":{"bgp":{"ipv4Address":"192.0.2.1"}}})").ipv4_address->length, 32);
+    EXPECT_EQ(
+        good<Node>(key, R"({"spec":{"bgp":{"ipv4Address":"192.0.2.1"}}})").ipv4_address->length,
+        32);
     EXPECT_EQ(good<Node>(key, R"({"spec":{"addresses":[{"address":"1.1.1.1","type":"ExternalIP"},
         {"address":"fd00::1","type":"InternalIP"},{"address":"2.2.2.2","type":"InternalIP"}]}})")
                   .host_address(),
               Ipv4::parse("2.2.2.2"));
     EXPECT_EQ(good<Node>(key, R"({"spec":{}})").host_address(), std::nullopt);
-    EXPECT_THAT(error(key, R"({"spec":{"bgp":{"ipv4Address":"x"}}})"), HasSubstr("spec.bgp.ipv4Address"));
+    EXPECT_THAT(error(key, R"({"spec":{"bgp":{"ipv4Address":"x"}}})"),
+                HasSubstr("spec.bgp.ipv4Address"));
 }
 
 TEST(DecodePool, defaults_and_values)
@@ -281,14 +302,17 @@ TEST(DecodePool, defaults_and_values)
     EXPECT_TRUE(full.only_load_balancers());
     EXPECT_EQ(full.block_size, 28);
     EXPECT_THAT(error(key, R"({"spec":{"cidr":"10.0.0.1"}})"), HasSubstr("spec.cidr"));
-    EXPECT_THAT(error(key, R"({"spec":{"cidr":"10.0.0.0/8","blockSize":33}})"), HasSubstr("spec.blockSize"));
-    EXPECT_THAT(error(key, R"({"spec":{"cidr":"10.0.0.0/8","ipipMode":"always"}})"), HasSubstr("spec.ipipMode"));
+    EXPECT_THAT(error(key, R"({"spec":{"cidr":"10.0.0.0/8","blockSize":33}})"),
+                HasSubstr("spec.blockSize"));
+    EXPECT_THAT(error(key, R"({"spec":{"cidr":"10.0.0.0/8","ipipMode":"always"}})"),
+                HasSubstr("spec.ipipMode"));
 }
 
 TEST(DecodeFelix, annotation_wins_over_the_field_and_lists_convert)
 {
     const ResourceKey key{Kind::FelixConfiguration, "", "default"};
-    const auto config = good<FelixConfiguration>(key, R"({"metadata":{"creationTimestamp":"2026-01-02T03:04:05Z",
+    const auto config =
+        good<FelixConfiguration>(key, R"({"metadata":{"creationTimestamp":"2026-01-02T03:04:05Z",
         "annotations":{"config.projectcalico.org/IpInIpMtu":"1400",
         "config.projectcalico.org/ReportingIntervalSecs":"30"}},
         "spec":{"ipipMTU":1300,"interfacePrefix":"cali,mg","reportingInterval":"0s",
@@ -341,20 +365,26 @@ TEST(DecodeIpam, hostile_blocks_are_refused)
 {
     const ResourceKey key{Kind::IpamBlock, "", "10.20.4.64/31"};
     const std::string head = R"({"cidr":"10.20.4.64/31",)";
-    EXPECT_THAT(error(key, head + R"("allocations":[0,null],"attributes":[]})"), HasSubstr("allocations[0]"));
-    EXPECT_THAT(error(key, head + R"("allocations":[null]})"), HasSubstr("allocations: expected one entry"));
-    EXPECT_THAT(error(key, head + R"("allocations":[null,null],"unallocated":[2]})"), HasSubstr("unallocated[0]"));
+    EXPECT_THAT(error(key, head + R"("allocations":[0,null],"attributes":[]})"),
+                HasSubstr("allocations[0]"));
+    EXPECT_THAT(error(key, head + R"("allocations":[null]})"),
+                HasSubstr("allocations: expected one entry"));
+    EXPECT_THAT(error(key, head + R"("allocations":[null,null],"unallocated":[2]})"),
+                HasSubstr("unallocated[0]"));
     EXPECT_THAT(error(key, head + R"("allocations":[null,-1]})"), HasSubstr("allocations[1]"));
-    EXPECT_THAT(error(key, R"({"cidr":"10.20.4.0/31","allocations":[null,null]})"), HasSubstr("cidr"));
+    EXPECT_THAT(error(key, R"({"cidr":"10.20.4.0/31","allocations":[null,null]})"),
+                HasSubstr("cidr"));
 }
 
 TEST(DecodeIpam, affinity_without_a_state_is_confirmed)
 {
     const ResourceKey key{Kind::BlockAffinity, "host:n1", "10.20.4.64/26"};
-    for (const char* value : {"", "{}", R"({"state":""})", R"({"state":"confirmed","deleted":false})"})
+    for (const char* value :
+         {"", "{}", R"({"state":""})", R"({"state":"confirmed","deleted":false})"})
         EXPECT_EQ(good<BlockAffinity>(key, value).state, AffinityState::Confirmed) << value;
     EXPECT_EQ(good<BlockAffinity>(key, R"({"state":"pending"})").state, AffinityState::Pending);
-    EXPECT_EQ(good<BlockAffinity>(key, R"({"state":"pendingDeletion"})").state, AffinityState::PendingDeletion);
+    EXPECT_EQ(good<BlockAffinity>(key, R"({"state":"pendingDeletion"})").state,
+              AffinityState::PendingDeletion);
     EXPECT_EQ(good<BlockAffinity>(key, "").host(), "n1");
     error(key, R"({"state":"what"})");
 }
@@ -362,7 +392,8 @@ TEST(DecodeIpam, affinity_without_a_state_is_confirmed)
 // Sharp edge 1: absent fields of the stored object mean false, unlike no object at all.
 TEST(DecodeIpam, absent_fields_of_the_config_mean_false)
 {
-    const auto config = good<IpamConfig>({Kind::IpamConfig, "", "config"}, R"({"strict_affinity":true})");
+    const auto config =
+        good<IpamConfig>({Kind::IpamConfig, "", "config"}, R"({"strict_affinity":true})");
     EXPECT_TRUE(config.strict_affinity);
     EXPECT_FALSE(config.auto_allocate_blocks);
     EXPECT_TRUE(kDefaultIpamConfig.auto_allocate_blocks);
@@ -372,14 +403,20 @@ TEST(DecodeIpam, absent_fields_of_the_config_mean_false)
 
 TEST(DecodeOthers, tier_profile_cluster_and_what_is_not_enforced)
 {
-    EXPECT_TRUE(good<Tier>({Kind::Tier, "", "t"}, R"({"spec":{"order":1000,"defaultAction":"Pass"}})").pass_at_end);
-    EXPECT_EQ(good<Tier>({Kind::Tier, "", "t"}, R"({"spec":{}})"), (Tier{"t", std::nullopt, false}));
-    const auto profile = good<Profile>({Kind::Profile, "", "kns.a"},
+    EXPECT_TRUE(
+        good<Tier>({Kind::Tier, "", "t"}, R"({"spec":{"order":1000,"defaultAction":"Pass"}})")
+            .pass_at_end);
+    EXPECT_EQ(good<Tier>({Kind::Tier, "", "t"}, R"({"spec":{}})"),
+              (Tier{"t", std::nullopt, false}));
+    const auto profile = good<Profile>(
+        {Kind::Profile, "", "kns.a"},
         R"({"spec":{"ingress":[{"action":"Allow"}],"labelsToApply":{"pcns.x":"y"}}})");
     EXPECT_EQ(profile.labels_to_apply, (Labels{{"pcns.x", "y"}}));
     EXPECT_EQ(profile.ingress_rules.size(), 1u);
     EXPECT_EQ(good<ClusterInformation>({Kind::ClusterInformation, "", "default"},
-        R"({"spec":{"datastoreReady":true}})").datastore_ready, true);
+                                       R"({"spec":{"datastoreReady":true}})")
+                  .datastore_ready,
+              true);
     for (const Kind kind : {Kind::HostEndpoint, Kind::BgpPeer, Kind::BgpFilter}) {
         const auto decoded = decode({kind, "", "x"}, R"({"spec":{}})");
         ASSERT_TRUE(decoded);

@@ -30,8 +30,10 @@ TEST(Key, generic_resources_go_both_ways)
 TEST(Key, ipam_keys_go_both_ways)
 {
     const std::pair<std::string, ResourceKey> cases[] = {
-        {"/calico/ipam/v2/assignment/ipv4/block/10.20.4.64-26", {Kind::IpamBlock, "", "10.20.4.64/26"}},
-        {"/calico/ipam/v2/assignment/ipv6/block/fd00::40-122", {Kind::IpamBlock, "", "fd00::40/122"}},
+        {"/calico/ipam/v2/assignment/ipv4/block/10.20.4.64-26",
+         {Kind::IpamBlock, "", "10.20.4.64/26"}},
+        {"/calico/ipam/v2/assignment/ipv6/block/fd00::40-122",
+         {Kind::IpamBlock, "", "fd00::40/122"}},
         {"/calico/ipam/v2/host/n1/ipv4/block/10.20.4.64-26",
          {Kind::BlockAffinity, "host:n1", "10.20.4.64/26"}},
         {"/calico/ipam/v2/virtual/load-balancer/ipv4/block/10.20.4.64-26",
@@ -59,7 +61,8 @@ TEST(Key, unknown_keys_are_ignored)
           "/calico/ipam/v2/host//ipv4/block/10.20.4.64-26",
           "/calico/resources/v3/projectcalico.org/blockaffinities/x",
           "/calico/resources/v3/projectcalico.org/stagednetworkpolicies/ns/x",
-          "/calico/resources/v3/projectcalico.org/nodes", "/calico/resources/v3/projectcalico.org/nodes/",
+          "/calico/resources/v3/projectcalico.org/nodes",
+          "/calico/resources/v3/projectcalico.org/nodes/",
           "/calico/resources/v3/projectcalico.org/nodes/a/b",
           "/calico/resources/v3/projectcalico.org/networkpolicies/a",
           "/calico/resources/v3/projectcalico.org/networkpolicies//a"})

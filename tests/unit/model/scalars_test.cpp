@@ -54,7 +54,8 @@ TEST(Scalars, duration_is_gos_notation)
 TEST(Scalars, mac)
 {
     EXPECT_EQ(parse_mac("ee:EE:00:01:02:ff"), (Mac{0xee, 0xee, 0, 1, 2, 0xff}));
-    for (const char* bad : {"", "ee:ee:ee:ee:ee", "ee:ee:ee:ee:ee:e", "ee:ee:ee:ee:ee:gg", "ee.ee.ee.ee.ee.ee"})
+    for (const char* bad :
+         {"", "ee:ee:ee:ee:ee", "ee:ee:ee:ee:ee:e", "ee:ee:ee:ee:ee:gg", "ee.ee.ee.ee.ee.ee"})
         EXPECT_FALSE(parse_mac(bad)) << bad;
 }
 

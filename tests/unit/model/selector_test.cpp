@@ -171,8 +171,8 @@ TEST(SelectorLexical, empty_set_and_trailing_comma_are_accepted)
 TEST(SelectorLexical, single_operators_and_leftovers_are_errors)
 {
     for (const char* text : {"a = 'b'", "has(a) & has(b)", "has(a) | has(b)", "a", "!", "(", "()",
-                             "a == 'b')", "== 'b'", "a == b", "has(a) has(b)", "has()", "a == 'b' &&",
-                             "a == 'b' || ", "a !== 'b'", "#"})
+                             "a == 'b')", "== 'b'", "a == b", "has(a) has(b)", "has()",
+                             "a == 'b' &&", "a == 'b' || ", "a !== 'b'", "#"})
         error(text);
 }
 
@@ -200,8 +200,9 @@ TEST(SelectorText, is_canonical)
 
 TEST(SelectorText, survives_a_round_trip)
 {
-    for (const char* text : {"a == 'b' && c != \"d'\" || !(has(e) && f in {'g', 'h'})",
-                             "a not in {} || b ends with 'x' || c contains 'y'", "global() && all()"}) {
+    for (const char* text :
+         {"a == 'b' && c != \"d'\" || !(has(e) && f in {'g', 'h'})",
+          "a not in {} || b ends with 'x' || c contains 'y'", "global() && all()"}) {
         const auto once = canonical(text);
         EXPECT_EQ(canonical(once), once);
     }

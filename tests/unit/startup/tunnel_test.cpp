@@ -13,10 +13,7 @@ struct TunnelTest : StartupTest {
     ipam::Ipam ipam{kv, "n1", world.clock};
     ipam::Ipam other{kv, "n2", world.clock};
 
-    void forget_field()
-    {
-        put_node("n1", R"({"bgp":{"ipv4Address":"192.0.2.11/24"}})");
-    }
+    void forget_field() { put_node("n1", R"({"bgp":{"ipv4Address":"192.0.2.11/24"}})"); }
     void set_field(Ipv4 address)
     {
         put_node("n1", R"({"bgp":{"ipv4Address":"192.0.2.11/24","ipv4IPIPTunnelAddr":")" +
@@ -83,9 +80,9 @@ TEST_F(TunnelTest, empty_field_takes_the_address_that_the_handle_still_holds)
 
 TEST_F(TunnelTest, leftovers_of_a_crash_are_reduced_to_one)
 {
-    ASSERT_TRUE(ipam.auto_assign({.owner = {tunnel_handle("n1"),
-                                            {{"node", "n1"}, {"type", kTunnelType}}},
-                                  .use = ipam::Use::Tunnel}));
+    ASSERT_TRUE(
+        ipam.auto_assign({.owner = {tunnel_handle("n1"), {{"node", "n1"}, {"type", kTunnelType}}},
+                          .use = ipam::Use::Tunnel}));
     EXPECT_EQ(world.in_use(), 2u);
     forget_field();
     ASSERT_TRUE(mend());

@@ -15,13 +15,14 @@ struct StartupTest : ::testing::Test {
     config::Values environment{{"CALICO_IPV4POOL_CIDR", "10.244.0.0/16"},
                                {"CALICO_IPV4POOL_IPIP", "Always"},
                                {"CLUSTER_TYPE", "demo"}};
-    Surroundings host{{*Prefix4::parse("192.0.2.11/24")}, Prefix4::parse("192.0.2.11/24"),
+    Surroundings host{{*Prefix4::parse("192.0.2.11/24")},
+                      Prefix4::parse("192.0.2.11/24"),
                       "first global address of eth0"};
 
     config::Config config() const
     {
-        auto config = config::resolve({.flags = {}, .environment = environment, .file = {},
-                                       .file_name = ""});
+        auto config =
+            config::resolve({.flags = {}, .environment = environment, .file = {}, .file_name = ""});
         if (!config)
             throw std::runtime_error(config.error().what);
         return *config;
@@ -34,9 +35,8 @@ struct StartupTest : ::testing::Test {
     boost::json::object stored(const std::string& plural, const std::string& name) const
     {
         const auto it = world.table->entries.find(resource_key(plural, name));
-        return it == world.table->entries.end()
-                   ? boost::json::object()
-                   : boost::json::parse(it->second.value).get_object();
+        return it == world.table->entries.end() ? boost::json::object()
+                                                : boost::json::parse(it->second.value).get_object();
     }
     boost::json::object spec(const std::string& plural, const std::string& name) const
     {
@@ -54,8 +54,9 @@ struct StartupTest : ::testing::Test {
     }
     void put_node(const std::string& name, const std::string& spec)
     {
-        put("nodes", name, R"({"kind":"Node","apiVersion":"projectcalico.org/v3","metadata":{"name":")" +
-                               name + R"(","labels":{"rack":"a"}},"spec":)" + spec + "}");
+        put("nodes", name,
+            R"({"kind":"Node","apiVersion":"projectcalico.org/v3","metadata":{"name":")" + name +
+                R"(","labels":{"rack":"a"}},"spec":)" + spec + "}");
     }
 };
 
