@@ -107,14 +107,12 @@ Status Agent::start_kernel()
     if (!firewall)
         return firewall.error();
     firewall_ = std::move(*firewall);
-    firewall_adopted_ = firewall_->present();
-    install_firewall();
+    if (auto guarded = start_firewall(); !guarded)
+        return guarded;
     firewall_watch_ = std::make_unique<kernel::FirewallWatch>(executor_, [this] {
-        // Our own changes are told, too; and an adopted table is not ours to judge yet.
-        const auto intact = firewall_->intact();
-        if ((intact && *intact) || (!firewall_installed_ && firewall_->present()))
+        const auto intact = firewall_->intact(); // our own changes are told, too
+        if (intact && *intact)
             return;
-        firewall_adopted_ = false;
         log_->warn("nftables table {} was changed by somebody else: installing it again",
                    kernel::kFirewallTable);
         install_firewall();
@@ -128,6 +126,19 @@ Status Agent::start_kernel()
     if (auto started = resolver_.start(); !started)
         return started;
     return kernel_routes_.start();
+}
+
+// The guard of an earlier run goes on as it is, with the interfaces that it lets through: what we
+// could install before the datastore has spoken would shut out every pod.
+Status Agent::start_firewall()
+{
+    firewall_rules_dirty_ = true; // the first turn completes it
+    const auto adopted = firewall_->adopt(firewall_config());
+    if (!adopted)
+        return adopted.error();
+    if (!*adopted)
+        install_firewall();
+    return {};
 }
 
 Status Agent::start_datapath()

@@ -91,6 +91,9 @@ private:
     void want_host_addresses();
     void set_datapath_config();
     void update_uplinks();
+    Status start_firewall();
+    kernel::FirewallConfig firewall_config() const;
+    std::set<kernel::IfIndex> guarded_devices() const;
     void install_firewall();
     void update_firewall();
     void ensure_tunnel_device();
@@ -116,11 +119,9 @@ private:
     kernel::LinkMonitor links_;
     kernel::Resolver resolver_;
     kernel::RouteTable kernel_routes_;
-    kernel::FirewallConfig firewall_config_;
     kernel::FirewallSets firewall_sets_;
-    bool firewall_adopted_ = false; // an earlier run's table stays until all of ours is known
-    bool firewall_installed_ = false;
-    bool firewall_dirty_ = false;
+    bool firewall_dirty_ = false;       // sets
+    bool firewall_rules_dirty_ = false; // and rules
 
     // The data path.
     std::unique_ptr<datapath::Datapath> datapath_;
@@ -138,6 +139,7 @@ private:
     bool synced_ = false;
     bool stated_ = false;       // all of the first snapshot has been handed on
     bool flushed_once_ = false; // and is in force
+    bool routes_complete_ = false; // BGP has had its say as well
     std::int64_t revision_ = 0;
 
     // What is wanted now, kept to complete it when other news comes.

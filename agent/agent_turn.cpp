@@ -223,14 +223,14 @@ void Agent::apply_own_node(const model::OwnNode& own)
         paths_due_.insert(prefix); // the outer source may have changed
     set_datapath_config();
     ensure_tunnel_device();
-    install_firewall();
+    firewall_rules_dirty_ = true;
 }
 
 void Agent::apply_felix(const model::FelixConfiguration& felix)
 {
     felix_ = felix;
     set_datapath_config();
-    install_firewall();
+    firewall_rules_dirty_ = true;
     for (const auto& [prefix, path] : paths_)
         paths_due_.insert(prefix);
 }
@@ -419,35 +419,50 @@ void Agent::ensure_tunnel_device()
     kernel_routes_.want(kernel::gateway_route(device->link.ifindex));
 }
 
+kernel::FirewallConfig Agent::firewall_config() const
+{
+    const struct constants marks = mark_constants(config_.mark_mask);
+    kernel::FirewallConfig wanted;
+    wanted.workload_prefixes = config_.interface_prefixes;
+    wanted.judged = {marks.mark_seen, marks.mark_seen};
+    wanted.bypass = kernel::MarkMatch{marks.mark_notrack, marks.mark_notrack};
+    wanted.tunnel_address = own_node_.tunnel_address;
+    wanted.nat_address = felix_.nat_outgoing_address;
+    return wanted;
+}
+
 void Agent::install_firewall()
 {
-    if (firewall_adopted_ && !stated_)
-        return;
-    const struct constants marks = mark_constants(config_.mark_mask);
-    firewall_config_.workload_prefixes = config_.interface_prefixes;
-    firewall_config_.judged = {marks.mark_seen, marks.mark_seen};
-    firewall_config_.bypass = kernel::MarkMatch{marks.mark_notrack, marks.mark_notrack};
-    firewall_config_.tunnel_address = own_node_.tunnel_address;
-    firewall_config_.nat_address = felix_.nat_outgoing_address;
-    const auto installed = firewall_->install(firewall_config_, firewall_sets_);
+    firewall_sets_.attached = guarded_devices();
+    const auto installed = firewall_->install(firewall_config(), firewall_sets_);
     warn_once("nftables", installed ? "" : installed.error().what);
-    firewall_installed_ = firewall_installed_ || installed;
+    firewall_rules_dirty_ = !installed;
     firewall_dirty_ = !installed;
+}
+
+// Workload interfaces that programs of ours judge in both directions, be it those of an earlier run.
+std::set<kernel::IfIndex> Agent::guarded_devices() const
+{
+    std::set<kernel::IfIndex> guarded;
+    if (!datapath_)
+        return guarded;
+    for (const std::uint32_t ifindex : datapath_->judged_devices()) {
+        const kernel::Link* link = links_.table().find(ifindex);
+        if (link != nullptr && is_workload(link->name))
+            guarded.insert(ifindex);
+    }
+    return guarded;
 }
 
 void Agent::update_firewall()
 {
-    std::set<kernel::IfIndex> attached;
-    for (const auto& device : datapath_->status().devices)
-        if (!device.uplink && device.problem.empty() &&
-            links_.table().find(device.ifindex) != nullptr)
-            attached.insert(device.ifindex);
-    if (attached != firewall_sets_.attached) {
-        firewall_sets_.attached = std::move(attached);
+    if (firewall_rules_dirty_)
+        return install_firewall();
+    std::set<kernel::IfIndex> guarded = guarded_devices();
+    if (guarded != firewall_sets_.attached) {
+        firewall_sets_.attached = std::move(guarded);
         firewall_dirty_ = true;
     }
-    if (!firewall_installed_)
-        return install_firewall();
     if (!firewall_dirty_)
         return;
     const auto updated = firewall_->update(firewall_sets_);
@@ -459,6 +474,10 @@ void Agent::update_firewall()
 
 void Agent::flush()
 {
+    if (stated_ && join_.bgp_settled() && !std::exchange(routes_complete_, true)) {
+        datapath_->set_routes_complete();
+        kernel_routes_.allow_removals();
+    }
     // What the data path refuses or has no budget for, it tries again by itself.
     const auto flushed = datapath_->flush(kBudget);
     warn_once("data path", flushed ? "" : flushed.error().what);
@@ -468,10 +487,11 @@ void Agent::flush()
     if (!routes_left)
         return schedule_turn(kAfterFailure);
     if (!stated_) {
-        // All of the snapshot has been stated: what is left of an earlier run is stale now.
+        // All of the snapshot has been stated: what is left of an earlier run is stale now, but
+        // for the ways to other nodes that BGP may yet name.
         stated_ = true;
         datapath_->set_in_sync();
-        kernel_routes_.allow_removals();
+        kernel_routes_.allow_removals(kernel::RoutePlan::Keep::ByGateway);
         return schedule_turn();
     }
     if (*routes_left > 0 || (!flushed_once_ && !datapath_->settled()))

@@ -325,6 +325,15 @@ Result<bool> Attacher::attach_xdp(std::uint32_t ifindex, XdpMode mode, const Pro
     return status.error();
 }
 
+std::vector<std::uint32_t> Attacher::both_ways() const
+{
+    std::vector<std::uint32_t> devices;
+    for (const auto& [id, attachment] : attachments_)
+        if (id.hook == Hook::Ingress && attachments_.contains({id.ifindex, Hook::Egress}))
+            devices.push_back(id.ifindex);
+    return devices;
+}
+
 Status Attacher::detach(const HookId& id)
 {
     const auto it = attachments_.find(id);

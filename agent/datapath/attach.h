@@ -15,6 +15,7 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <vector>
 #include <string>
 #include <string_view>
 
@@ -73,6 +74,8 @@ public:
     Status detach_all();
 
     const std::map<HookId, Attachment>& attachments() const { return attachments_; }
+    // Devices that have something of ours at ingress and at egress.
+    std::vector<std::uint32_t> both_ways() const;
 
 private:
     std::string pin_path(const HookId& id) const;

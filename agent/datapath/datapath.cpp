@@ -262,6 +262,8 @@ Status Datapath::finish(maps::Budget& budget)
         sealed_ = true;
         log_->info("data path in sync");
     }
+    if (routes_complete_)
+        routes_.drop_kept(clock_.now());
     if (Status status = tables_.remove(budget); !status)
         return status;
     if (endpoints_.take_removed())

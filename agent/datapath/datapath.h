@@ -117,7 +117,9 @@ public:
     void set_neighbour(std::uint32_t ifindex, Ipv4 next_hop, std::optional<MacBytes> mac);
 
     // Everything has been stated at least once: what nobody wants may go from now on.
+    // Remote prefixes of an earlier run wait for set_routes_complete() too.
     void set_in_sync();
+    void set_routes_complete() { routes_complete_ = true; }
 
     // Makes at most about `budget` map writes. What is left over, by budget or by error, is tried
     // again by a timer.
@@ -125,6 +127,9 @@ public:
     // flush() soon, once, however often this is called in a turn.
     void flush_soon();
     bool settled() const; // in sync, and nothing is pending
+
+    // Devices with a program of ours on both tc hooks, those of an earlier run included.
+    std::vector<std::uint32_t> judged_devices() const { return attacher_.both_ways(); }
 
     DatapathStatus status() const;
     const Endpoints& endpoints() const { return endpoints_; }
@@ -164,6 +169,7 @@ private:
     std::chrono::seconds pick_up_;
     std::uint32_t grace_until_ = 0;
     bool everything_stated_ = false;
+    bool routes_complete_ = false;
     bool sealed_ = false;
     bool stages_installed_ = false;
     bool committed_ = false;

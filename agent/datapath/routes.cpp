@@ -2,6 +2,8 @@
 #include "agent/datapath/routes.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 namespace margay::datapath {
 namespace {
@@ -42,8 +44,38 @@ void Routes::adopt()
 
 void Routes::seal(Clock::Time now)
 {
+    std::vector<std::pair<Prefix4, route>> unnamed;
+    tables_.routes4.each_actual([&](const prefix4_key& key, const route& r) {
+        const Prefix4 prefix = prefix_of(key);
+        if (r.kind == ROUTE_REMOTE && !wanted_.contains(prefix) &&
+            path_ids_.find(prefix) == std::optional(r.slot))
+            unnamed.emplace_back(prefix, r);
+    });
+    for (const auto& [prefix, entry] : unnamed) {
+        const auto way = tables_.paths.actual(entry.slot);
+        if (!way || !path_ids_.acquire(prefix))
+            continue;
+        tables_.routes4.set(make_key(prefix), entry);
+        tables_.paths.set(entry.slot, *way);
+        kept_.insert(prefix);
+    }
     path_ids_.seal(now);
     node_ids_.seal(now);
+}
+
+void Routes::drop_kept(Clock::Time now)
+{
+    for (const Prefix4& prefix : std::exchange(kept_, {})) {
+        path_ids_.release(prefix, now);
+        if (path_ids_.in_use(prefix))
+            continue;
+        if (const auto slot = path_ids_.find(prefix))
+            tables_.paths.erase(*slot);
+        if (wanted_.contains(prefix))
+            continue;
+        tables_.routes4.erase(make_key(prefix));
+        changed_ = true;
+    }
 }
 
 Status Routes::want(const Prefix4& prefix, const RouteWant& wanted, Clock::Time now)

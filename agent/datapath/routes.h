@@ -56,7 +56,11 @@ public:
     explicit Routes(Tables& tables);
 
     void adopt();
+    // Remote prefixes of an earlier run that nobody has named are kept (RFC 4724: a restarting
+    // speaker forwards as before until its peers have told their routes).
     void seal(Clock::Time now);
+    // Now they go.
+    void drop_kept(Clock::Time now);
 
     // Prefixes without host bits.
     Status want(const Prefix4& prefix, const RouteWant& route, Clock::Time now);
@@ -84,6 +88,7 @@ private:
     KeyedIds<Prefix4> path_ids_;
     KeyedIds<Prefix4> node_ids_; // by outer source
     std::map<Prefix4, RouteWant> wanted_;
+    std::set<Prefix4> kept_; // of an earlier run; each holds its path slot
     std::map<Prefix4, bool> nodes_; // wanted; true: external
     std::map<NextHop, MacBytes> neighbours_;
     std::map<NextHop, std::set<Prefix4>> by_next_hop_; // remote prefixes

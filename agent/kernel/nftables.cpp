@@ -39,10 +39,27 @@ Result<std::string> rules_digest(const FirewallConfig& config)
     return digest_of(*text);
 }
 
-std::string with_comment(std::string table, const std::string& digest)
+// The guard alone, whatever the NAT rules are.
+FirewallConfig guard_of(const FirewallConfig& config)
+{
+    FirewallConfig guard;
+    guard.workload_prefixes = config.workload_prefixes;
+    guard.guard = config.guard;
+    guard.judged = config.judged;
+    guard.bypass = config.bypass;
+    return guard;
+}
+
+std::string guard_comment(const std::string& digest)
+{
+    return " guard " + digest;
+}
+
+std::string with_comment(std::string table, const std::string& digest, const std::string& guard)
 {
     const std::size_t body = table.find('\n') + 1;
-    return table.insert(body, "  comment \"" + std::string(kCommentPrefix) + digest + "\"\n");
+    return table.insert(body, "  comment \"" + std::string(kCommentPrefix) + digest +
+                                  guard_comment(guard) + "\"\n");
 }
 
 std::string trimmed(const std::string& line)
@@ -131,6 +148,9 @@ Result<bool> Firewall::install(const FirewallConfig& config, const FirewallSets&
     const auto digest = rules_digest(config);
     if (!digest)
         return digest.error();
+    const auto guard = rules_digest(guard_of(config));
+    if (!guard)
+        return guard.error();
     const auto table = render_firewall(config, sets);
     if (!table)
         return table.error();
@@ -144,7 +164,7 @@ Result<bool> Firewall::install(const FirewallConfig& config, const FirewallSets&
     const auto done =
         right ? run(refill(sets), "fill the sets of table margay")
               : run("add table inet margay\ndelete table inet margay\n" +
-                        with_comment(*table, *digest),
+                        with_comment(*table, *digest, *guard),
                     "install table margay");
     if (!done)
         return done.error();
@@ -157,6 +177,28 @@ Result<bool> Firewall::install(const FirewallConfig& config, const FirewallSets&
     shape_ = *now;
     installed_ = true;
     return !right;
+}
+
+Result<bool> Firewall::adopt(const FirewallConfig& config)
+{
+    const auto guard = rules_digest(guard_of(config));
+    const auto table = render_firewall(guard_of(config), {});
+    if (!guard || !table)
+        return guard ? table.error() : guard.error();
+    const auto present = shape(); // an error: no table
+    if (!present || present->find(guard_comment(*guard)) == std::string::npos)
+        return false;
+    const auto rules = count_rules(*present);
+    for (const auto& [chain, count] : count_rules(*table)) {
+        const auto found = rules.find(chain);
+        if (found == rules.end() || found->second < count)
+            return false; // somebody took a part of it
+    }
+    config_ = config;
+    digest_.clear(); // no set of rules that install() would take for its own
+    shape_ = *present;
+    installed_ = true;
+    return true;
 }
 
 Status Firewall::update(const FirewallSets& sets)
@@ -172,12 +214,6 @@ Status Firewall::update(const FirewallSets& sets)
     }
     const auto installed = install(FirewallConfig(config_), sets);
     return installed ? Status{} : Status{installed.error()};
-}
-
-bool Firewall::present()
-{
-    const auto now = shape();
-    return now && now->find(kCommentPrefix) != std::string::npos;
 }
 
 Result<bool> Firewall::intact()

@@ -3,9 +3,19 @@
 
 #include <linux/rtnetlink.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace margay::kernel {
+namespace {
+
+bool by_gateway(const Route& route)
+{
+    return std::any_of(route.hops.begin(), route.hops.end(),
+                       [](const NextHop& hop) { return hop.gateway != Ipv4{}; });
+}
+
+} // namespace
 
 bool RoutePlan::is_ours(const Route& route) const
 {
@@ -21,6 +31,7 @@ bool RoutePlan::is_ours(const Route& route) const
 void RoutePlan::want(Route route)
 {
     const RouteKey key = route.key();
+    kept_.erase(key);
     const auto [entry, fresh] = wanted_.try_emplace(key, route);
     if (!fresh) {
         if (entry->second == route)
@@ -48,9 +59,18 @@ void RoutePlan::unwant_all()
     }
 }
 
-void RoutePlan::allow_removals()
+void RoutePlan::allow_removals(Keep keep)
 {
     removals_allowed_ = true;
+    for (const RouteKey& key : std::exchange(kept_, {}))
+        judge(key);
+    if (keep == Keep::Nothing)
+        return;
+    for (const RouteKey& key : stale_)
+        if (by_gateway(actual_.at(key)))
+            kept_.insert(key);
+    for (const RouteKey& key : kept_)
+        stale_.erase(key);
 }
 
 // --- The kernel ---------------------------------------------------------------------------------
@@ -135,7 +155,7 @@ void RoutePlan::judge(const RouteKey& key)
     const auto actual = actual_.find(key);
     const auto wanted = wanted_.find(key);
     if (wanted == wanted_.end()) {
-        if (actual != actual_.end() && !parked_.contains(key))
+        if (actual != actual_.end() && !parked_.contains(key) && !kept_.contains(key))
             stale_.insert(key);
         return;
     }

@@ -49,13 +49,17 @@ public:
     using IsWorkload = std::function<bool(IfIndex)>;
     static constexpr int kStrikes = 3;
 
+    // What an earlier run left and nobody has wanted: all of it is stale, or the routes by other
+    // nodes are kept, because BGP has not told yet which of them it has (RFC 4724).
+    enum class Keep { Nothing, ByGateway };
+
     explicit RoutePlan(IsWorkload is_workload) : is_workload_(std::move(is_workload)) {}
 
     // Wanted.
     void want(Route route);
     void unwant(const RouteKey& key);
     void unwant_all();
-    void allow_removals();
+    void allow_removals(Keep keep = Keep::Nothing);
 
     // What the kernel says. `by` names who did it, for the report; empty: the kernel itself.
     void learn(const Route& route, bool replaces, const std::string& by);
@@ -98,6 +102,7 @@ private:
     std::map<RouteKey, Foreign> foreign_;
     std::set<RouteKey> due_;    // wanted and not actual
     std::set<RouteKey> stale_;  // actual and not wanted
+    std::set<RouteKey> kept_;   // as stale_, but to be kept for now
     std::set<RouteKey> parked_; // due, but not before retry()
     std::map<RouteKey, int> strikes_;
     std::set<std::pair<RouteReport::Kind, RouteKey>> reported_;

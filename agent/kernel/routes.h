@@ -32,8 +32,11 @@ public:
 
     void want(Route route) { plan_.want(std::move(route)); }
     void unwant(const RouteKey& key) { plan_.unwant(key); }
-    // The datastore is in sync: what is not wanted now is stale.
-    void allow_removals() { plan_.allow_removals(); }
+    // The datastore is in sync: what is not wanted now is stale, but for what is to be kept.
+    void allow_removals(RoutePlan::Keep keep = RoutePlan::Keep::Nothing)
+    {
+        plan_.allow_removals(keep);
+    }
     // --cleanup: nothing is wanted; flush until nothing is pending.
     void remove_all();
 

@@ -104,7 +104,11 @@ Fd listen_on(int port)
 bool wait_for(int fd, short events, milliseconds limit)
 {
     pollfd p{fd, events, 0};
-    return ::poll(&p, 1, static_cast<int>(limit.count())) > 0;
+    int ready = 0;
+    do // the signal that ends a sender is no failure of what it waits for
+        ready = ::poll(&p, 1, static_cast<int>(limit.count()));
+    while (ready < 0 && errno == EINTR);
+    return ready > 0;
 }
 
 // --- UDP -----------------------------------------------------------------------------------------

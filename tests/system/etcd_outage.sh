@@ -34,33 +34,46 @@ start_cluster
 eventually 20 allowed || fail "ping before"
 policy gone-in-the-gap Deny >"$state/deny.yaml"
 
+cut_off() { # nobody but the router reaches etcd, and nobody is told so
+    in_ns router nft -f - <<'EOF'
+table inet outage {
+    chain in { type filter hook input priority 0; tcp dport 2379 iifname != "lo" drop; }
+    chain out { type filter hook output priority 0; tcp sport 2379 oifname != "lo" drop; }
+}
+EOF
+}
+reconnect() { in_ns router nft delete table inet outage; }
+etcd_here() { in_ns router env ETCDCTL_API=3 etcdctl --endpoints http://127.0.0.1:2379 "$@"; }
+
 for how in kill stop drop; do
     bold "etcd is gone for $outage s: $how"
     calico apply -f "$state/deny.yaml" >/dev/null
-    eventually 10 not allowed || fail "$how: the policy denies before the outage"
+    eventually 20 not allowed || fail "$how: the policy denies before the outage"
     case $how in
     kill) kill -KILL "$(cat "$state/etcd.pid")" ;;
     stop) kill -STOP "$(cat "$state/etcd.pid")" ;;
-    drop)
-        in_ns router nft -f - <<<"table inet outage { chain in { type filter hook input priority 0; iifname lan1 tcp dport 2379 drop; }
-            chain out { type filter hook output priority 0; oifname lan1 tcp sport 2379 drop; } }"
-        ;;
+    drop) cut_off ;;
     esac
     traffic_through "$outage" >"$state/ping" || true
     lossless || fail "$how: the data path goes on" "$(tail -n 3 "$state/ping")"
     ok "$how: $(grep -o '[0-9]* packets transmitted.*loss' "$state/ping")"
     refuse "$how: the policy still denies" allowed
+    for node in "${nodes[@]}"; do
+        bgp_established "$node" || fail "$how: BGP goes on" "$(in_node "$node" margayctl bgp peers)"
+        eventually 30 disconnected "$node" || fail "$how: $node says that it lost the datastore" "$(in_node "$node" margayctl status)"
+    done
+    ok "$how: BGP goes on, and margayctl says that the datastore is lost"
+    # A delete and a compaction while margayd is still cut off: it can only list again.
+    [ $how = drop ] || cut_off
     case $how in
     kill) start_etcd ;;
     stop) kill -CONT "$(cat "$state/etcd.pid")" ;;
     esac
-    # A delete and a compaction that nobody watched: with "drop" margayd is still cut off.
-    calico_local() { in_ns router env ETCDCTL_API=3 etcdctl --endpoints http://127.0.0.1:2379 "$@"; }
-    eventually 10 calico_local endpoint health || fail "etcd is back"
-    calico_local del /calico/resources/v3/projectcalico.org/globalnetworkpolicies/gone-in-the-gap >/dev/null
-    revision=$(calico_local endpoint status -w json | jq '.[0].Status.header.revision')
-    calico_local compact "$revision" >/dev/null
-    [ $how != drop ] || in_ns router nft delete table inet outage
+    eventually 20 etcd_here endpoint health || fail "$how: etcd is back"
+    etcd_here del /calico/resources/v3/projectcalico.org/globalnetworkpolicies/gone-in-the-gap >/dev/null
+    etcd_here compact "$(etcd_here endpoint status -w json | jq '.[0].Status.header.revision')" >/dev/null
+    refuse "$how: the delete is unknown to margayd" allowed
+    reconnect
     start=$(milliseconds)
     eventually 30 allowed || fail "$how: in sync after the return" "$(in_node n2 margayctl status)"
     ok "$how: the delete in the gap is in force $(($(milliseconds) - start)) ms after the return"

@@ -302,6 +302,27 @@ TEST_P(DatapathTest, what_nobody_wants_after_a_restart_goes)
     }
 }
 
+TEST_P(DatapathTest, remote_prefix_of_an_earlier_run_waits_until_the_routes_are_complete)
+{
+    const auto prefix = *Prefix4::parse("10.9.0.0/26");
+    const auto routed = [&] {
+        const auto out = node.must("bpftool map dump pinned " + folder.path() + "/v1/routes4");
+        return out.find("\"prefix_bits\": 26") != std::string::npos;
+    };
+    RouteWant remote;
+    remote.kind = ROUTE_REMOTE;
+    remote.path = {.reachable = true, .ifindex = a.ifindex, .next_hop = b.address};
+    ok(datapath->want_route(prefix, remote));
+    bring_up();
+    kill();
+    start();
+    bring_up();
+    EXPECT_TRUE(routed()) << "BGP has not told yet";
+    datapath->set_routes_complete();
+    ok(datapath->flush());
+    EXPECT_FALSE(routed());
+}
+
 TEST_P(DatapathTest, membership_opens_and_closes_an_established_flow_without_a_program_load)
 {
     const auto set = datapath->claim_set("friends");

@@ -162,6 +162,43 @@ TEST_F(FirewallTest, guard_stays_when_the_agent_is_gone)
     EXPECT_TRUE(firewall->remove()) << "a second time";
 }
 
+TEST_F(FirewallTest, adopted_table_lets_through_what_it_did_and_is_completed_without_a_gap)
+{
+    mark(kJudged);
+    config.tunnel_address = Ipv4::parse("10.0.0.1");
+    install();
+    FirewallConfig at_start = config;
+    at_start.tunnel_address.reset(); // the datastore tells it later
+    firewall = std::move(*Firewall::open());
+    const auto adopted = firewall->adopt(at_start);
+    ASSERT_TRUE(adopted && *adopted);
+    EXPECT_TRUE(pings(*outside, "10.0.0.5"));
+    EXPECT_THAT(sh("nft list table inet margay"), HasSubstr("snat ip to 10.0.0.1"));
+    const auto intact = firewall->intact();
+    EXPECT_TRUE(intact && *intact);
+    const auto written = firewall->install(config, sets);
+    ASSERT_TRUE(written);
+    EXPECT_FALSE(*written) << "the rules were right";
+    EXPECT_TRUE(pings(*outside, "10.0.0.5"));
+}
+
+TEST_F(FirewallTest, table_with_another_guard_or_without_is_not_adopted)
+{
+    const auto adopts = [&] {
+        firewall = std::move(*Firewall::open());
+        const auto adopted = firewall->adopt(config);
+        return adopted && *adopted;
+    };
+    EXPECT_FALSE(adopts()) << "no table";
+    install();
+    EXPECT_TRUE(adopts());
+    sh("nft flush chain inet margay guard_to");
+    EXPECT_FALSE(adopts()) << "the guard lost a rule";
+    install();
+    config.judged = {0x00400000, 0x00400000};
+    EXPECT_FALSE(adopts()) << "another mark";
+}
+
 TEST_F(FirewallTest, nat_outgoing_hides_the_pod_outside_the_pools_only)
 {
     mark(kJudged);
@@ -279,7 +316,7 @@ TEST_F(FirewallTest, tables_of_others_are_untouched)
     install();
     config.guard = false;
     install();
-    EXPECT_THAT(sh("nft list table inet margay"), Not(HasSubstr("guard")));
+    EXPECT_THAT(sh("nft list table inet margay"), Not(HasSubstr("chain guard")));
     ASSERT_TRUE(firewall->remove());
     EXPECT_EQ(sh("nft list ruleset"), before);
 }

@@ -74,6 +74,24 @@ TEST_F(RoutePlanTest, adoption_keeps_what_is_right_replaces_what_differs_removes
     EXPECT_EQ(plan.pending(), 0u);
 }
 
+TEST_F(RoutePlanTest, routes_by_other_nodes_wait_for_bgp_after_a_restart)
+{
+    plan.resync({block("10.0.0.0/26"), block("10.0.1.0/26"), blackhole_route(prefix("10.0.2.0/26"))});
+    plan.allow_removals(RoutePlan::Keep::ByGateway);
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Remove)) << "the blackhole alone";
+    EXPECT_EQ(plan.pending(), 0u);
+    plan.resync({block("10.0.0.0/26"), block("10.0.1.0/26")});
+    EXPECT_THAT(run(plan), IsEmpty()) << "nor does a dump in between end it";
+
+    plan.want(block("10.0.0.0/26"));
+    EXPECT_THAT(run(plan), IsEmpty());
+    plan.unwant(block("10.0.0.0/26").key());
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Remove)) << "named and withdrawn";
+    plan.allow_removals();
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Remove)) << "BGP never named it";
+    EXPECT_THAT(plan.actual(), IsEmpty());
+}
+
 TEST_F(RoutePlanTest, workload_routes_are_ours_only_on_workload_interfaces)
 {
     const Ipv4 address(0x0a000005);
