@@ -98,13 +98,20 @@ static __always_inline void merge(struct work *w, const struct flow *old)
 {
     int behind_stack = w->pkt.hook == HOOK_TO_WORKLOAD || w->pkt.hook == HOOK_TO_UPLINK;
     int stays_by_stack = old->flags & FLOW_BY_STACK && !(w->flow.flags & FLOW_BY_STACK);
-    int untranslated = old->flags & FLOW_PENDING && w->pkt.hook == HOOK_TO_WORKLOAD;
+    int answer = old->initiator != w->dir;
+    int untranslated =
+        old->flags & FLOW_PENDING && answer && w->pkt.hook == HOOK_TO_WORKLOAD;
+    /* Whoever began was judged by what this answer's sender allows, and is so again. */
+    int was_translated = answer && w->flow.flags & FLOW_PENDING && !(old->flags & FLOW_PENDING);
     struct flow_dir here = *toward(w);
 
     w->flow.state = old->state;
+    if (was_translated)
+        w->flow.flags &= ~FLOW_PENDING;
     if (old->dir[0].verb == FLOW_DROP)
         return;
-    if (untranslated || stays_by_stack || (behind_stack && !(old->flags & FLOW_PENDING))) {
+    if (untranslated || stays_by_stack || (was_translated && old->flags & FLOW_BY_STACK) ||
+        (behind_stack && !(old->flags & FLOW_PENDING))) {
         w->flow.dir[0] = old->dir[0];
         w->flow.dir[1] = old->dir[1];
         w->flow.flags = old->flags;

@@ -206,10 +206,14 @@ static __always_inline enum verdict plan_from_tunnel(struct work *w, const struc
     }
 }
 
-/* A plain packet's source may be anything but what must come in a tunnel, or is here. */
+/*
+ * A plain packet's source may be anything but what must come in a tunnel, or is here. A pool's
+ * address that no node holds is a lie to workloads only: where the pool overlaps the host's own
+ * network, its neighbours have such addresses.
+ */
 static __always_inline int plain_source_is_false(const struct route *source, int to_workload)
 {
-    if (!source)
+    if (!source || (source->kind == ROUTE_NONE && !to_workload))
         return 0;
     return source->flags & ROUTE_TUNNELLED || source->kind == ROUTE_ENDPOINT ||
            source->kind == ROUTE_BLACKHOLE || (to_workload && source->kind == ROUTE_HOST);

@@ -233,6 +233,38 @@ TEST_F(Stack, forwarded_client_that_ingress_denies_is_dropped)
                 REASON_POLICY_INGRESS);
 }
 
+TEST_F(Stack, forwarded_client_that_ingress_denies_now_is_cut_also_where_the_workload_speaks_next)
+{
+    const Bytes asks = tcp_packet(kOutside, 1000, kA, 8080, kAck);
+    const Bytes answers = tcp_packet(kA, 8080, kOutside, 1000, kAck);
+    ASSERT_EQ(to_a(tcp_packet(kOutside, 1000, kA, 8080, kSyn), from_link()).verdict, kOk);
+    ASSERT_EQ(from_a(tcp_packet(kA, 8080, kOutside, 1000, kSyn | kAck)).verdict, kOk);
+    set_policy(kIngressA, "deny");
+
+    for (int round = 0; round < 2; round++) { // the tombstone is judged again too
+        bump(kSlotA);
+        EXPECT_EQ(from_a(answers).verdict, kShot);
+        EXPECT_EQ(from_uplink(asks).verdict, kShot);
+        EXPECT_EQ(to_a(asks, from_link()).verdict, kShot);
+    }
+}
+
+TEST_F(Stack, answer_to_a_forwarded_client_keeps_its_flow_when_it_is_judged_again)
+{
+    set_policy(kEgressA, "deny");
+    ASSERT_EQ(to_a(tcp_packet(kOutside, 1000, kA, 8080, kSyn), from_link()).verdict, kOk);
+    forget_judged(kIngressA);
+    bump(kSlotA);
+
+    const Outcome answer = from_a(tcp_packet(kA, 8080, kOutside, 1000, kSyn | kAck));
+
+    EXPECT_EQ(answer.verdict, kOk);
+    EXPECT_EQ(answer.mark, std::uint32_t{MARK_SEEN}) << "nothing is pending";
+    EXPECT_EQ(judged(kIngressA).dport, htons(8080));
+    EXPECT_EQ(only_flow()->flow.legs, FLOW_LEG_INGRESS);
+    EXPECT_EQ(only_flow()->flow.dst.slot, kSlotA);
+}
+
 TEST_F(Stack, workloads_packet_without_our_mark_is_judged_on_the_uplink)
 {
     set_policy(kEgressA, "deny");

@@ -202,6 +202,18 @@ TEST_F(Tunnel, plain_packet_to_the_host_with_a_source_of_a_tunnelled_pool_is_dro
     expect_drop(from_uplink(udp_packet(kC, 1, kNode, 2)), REASON_PLAIN_POD_SOURCE);
 }
 
+TEST_F(Tunnel, neighbour_of_the_host_with_a_pools_address_that_no_node_holds_reaches_the_host_only)
+{
+    EXPECT_EQ(from_uplink(tcp_packet("192.168.77.1", 1, kNode, 22, kSyn)).verdict, kUnspec);
+    EXPECT_EQ(from_uplink(tcp_packet("192.168.77.1", 1, kOutside, 22, kSyn)).verdict, kUnspec);
+    expect_drop(from_uplink(tcp_packet("192.168.77.1", 1, kA, 22, kSyn)), REASON_PLAIN_POD_SOURCE);
+}
+
+TEST_F(Tunnel, plain_packet_to_the_host_from_an_address_of_our_own_block_is_dropped)
+{
+    expect_drop(from_uplink(udp_packet("192.168.1.50", 1, kNode, 2)), REASON_PLAIN_POD_SOURCE);
+}
+
 TEST_F(Tunnel, plain_packet_with_a_source_of_our_own_workload_is_dropped)
 {
     expect_drop(from_uplink(udp_packet(kB, 1, kA, 2)), REASON_PLAIN_POD_SOURCE);
