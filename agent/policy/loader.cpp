@@ -58,7 +58,8 @@ bpf_prog_load_opts options_for(const ProgramBtf* btf)
     return options;
 }
 
-int try_load(const Segment& segment, const std::string& name, const bpf_prog_load_opts& options)
+// By value: the pointer is to const in libbpf 1.1 and not in later ones.
+int try_load(const Segment& segment, const std::string& name, bpf_prog_load_opts options)
 {
     return bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, name.c_str(), "Dual BSD/GPL",
                          segment.instructions.data(), segment.instructions.size(), &options);
