@@ -12,7 +12,7 @@
  * Bytes of the packet that an error quotes. More than RFC 792's 8 behind the header: the kernel
  * refuses to trim a frame whose TCP checksum is still to be filled in before that field.
  */
-#define ICMP_QUOTE 128
+#define ICMP_QUOTE 128 /* a power of two, for the verifier */
 
 struct icmp_error {
     struct iphdr ip;
@@ -41,8 +41,12 @@ static __always_inline int fill_error(struct __sk_buff *skb, const struct packet
     __u8 quote[ICMP_QUOTE] = {};
     __s64 sum;
 
-    if (quoted < 1 || quoted > ICMP_QUOTE ||
-        bpf_skb_load_bytes(skb, ETH_HLEN, quote, quoted))
+    if (quoted < 1 || quoted > ICMP_QUOTE)
+        return 0;
+    /* Kernels before 6.8 learn nothing from "is not 0"; a masked value they know to be 1 or more. */
+    asm volatile("" : "+r"(quoted));
+    quoted = ((quoted - 1) & (ICMP_QUOTE - 1)) + 1;
+    if (bpf_skb_load_bytes(skb, ETH_HLEN, quote, quoted))
         return 0;
     sum = bpf_csum_diff(0, 0, (__be32 *)quote, sizeof(quote), 0);
     sum = bpf_csum_diff(0, 0, (__be32 *)&error->icmp, sizeof(error->icmp), (__u32)sum);

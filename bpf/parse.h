@@ -132,7 +132,7 @@ static __always_inline enum parsed parse_ipv4(const struct __sk_buff *skb, struc
     const struct iphdr *ip = data_of(skb) + l3;
     const void *end = data_end_of(skb);
     const void *l4;
-    __u32 ihl;
+    __u32 ihl, length;
     __u16 offset;
 
     if (unlikely((const void *)(ip + 1) > end))
@@ -143,7 +143,12 @@ static __always_inline enum parsed parse_ipv4(const struct __sk_buff *skb, struc
     pkt->l3 = (__u16)l3;
     pkt->l4 = (__u16)(l3 + ihl);
     pkt->headers = (__u16)ihl;
-    pkt->length = total_length(skb, ip, l3);
+    length = total_length(skb, ip, l3);
+    /* A length of 0 is below `ihl`: kernel 6.1 does not see it, and goes on with an ihl of 20..0. */
+    if (unlikely(length < sizeof(*ip)))
+        return PARSED_BAD;
+    asm volatile("" : "+r"(length));
+    pkt->length = length;
     if (unlikely(pkt->length < ihl || l3 + pkt->length > skb->len))
         return PARSED_BAD;
     pkt->saddr = ip->saddr;

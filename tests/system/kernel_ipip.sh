@@ -46,6 +46,16 @@ etcd put "/calico/ipam/v2/assignment/ipv4/block/${guest_block/\//-}" "$(jq -cn -
       attributes: [{handle_id: \"ipip-tunnel-addr-kvm\", secondary: {node: \"kvm\", type: \"ipipTunnelAddress\"}},
                    {handle_id: \"k8s-pod-network.guest\", secondary: {node: \"kvm\", pod: \"guest\", namespace: \"default\"}}],
       sequenceNumber: 1, sequenceNumberForAllocation: {}, deleted: false}")" >/dev/null
+# The pods' profile lets in its own pods only; the guest's is none of them.
+in_node router calico-client --endpoints $etcd_url apply -f - <<EOF
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: guest}
+spec:
+  selector: all()
+  types: [Ingress]
+  ingress: [{action: Allow, source: {nets: [$guest_block]}}]
+EOF
 pod=$(pod_ip n1-a)
 block=$(in_node n1 margayctl status -o json | jq -r '.blocks[0]')
 node_tunnel=$(in_node n1 margayctl status -o json | jq -r .tunnel_address)
@@ -96,7 +106,7 @@ in_pod "$bin/traffic" tcp-send $guest_pod 7001 3 >"$state/tcp-out" || fail "TCP 
 in_pod "$bin/traffic" udp-send $guest_pod 7002 200 3 >"$state/udp-out" || fail "UDP pod -> guest"
 eventually 200 said done || fail "the guest ends its tests"
 wait $guest $tcp_in $udp_in || true
-grep '^GUEST' "$state/console.log" | sed 's/^/     /'
+grep '^GUEST\|^kernel\|^loaded\|^attached' "$state/console.log" | tr -d '\r' | sed 's/^/     /'
 for word in "ping pod ok" "ping pod fragments ok" "tcp to pod ok" "udp to pod ok" "programs ok"; do
     said "$word" || fail "guest says: $word"
     ok "guest: $word"
