@@ -35,6 +35,7 @@ export MARGAY_REQUIRE_ROOT=1 # a test that lacks root fails instead of skipping
 if has lint; then
     step "lint"
     tests/lint/run.sh
+    tests/lint/selftest.sh
 fi
 
 step "build (g++)"
