@@ -175,7 +175,7 @@ Status Agent::start_store()
         executor_, log_, config_, node_, adopted_,
         Peering::Callbacks{
             [this](std::span<const bgp::RouteChange> changes) { on_bgp_routes(changes); },
-            [this] { on_bgp_settled(); }});
+            [this] { on_bgp_settled(); }, [this] { join_.begin_relearning(); }});
     registration_->begin(links_.table());
     store_->start(store::Callbacks{
         [this](std::vector<store::Entry> entries, std::int64_t revision) {
@@ -267,6 +267,7 @@ void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
         return;
     }
     want_host_addresses();
+    uplinks_due_ = true;
     for (const auto& [prefix, path] : paths_)
         paths_due_.insert(prefix); // MTU or MAC of an uplink may have changed
     ensure_tunnel_device();
@@ -300,7 +301,7 @@ void Agent::on_bgp_routes(std::span<const bgp::RouteChange> changes)
         std::vector<Ipv4> hops;
         for (const bgp::NextHop& hop : change.best)
             hops.push_back(hop.gateway);
-        join_.set_learned(change.prefix, std::move(hops));
+        join_.set_learned(change.prefix, std::move(hops), change.local_pref);
     }
     // In the same turn of the event loop in which the UPDATE was parsed. Not a whole turn(): that
     // may change the speaker, which is calling us.

@@ -80,6 +80,7 @@ private:
     void apply_pools(const model::Changes& changes);
     void apply_own_node(const model::OwnNode& own);
     void apply_felix(const model::FelixConfiguration& felix);
+    void apply_bgp(const model::Changes& changes);
     void apply_paths();
     void flush();
 
@@ -87,13 +88,16 @@ private:
     void want_endpoint(const std::string& interface);
     void want_local_route(const Prefix4& prefix, const model::WantedRoute& route);
     void plan(const Prefix4& prefix);
+    void want_kernel_route(const Prefix4& prefix, const std::optional<kernel::Route>& before,
+                           const std::optional<kernel::Route>& wanted);
+    bool is_announced(const Prefix4& prefix) const;
     void watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops);
     void want_host_addresses();
     void set_datapath_config();
     void update_uplinks();
     Status start_firewall();
     kernel::FirewallConfig firewall_config() const;
-    std::set<kernel::IfIndex> guarded_devices() const;
+    bool note_judged_devices();
     void install_firewall();
     void update_firewall();
     void ensure_tunnel_device();
@@ -127,6 +131,7 @@ private:
     std::unique_ptr<datapath::Datapath> datapath_;
     bool adopted_ = false; // a previous run left its state in force
     std::set<kernel::IfIndex> uplinks_;
+    bool uplinks_due_ = true;
     RouteClaims routes_;
 
     // The datastore and what is made of it.
@@ -154,6 +159,7 @@ private:
     std::set<Prefix4> paths_due_;
     std::set<Ipv4> host_addresses_;
     model::OwnNode own_node_;
+    bool own_node_held_ = false; // deleted, and what it was stays in force until it is back
     model::FelixConfiguration felix_;
     std::map<std::string, std::string> warnings_; // by topic, what is wrong now
 

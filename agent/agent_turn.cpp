@@ -73,9 +73,20 @@ void Agent::apply(const model::Changes& changes)
     apply_pools(changes);
     apply_endpoints(changes);
     apply_routes(changes);
-    peering_->apply(changes);
-    if (changes.bgp || !changes.mesh_peers.empty())
-        join_.set_peers(peering_->peer_addresses());
+    apply_bgp(changes);
+}
+
+void Agent::apply_bgp(const model::Changes& changes)
+{
+    // While the own Node is away it is being repaired: sessions go on with what they have.
+    if (!own_node_held_) {
+        peering_->apply(changes);
+    } else {
+        model::Changes rest = changes;
+        rest.bgp.reset();
+        peering_->apply(rest);
+    }
+    join_.set_peers(peering_->peer_addresses());
     if (!peering_->speaker())
         join_.set_bgp_settled(); // nobody to wait for
 }
@@ -125,12 +136,14 @@ void Agent::apply_routes(const model::Changes& changes)
 {
     for (const auto& [prefix, route] : changes.routes) {
         const bool remote = route && route->kind == model::RouteKind::Remote;
-        join_.set_owned(prefix, remote ? std::optional(routing::Owned{
-                                             route->node, route->node_address, route->encap})
-                                       : std::nullopt);
+        join_.set_owned(prefix,
+                        remote ? std::optional(routing::Owned{route->node, route->node_address,
+                                                              route->encap, is_announced(prefix)})
+                               : std::nullopt);
         if (route && !remote) {
             local_routes_[prefix] = *route;
             want_local_route(prefix, *route);
+            paths_due_.insert(prefix); // a local route keeps a remote one out of the kernel
         } else if (const auto known = local_routes_.find(prefix); known != local_routes_.end()) {
             if (known->second.kind == model::RouteKind::LocalWorkload)
                 kernel_routes_.unwant(kernel::workload_route(prefix.addr, 0).key());
@@ -138,6 +151,7 @@ void Agent::apply_routes(const model::Changes& changes)
                 kernel_routes_.unwant(kernel::blackhole_route(prefix).key());
             local_routes_.erase(known);
             routes_.forget(RouteClaims::Layer::Local, prefix);
+            paths_due_.insert(prefix);
         }
     }
 }
@@ -217,8 +231,12 @@ void Agent::apply_pools(const model::Changes& changes)
 
 void Agent::apply_own_node(const model::OwnNode& own)
 {
-    own_node_ = own;
     registration_->check(own.present, own.address, own.tunnel_address, links_.table());
+    // Somebody deleted the own Node: margayd writes it again, and goes on as it was meanwhile.
+    own_node_held_ = !own.present && own_node_.present;
+    if (own_node_held_)
+        return;
+    own_node_ = own;
     for (const auto& [prefix, path] : paths_)
         paths_due_.insert(prefix); // the outer source may have changed
     set_datapath_config();
@@ -244,11 +262,12 @@ void Agent::apply_paths()
         watch_hops(change.prefix,
                    change.decision ? change.decision->next_hops : std::vector<Ipv4>{});
     }
-    if (paths_due_.empty())
-        return;
-    for (const Prefix4& prefix : std::exchange(paths_due_, {}))
+    for (const Prefix4& prefix : std::exchange(paths_due_, {})) {
         plan(prefix);
-    update_uplinks();
+        uplinks_due_ = true;
+    }
+    if (std::exchange(uplinks_due_, false))
+        update_uplinks();
 }
 
 void Agent::watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops)
@@ -282,7 +301,7 @@ void Agent::plan(const Prefix4& prefix)
     if (decision == join_.decisions().end()) {
         if (before == paths_.end())
             return;
-        kernel_routes_.unwant(kernel::block_route(prefix, {}).key());
+        want_kernel_route(prefix, before->second.kernel_route, std::nullopt);
         routes_.forget(RouteClaims::Layer::Remote, prefix);
         firewall_dirty_ |= firewall_sets_.tunnel_blocks.erase(prefix) > 0;
         paths_.erase(before);
@@ -291,22 +310,40 @@ void Agent::plan(const Prefix4& prefix)
     PlannedPath planned = plan_path(prefix, decision->second, local_facts(), links_.table(),
                                     [this](Ipv4 hop) { return resolver_.find(hop); });
     planned.route.node = decision->second.node_address;
+    want_kernel_route(prefix, before == paths_.end() ? std::nullopt : before->second.kernel_route,
+                      planned.kernel_route);
     if (before != paths_.end() && before->second == planned)
         return;
     // What only BGP knows and no node announced is the kernel's to route.
-    const bool ours = decision->second.owned || planned.route.node;
-    if (ours)
+    if (decision->second.owned || planned.route.node)
         routes_.want(RouteClaims::Layer::Remote, prefix, planned.route);
     else
         routes_.forget(RouteClaims::Layer::Remote, prefix);
-    if (planned.kernel_route)
-        kernel_routes_.want(*planned.kernel_route);
-    else
-        kernel_routes_.unwant(kernel::block_route(prefix, {}).key());
     const bool tunnelled = planned.route.path.reachable && planned.route.path.encap;
     firewall_dirty_ |= tunnelled ? firewall_sets_.tunnel_blocks.insert(prefix).second
                                  : firewall_sets_.tunnel_blocks.erase(prefix) > 0;
     paths_[prefix] = std::move(planned);
+}
+
+// A prefix that is local, too (a block or address that moves between nodes), has its local route.
+void Agent::want_kernel_route(const Prefix4& prefix, const std::optional<kernel::Route>& before,
+                              const std::optional<kernel::Route>& wanted)
+{
+    const auto local = local_routes_.find(prefix);
+    const bool here = local != local_routes_.end();
+    const bool same_key = here && local->second.kind == model::RouteKind::Blackhole && before &&
+                          before->key() == kernel::blackhole_route(prefix).key();
+    if (before && !same_key && (here || !wanted || wanted->key() != before->key()))
+        kernel_routes_.unwant(before->key());
+    if (wanted && !here)
+        kernel_routes_.want(*wanted);
+}
+
+bool Agent::is_announced(const Prefix4& prefix) const
+{
+    return std::ranges::none_of(pools_, [&](const auto& pool) {
+        return pool.second.disable_bgp_export && pool.first.contains(prefix);
+    });
 }
 
 LocalFacts Agent::local_facts() const
@@ -321,6 +358,8 @@ LocalFacts Agent::local_facts() const
     return facts;
 }
 
+// In auto every interface with an address: a pod's packets may leave by any of them, and what
+// leaves without passing to_uplink would leave without its egress policy.
 bool Agent::wants_uplink(const kernel::Link& link) const
 {
     if (is_workload(link.name) || link.loopback() || link.name == "tunl0")
@@ -329,9 +368,7 @@ bool Agent::wants_uplink(const kernel::Link& link) const
         return std::ranges::any_of(config_.uplinks, [&](const std::string& pattern) {
             return std::regex_search(link.name, std::regex(pattern));
         });
-    const kernel::Link* own =
-        own_node_.address ? links_.table().owner(own_node_.address->addr) : nullptr;
-    if (own != nullptr && own->ifindex == link.ifindex)
+    if (!links_.table().addresses(link.ifindex).empty())
         return true;
     return std::ranges::any_of(paths_, [&](const auto& entry) {
         return entry.second.route.path.reachable && entry.second.route.path.ifindex == link.ifindex;
@@ -344,16 +381,19 @@ void Agent::update_uplinks()
         const bool wanted = wants_uplink(link);
         if (wanted == uplinks_.contains(index))
             continue;
-        if (wanted) {
-            datapath_->want_uplink(index, xdp_mode(config_.xdp));
-            uplinks_.insert(index);
-            const auto filter = kernel::read_rp_filter(link.name);
-            if (filter && !filter->usable())
-                warn_once("rp_filter " + link.name,
-                          "net.ipv4.conf." + link.name +
-                              ".rp_filter is 1 (strict) and drops packets from the tunnel; set it "
-                              "to 0 or 2");
+        if (!wanted) {
+            datapath_->forget_device(index);
+            uplinks_.erase(index);
+            continue;
         }
+        datapath_->want_uplink(index, xdp_mode(config_.xdp));
+        uplinks_.insert(index);
+        const auto filter = kernel::read_rp_filter(link.name);
+        if (filter && !filter->usable())
+            warn_once("rp_filter " + link.name,
+                      "net.ipv4.conf." + link.name +
+                          ".rp_filter is 1 (strict) and drops packets from the tunnel; set it to "
+                          "0 or 2");
     }
 }
 
@@ -426,6 +466,7 @@ kernel::FirewallConfig Agent::firewall_config() const
     wanted.workload_prefixes = config_.interface_prefixes;
     wanted.judged = {marks.mark_seen, marks.mark_seen};
     wanted.bypass = kernel::MarkMatch{marks.mark_notrack, marks.mark_notrack};
+    wanted.pending = kernel::MarkMatch{marks.mark_pending, marks.mark_pending};
     wanted.tunnel_address = own_node_.tunnel_address;
     wanted.nat_address = felix_.nat_outgoing_address;
     return wanted;
@@ -433,36 +474,34 @@ kernel::FirewallConfig Agent::firewall_config() const
 
 void Agent::install_firewall()
 {
-    firewall_sets_.attached = guarded_devices();
+    note_judged_devices();
     const auto installed = firewall_->install(firewall_config(), firewall_sets_);
     warn_once("nftables", installed ? "" : installed.error().what);
     firewall_rules_dirty_ = !installed;
     firewall_dirty_ = !installed;
 }
 
-// Workload interfaces that programs of ours judge in both directions, be it those of an earlier run.
-std::set<kernel::IfIndex> Agent::guarded_devices() const
+// Interfaces that programs of ours judge in both directions, be it those of an earlier run. Returns
+// whether they changed.
+bool Agent::note_judged_devices()
 {
-    std::set<kernel::IfIndex> guarded;
-    if (!datapath_)
-        return guarded;
-    for (const std::uint32_t ifindex : datapath_->judged_devices()) {
-        const kernel::Link* link = links_.table().find(ifindex);
-        if (link != nullptr && is_workload(link->name))
-            guarded.insert(ifindex);
-    }
-    return guarded;
+    std::set<kernel::IfIndex> attached;
+    std::set<kernel::IfIndex> uplinks;
+    if (datapath_)
+        for (const std::uint32_t ifindex : datapath_->judged_devices())
+            if (const kernel::Link* link = links_.table().find(ifindex))
+                (is_workload(link->name) ? attached : uplinks).insert(ifindex);
+    const bool changed = attached != firewall_sets_.attached || uplinks != firewall_sets_.uplinks;
+    firewall_sets_.attached = std::move(attached);
+    firewall_sets_.uplinks = std::move(uplinks);
+    return changed;
 }
 
 void Agent::update_firewall()
 {
     if (firewall_rules_dirty_)
         return install_firewall();
-    std::set<kernel::IfIndex> guarded = guarded_devices();
-    if (guarded != firewall_sets_.attached) {
-        firewall_sets_.attached = std::move(guarded);
-        firewall_dirty_ = true;
-    }
+    firewall_dirty_ |= note_judged_devices();
     if (!firewall_dirty_)
         return;
     const auto updated = firewall_->update(firewall_sets_);
@@ -516,6 +555,10 @@ std::vector<std::string> Agent::not_ready() const
                            : std::string()));
     else if (!flushed_once_)
         why.emplace_back("data path: the first snapshot is being applied");
+    for (const char* topic : {"nftables", "data path"})
+        if (const auto wrong = warnings_.find(topic);
+            wrong != warnings_.end() && !wrong->second.empty())
+            why.push_back(wrong->first + ": " + wrong->second);
     return why;
 }
 

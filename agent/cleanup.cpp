@@ -15,13 +15,14 @@ namespace {
 Status remove_routes()
 {
     Executor executor;
-    kernel::RouteTable table(executor, kernel::RouteTable::Callbacks{[](const std::string&) { return false; },
-                                                                     [] {},
-                                                                     [](const kernel::RouteReport&) {}});
+    kernel::RouteTable table(
+        executor, kernel::RouteTable::Callbacks{[](const std::string&) { return false; }, [] {},
+                                                [](const kernel::RouteReport&) {}});
     if (auto started = table.start(); !started)
         return started;
     table.remove_all();
-    for (std::size_t before = table.pending() + 1; table.pending() > 0 && table.pending() < before;) {
+    for (std::size_t before = table.pending() + 1;
+         table.pending() > 0 && table.pending() < before;) {
         before = table.pending();
         const auto left = table.flush(1000);
         if (!left)
@@ -48,7 +49,8 @@ Status remove_firewall()
 
 } // namespace
 
-Status cleanup_host(const config::Config& config, const std::function<void(const std::string&)>& say)
+Status cleanup_host(const config::Config& config,
+                    const std::function<void(const std::string&)>& say)
 {
     if (status::control_request(config.control_socket(), status::Request{"status", {}}))
         return Error{Errc::Conflict, 0,
@@ -56,13 +58,15 @@ Status cleanup_host(const config::Config& config, const std::function<void(const
                          "): stop it first, or it would put everything back"};
     Status first;
     const auto step = [&](const std::string& what, const Status& done) {
-        say((done ? "removed " : "could not remove ") + what + (done ? "" : ": " + done.error().what));
+        say((done ? "removed " : "could not remove ") + what +
+            (done ? "" : ": " + done.error().what));
         if (!done && first)
             first = done;
     };
     step("routes of protocol 80", remove_routes());
     step("tunnel device tunl0", remove_tunnel());
-    step("eBPF programs, links and maps below " + config.pin_root, datapath::cleanup(config.pin_root));
+    step("eBPF programs, links and maps below " + config.pin_root,
+         datapath::cleanup(config.pin_root));
     step("nftables table " + std::string(kernel::kFirewallTable), remove_firewall());
     std::error_code ignored;
     std::filesystem::remove(config.control_socket(), ignored);

@@ -19,8 +19,8 @@ using margay::config::Invocation;
 
 margay::Log make_log(const Config& config)
 {
-    auto log = std::make_shared<spdlog::logger>(
-        "margayd", std::make_shared<spdlog::sinks::stderr_sink_st>());
+    auto log = std::make_shared<spdlog::logger>("margayd",
+                                                std::make_shared<spdlog::sinks::stderr_sink_st>());
     log->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
     log->set_level(spdlog::level::from_str(std::string(to_string(config.log_level))));
     log->flush_on(spdlog::level::info);
@@ -53,9 +53,8 @@ int run(const Config& config)
 
 int cleanup(const Config& config)
 {
-    const auto done = margay::cleanup_host(config, [](const std::string& line) {
-        std::printf("%s\n", line.c_str());
-    });
+    const auto done = margay::cleanup_host(
+        config, [](const std::string& line) { std::printf("%s\n", line.c_str()); });
     if (!done) {
         std::fprintf(stderr, "margayd: %s\n", done.error().what.c_str());
         return 1;

@@ -38,7 +38,8 @@ datapath::PathWant path_to(const kernel::Target& target, Ipv4 hop, bool tunnel,
     if (tunnel) {
         path.outer_source = local.node_address;
         path.outer_destination = hop;
-        const std::uint32_t inside = path.mtu > kernel::kIpipOverhead ? path.mtu - kernel::kIpipOverhead : 0;
+        const std::uint32_t inside =
+            path.mtu > kernel::kIpipOverhead ? path.mtu - kernel::kIpipOverhead : 0;
         path.mtu = local.tunnel_mtu != 0 ? std::min(local.tunnel_mtu, inside) : inside;
     }
     return path;
@@ -53,14 +54,15 @@ PlannedPath plan_path(const Prefix4& prefix, const Decision& decision, const Loc
     planned.why = decision.why;
     planned.route.kind = ROUTE_REMOTE;
     const bool tunnel = decision.reach == Decision::Reach::Tunnel;
-    planned.route.tunnelled = tunnel;
+    planned.route.tunnelled = decision.tunnelled; // also of a lost node: nobody may speak for it
 
     std::vector<kernel::NextHop> hops;
     for (const Ipv4 hop : decision.next_hops) {
         const kernel::Target* target = usable(find, hop);
         if (target == nullptr) {
             const kernel::Target* known = find(hop);
-            planned.why = "no way to " + hop.str() + (known != nullptr && !known->why.empty() ? ": " + known->why : "");
+            planned.why = "no way to " + hop.str() +
+                          (known != nullptr && !known->why.empty() ? ": " + known->why : "");
             continue;
         }
         const kernel::Link* link = links.find(target->path->ifindex);
@@ -75,10 +77,11 @@ PlannedPath plan_path(const Prefix4& prefix, const Decision& decision, const Loc
         return planned;
     std::ranges::sort(hops);
     if (tunnel)
-        planned.kernel_route = kernel::block_route(prefix, hops, local.tunnel_address.value_or(Ipv4()),
-                                                   planned.route.path.mtu);
+        planned.kernel_route = kernel::block_route(
+            prefix, hops, local.tunnel_address.value_or(Ipv4()), planned.route.path.mtu);
     else
         planned.kernel_route = kernel::block_route(prefix, hops);
+    planned.kernel_route->metric = decision.metric;
     return planned;
 }
 

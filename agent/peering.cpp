@@ -10,8 +10,8 @@ namespace {
 
 bool same(const bgp::SpeakerConfig& a, const bgp::SpeakerConfig& b)
 {
-    return a.local_as == b.local_as && a.router_id == b.router_id && a.listen_port == b.listen_port &&
-           a.listen_address == b.listen_address;
+    return a.local_as == b.local_as && a.router_id == b.router_id &&
+           a.listen_port == b.listen_port && a.listen_address == b.listen_address;
 }
 
 bgp::PeerConfig peer_config(const std::string& name, const model::MeshPeer& peer, Ipv4 source,
@@ -41,7 +41,8 @@ Ipv4 router_id(const std::string& setting, const std::string& node, Ipv4 address
     std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
     SHA256(reinterpret_cast<const unsigned char*>(node.data()), node.size(), digest.data());
     const std::uint32_t first = digest[0] > 223 ? digest[0] - 32u : digest[0];
-    return Ipv4(first << 24 | std::uint32_t{digest[1]} << 16 | std::uint32_t{digest[2]} << 8 | digest[3]);
+    return Ipv4(first << 24 | std::uint32_t{digest[1]} << 16 | std::uint32_t{digest[2]} << 8 |
+                digest[3]);
 }
 
 Peering::Peering(Executor& executor, Log log, const config::Config& config, std::string node,
@@ -93,8 +94,10 @@ void Peering::apply(const model::Changes& changes)
     const auto wanted = wanted_config();
     if (!wanted) {
         trouble_ = local_known_ ? "the node has no IPv4 address" : "waiting for the datastore";
-        if (speaker_)
+        if (speaker_) {
             shutdown(bgp::Speaker::Goodbye::Notify);
+            callbacks_.on_new_speaker();
+        }
         return;
     }
     const bool fresh = !running_ || !same(*running_, *wanted);
@@ -113,12 +116,14 @@ void Peering::restart(const bgp::SpeakerConfig& config)
         bgp::Callbacks{callbacks_.on_routes,
                        [log = log_](const bgp::PeerStatus& peer) {
                            if (peer.why_down.empty())
-                               log->info("BGP session up peer={} address={}", peer.name, peer.address.str());
+                               log->info("BGP session up peer={} address={}", peer.name,
+                                         peer.address.str());
                            else
-                               log->warn("BGP session down peer={} address={} why=\"{}\"", peer.name,
-                                         peer.address.str(), peer.why_down);
+                               log->warn("BGP session down peer={} address={} why=\"{}\"",
+                                         peer.name, peer.address.str(), peer.why_down);
                        },
                        callbacks_.on_settled});
+    callbacks_.on_new_speaker();
     running_ = config;
     trouble_.clear();
     if (const auto listening = speaker_->listen(); !listening) {

@@ -24,7 +24,9 @@ class Peering {
 public:
     struct Callbacks {
         std::function<void(std::span<const bgp::RouteChange>)> on_routes;
-        std::function<void()> on_settled; // bgp::Callbacks::on_initial_sync_done, or no BGP at all
+        std::function<void()> on_settled; // bgp::Callbacks::on_initial_sync_done
+        // A speaker begins or ends: what the one before told is old from now on.
+        std::function<void()> on_new_speaker;
     };
 
     // `restarting`: a previous run left routes in force.

@@ -49,7 +49,6 @@ private:
     std::string node_;
     OnState on_state_;
     SystemClock clock_;
-    startup::Surroundings surroundings_;
     startup::NodeState state_;
     std::string detection_;
     std::string trouble_ = "not registered in the datastore yet";

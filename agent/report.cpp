@@ -3,8 +3,8 @@
 
 #include "agent/agent.h"
 #include "agent/policy/describe.h"
-#include "maps/stages.h"
 #include "agent/status/metrics.h"
+#include "maps/stages.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -96,14 +96,16 @@ Result<std::string> Report::answer(const status::Request& request) const
     const auto maker = kMakers.find(request.command);
     if (maker == kMakers.end())
         return Error{Errc::Invalid, 0,
-                     "unknown command '" + request.command + "'; margayctl and margayd differ in version?"};
+                     "unknown command '" + request.command +
+                         "'; margayctl and margayd differ in version?"};
     return json::serialize((this->*maker->second)());
 }
 
 status::HttpResponse Report::http(const std::string& target) const
 {
     if (target == "/healthz")
-        return {200, "text/plain; charset=utf-8", "ok\n"}; // the executor turned, or nobody answered
+        return {200, "text/plain; charset=utf-8",
+                "ok\n"}; // the executor turned, or nobody answered
     if (target == "/readyz") {
         const auto why = agent_.not_ready();
         if (why.empty())
@@ -186,7 +188,8 @@ json::object Report::status() const
     const model::OwnNode& own = agent_.own_node_;
     out["address"] = own.address ? json::value(own.address->str()) : json::value();
     out["address_why"] = agent_.registration_ ? agent_.registration_->detection() : "";
-    out["tunnel_address"] = own.tunnel_address ? json::value(own.tunnel_address->str()) : json::value();
+    out["tunnel_address"] =
+        own.tunnel_address ? json::value(own.tunnel_address->str()) : json::value();
     json::array blocks;
     for (const Prefix4& block : own.blocks)
         blocks.emplace_back(block.str());
@@ -215,7 +218,8 @@ json::object Report::endpoints() const
     json::array rows;
     for (const auto& info : agent_.datapath_->endpoints().list()) {
         const auto wanted = agent_.endpoints_.find(info.name);
-        json::object row{{"interface", info.name}, {"ifindex", info.want.ifindex}, {"slot", info.slot}};
+        json::object row{
+            {"interface", info.name}, {"ifindex", info.want.ifindex}, {"slot", info.slot}};
         if (wanted != agent_.endpoints_.end()) {
             row["name"] = wanted->second.id.ns + "/" + wanted->second.id.name;
             json::array addresses;
@@ -229,7 +233,9 @@ json::object Report::endpoints() const
             row["egress"] = info.actual->egress_policy;
             row["generation"] = info.actual->generation;
         }
-        row["state"] = !info.problem.empty() ? info.problem : info.actual ? "programmed" : "pending";
+        row["state"] = !info.problem.empty() ? info.problem
+                       : info.actual         ? "programmed"
+                                             : "pending";
         rows.push_back(std::move(row));
     }
     for (const auto& [interface, wanted] : agent_.endpoints_)
@@ -287,7 +293,8 @@ json::object Report::routes() const
                 row["outer"] = way.outer_source.str() + " > " + way.outer_destination.str();
             row["mtu"] = way.mtu;
             row["state"] = !way.reachable ? "unreachable" : way.encap ? "ipip" : "direct";
-            const kernel::Target* target = agent_.resolver_.find(way.encap ? way.outer_destination : way.next_hop);
+            const kernel::Target* target =
+                agent_.resolver_.find(way.encap ? way.outer_destination : way.next_hop);
             if (target != nullptr && target->neighbour.state == kernel::Neighbour::State::Resolved)
                 row["mac"] = mac_text(target->neighbour.mac);
         }
@@ -407,7 +414,8 @@ json::object Report::programs() const
                         {"program", fmt::format("{} rules, {} instructions",
                                                 policy::rule_count(info.program->program),
                                                 info.instructions)}});
-#define STAGE_ROW(id, program) rows.push_back({{"array", "stages"}, {"slot", STAGE_##id}, {"program", #program}});
+#define STAGE_ROW(id, program)                                                                     \
+    rows.push_back({{"array", "stages"}, {"slot", STAGE_##id}, {"program", #program}});
     STAGES(STAGE_ROW)
 #undef STAGE_ROW
     return {{"slots", std::move(rows)}};
@@ -446,7 +454,7 @@ std::string Report::metrics() const
             const char* name = counter.reason.kind == REASON_KIND_DROP   ? "margay_drops_total"
                                : counter.reason.kind == REASON_KIND_PASS ? "margay_packets_total"
                                                                          : "margay_events_total";
-            const char* help = counter.reason.kind == REASON_KIND_DROP   ? "Dropped packets by reason"
+            const char* help = counter.reason.kind == REASON_KIND_DROP ? "Dropped packets by reason"
                                : counter.reason.kind == REASON_KIND_PASS ? "Passed packets by way"
                                                                          : "What happened besides";
             text.counter(name, help, static_cast<double>(counter.packets),
@@ -456,7 +464,8 @@ std::string Report::metrics() const
     for (const auto& table : datapath.tables) {
         text.gauge("margay_map_entries", "Entries the agent keeps in a map",
                    static_cast<double>(table.entries), {{"map", table.name}});
-        text.gauge("margay_map_max_entries", "Room of a map", table.max_entries, {{"map", table.name}});
+        text.gauge("margay_map_max_entries", "Room of a map", table.max_entries,
+                   {{"map", table.name}});
     }
     text.gauge("margay_datapath_pending", "Changes not yet in the kernel",
                static_cast<double>(datapath.pending));

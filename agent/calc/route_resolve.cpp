@@ -61,9 +61,9 @@ bool RouteCalc::complete_remote(const Claim& claim, const model::IpPool& pool,
     route.node_address = *address;
     // Only the local node's length counts.
     route.same_subnet = network && network->contains(*address);
-    route.encap = ipip_allowed_ && (pool.ipip_mode == model::Encapsulation::Always ||
-                                    (pool.ipip_mode == model::Encapsulation::CrossSubnet &&
-                                     !route.same_subnet));
+    route.encap = ipip_allowed_ &&
+                  (pool.ipip_mode == model::Encapsulation::Always ||
+                   (pool.ipip_mode == model::Encapsulation::CrossSubnet && !route.same_subnet));
     return true;
 }
 
@@ -72,9 +72,10 @@ std::optional<model::WantedRoute> RouteCalc::route_for(const Prefix4& prefix) co
     const auto at = claims_.find(prefix);
     if (at == claims_.end())
         return std::nullopt;
-    const auto& best = std::min_element(at->second.begin(), at->second.end(), [](const auto& a, const auto& b) {
-                           return precedence(a.second.kind) < precedence(b.second.kind);
-                       })->second;
+    const auto& best =
+        std::min_element(at->second.begin(), at->second.end(), [](const auto& a, const auto& b) {
+            return precedence(a.second.kind) < precedence(b.second.kind);
+        })->second;
     const auto* pool = pool_of(prefix);
     model::WantedRoute route;
     route.kind = best.kind;
@@ -126,7 +127,8 @@ void RouteCalc::take_pools(model::Changes& into)
     std::map<Prefix4, model::WantedPool> now;
     for (const auto& [cidr, same] : pools_by_cidr_) {
         const auto& pool = *same.front();
-        now.emplace(cidr, model::WantedPool{pool.name, pool.nat_outgoing, pool.disabled, pool.ipip_mode});
+        now.emplace(cidr, model::WantedPool{pool.name, pool.nat_outgoing, pool.disabled,
+                                            pool.ipip_mode, pool.disable_bgp_export});
     }
     publish(wanted_pools_, std::move(now), into.pools);
 }
@@ -135,7 +137,8 @@ std::vector<Prefix4> RouteCalc::own_confirmed_blocks() const
 {
     std::vector<Prefix4> blocks;
     for (const auto& [key, affinity] : affinities_)
-        if (affinity.v4() && affinity.host() == own_ && affinity.state == model::AffinityState::Confirmed)
+        if (affinity.v4() && affinity.host() == own_ &&
+            affinity.state == model::AffinityState::Confirmed)
             blocks.push_back(*affinity.v4());
     std::sort(blocks.begin(), blocks.end());
     return blocks;

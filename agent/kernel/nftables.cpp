@@ -92,7 +92,7 @@ std::map<std::string, int> count_rules(const std::string& listing)
 std::string refill(const FirewallSets& sets)
 {
     std::string text;
-    for (const char* name : {"attached", "nat_sources", "nat_exempt", "tunnel_blocks"})
+    for (const char* name : {"attached", "uplinks", "nat_sources", "nat_exempt", "tunnel_blocks"})
         text += std::string("flush set inet margay ") + name + "\n";
     return text + render_set_changes({}, sets);
 }

@@ -43,6 +43,9 @@ struct FirewallConfig {
     bool guard = true;
     MarkMatch judged;                // set by from_workload on what it hands to the stack
     std::optional<MarkMatch> bypass; // kept from conntrack and NAT
+    // Set on packets of workloads whose egress policy is still to be judged behind the stack:
+    // they may leave by an interface with our programs only.
+    std::optional<MarkMatch> pending;
     std::optional<Ipv4> tunnel_address;
     // natOutgoing only towards these; empty: any. A trailing "*" or "+" is a prefix match.
     std::vector<std::string> nat_out_interfaces;
@@ -55,6 +58,7 @@ struct FirewallSets {
     std::set<Prefix4> nat_exempt;    // all pools; and host addresses with IPPoolsAndHostIPs
     std::set<Prefix4> tunnel_blocks; // remote blocks behind a tunnel
     std::set<IfIndex> attached;      // workload interfaces with our programs on both hooks
+    std::set<IfIndex> uplinks;       // other interfaces with our programs on both hooks
     bool operator==(const FirewallSets&) const = default;
 };
 

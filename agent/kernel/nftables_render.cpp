@@ -102,7 +102,8 @@ Status check(const FirewallConfig& config)
 {
     if (config.workload_prefixes.empty())
         return invalid("no workload interface prefix", "");
-    if (config.guard && (config.judged.mask == 0 || (config.judged.value & config.judged.mask) == 0))
+    if (config.guard &&
+        (config.judged.mask == 0 || (config.judged.value & config.judged.mask) == 0))
         return invalid("the mark of judged traffic must have a bit:", hex(config.judged.value));
     if (config.bypass && (config.bypass->value & config.bypass->mask) == 0)
         return invalid("the mark of bypass traffic must have a bit:", hex(config.bypass->value));
@@ -125,6 +126,18 @@ std::string guard_chains(const FirewallConfig& config, const std::string& worklo
                  {"oifname " + workloads + " oif != @attached counter drop"});
 }
 
+// Whose egress policy waits for the hook behind the stack, and would leave without passing one.
+std::string pending_chains(const FirewallConfig& config)
+{
+    if (!config.pending)
+        return {};
+    const std::string pending = match(*config.pending);
+    return chain("pending_forward", "filter hook forward priority -310; policy accept;",
+                 {pending + " oif != @attached oif != @uplinks counter drop"}) +
+           chain("pending_input", "filter hook input priority -310; policy accept;",
+                 {pending + " counter drop"});
+}
+
 std::string notrack_chain(const FirewallConfig& config)
 {
     if (!config.bypass)
@@ -135,7 +148,8 @@ std::string notrack_chain(const FirewallConfig& config)
 
 std::string masquerade(const FirewallConfig& config, bool with_ports)
 {
-    std::string text = config.nat_address ? "snat ip to " + config.nat_address->str() : "masquerade";
+    std::string text =
+        config.nat_address ? "snat ip to " + config.nat_address->str() : "masquerade";
     if (with_ports)
         text += (config.nat_address ? ":" : " to :") + std::to_string(config.nat_ports->first) +
                 "-" + std::to_string(config.nat_ports->second);
@@ -212,16 +226,19 @@ Result<std::string> render_firewall(const FirewallConfig& config, const Firewall
         return nat.error();
     return std::string("table ") + kTable + " {\n" +
            set_block("attached", "iface_index", sets.attached) +
+           set_block("uplinks", "iface_index", sets.uplinks) +
            set_block("nat_sources", "ipv4_addr", without_covered(sets.nat_sources)) +
            set_block("nat_exempt", "ipv4_addr", without_covered(sets.nat_exempt)) +
            set_block("tunnel_blocks", "ipv4_addr", without_covered(sets.tunnel_blocks)) +
-           guard_chains(config, *workloads) + notrack_chain(config) + *nat + "}\n";
+           guard_chains(config, *workloads) + pending_chains(config) + notrack_chain(config) +
+           *nat + "}\n";
 }
 
 std::string render_set_changes(const FirewallSets& before, const FirewallSets& after)
 {
     std::string text;
     render_difference(text, "attached", before.attached, after.attached);
+    render_difference(text, "uplinks", before.uplinks, after.uplinks);
     render_difference(text, "nat_sources", without_covered(before.nat_sources),
                       without_covered(after.nat_sources));
     render_difference(text, "nat_exempt", without_covered(before.nat_exempt),

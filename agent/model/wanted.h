@@ -90,6 +90,7 @@ struct WantedPool {
     bool nat_outgoing = false;
     bool disabled = false; // still routed, excluded from masquerading and exported
     Encapsulation ipip_mode = Encapsulation::Never;
+    bool disable_bgp_export = false;
 
     bool operator==(const WantedPool&) const = default;
 };

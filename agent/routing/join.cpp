@@ -2,6 +2,7 @@
 #include "agent/routing/join.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace margay::routing {
 
@@ -15,12 +16,23 @@ void Join::set_owned(const Prefix4& prefix, std::optional<Owned> owned)
     drop_if_empty(prefix);
 }
 
-void Join::set_learned(const Prefix4& prefix, std::vector<Ipv4> next_hops)
+void Join::begin_relearning()
 {
+    settled_ = false;
+    for (const auto& [prefix, facts] : facts_)
+        if (!facts.learned.empty())
+            stale_.insert(prefix);
+    touch_all();
+}
+
+void Join::set_learned(const Prefix4& prefix, std::vector<Ipv4> next_hops, std::uint32_t local_pref)
+{
+    stale_.erase(prefix);
     std::ranges::sort(next_hops);
     Facts& facts = facts_[prefix];
-    if (facts.learned != next_hops) {
+    if (facts.learned != next_hops || facts.local_pref != local_pref) {
         facts.learned = std::move(next_hops);
+        facts.local_pref = local_pref;
         touched_.insert(prefix);
     }
     drop_if_empty(prefix);
@@ -58,6 +70,8 @@ void Join::set_bgp_settled()
     if (settled_)
         return;
     settled_ = true;
+    for (const Prefix4& prefix : std::exchange(stale_, {}))
+        set_learned(prefix, {});
     touch_all();
 }
 
@@ -81,8 +95,9 @@ Decision Join::decide_owned(const Facts& facts) const
     decision.node = facts.owned->node;
     decision.node_address = facts.owned->node_address;
     decision.by_bgp = !facts.learned.empty();
+    decision.tunnelled = facts.owned->tunnelled;
     const bool peer = peers_.contains(facts.owned->node_address);
-    if (!decision.by_bgp && peer && settled_) {
+    if (!decision.by_bgp && peer && settled_ && facts.owned->announced) {
         decision.why = "node " + decision.node + " (" + facts.owned->node_address.str() +
                        ") does not announce it; see margayctl bgp peers";
         return decision;
@@ -104,6 +119,9 @@ Decision Join::decide_learned(const Prefix4& prefix, const Facts& facts) const
     Decision decision;
     decision.by_bgp = true;
     decision.why = "bgp, not in the datastore";
+    // As the routes of a kernel that BIRD fills under Calico: never better than the host's own.
+    constexpr std::uint32_t kHighest = 2147483647;
+    decision.metric = facts.local_pref < kHighest ? kHighest - facts.local_pref : 1;
     decision.reach = Decision::Reach::Routed;
     decision.next_hops = facts.learned;
     const auto node = std::ranges::find_if(
@@ -116,6 +134,7 @@ Decision Join::decide_learned(const Prefix4& prefix, const Facts& facts) const
         tunnelled_pools_, [&](const Prefix4& pool) { return pool.contains(prefix); });
     if (tunnelled) {
         decision.reach = Decision::Reach::Tunnel;
+        decision.tunnelled = true;
         decision.next_hops = {*node};
     }
     return decision;

@@ -245,20 +245,23 @@ void EtcdStore::schedule_probe()
 
 void EtcdStore::probe()
 {
-    link_->range(small_read(), config_.probe_interval,
-                 [this](const grpc::Status& status, pb::RangeResponse& response) {
-                     on_probe(status, response);
-                 });
+    // Compared with what was known when it was sent: a watch event may overtake the answer.
+    link_->range(
+        small_read(), config_.probe_interval,
+        [this, known = status_.revision](const grpc::Status& status, pb::RangeResponse& response) {
+            on_probe(status, response, known);
+        });
 }
 
-void EtcdStore::on_probe(const grpc::Status& status, const pb::RangeResponse& response)
+void EtcdStore::on_probe(const grpc::Status& status, const pb::RangeResponse& response,
+                         std::int64_t known)
 {
     if (!config_.username.empty() && is_stale_token(status))
         return authenticate();
     if (!status.ok())
         return failed("probe: " + describe(status));
-    const bool other_history = response.header().revision() < status_.revision ||
-                               response.header().cluster_id() != cluster_id_;
+    const bool other_history =
+        response.header().revision() < known || response.header().cluster_id() != cluster_id_;
     if (other_history) {
         check_history(response.header());
         return relist("another history");

@@ -50,7 +50,8 @@ private:
 
     void schedule_probe();
     void probe();
-    void on_probe(const grpc::Status& status, const pb::RangeResponse& response);
+    void on_probe(const grpc::Status& status, const pb::RangeResponse& response,
+                  std::int64_t known);
     void relist(const std::string& why);
 
     void set_connected();

@@ -23,10 +23,10 @@ FirewallConfig config()
 
 TEST(FirewallRenderTest, covered_and_equal_prefixes_are_left_out)
 {
-    EXPECT_THAT(without_covered({prefix("10.0.0.0/8"), prefix("10.1.0.0/16"), prefix("10.1.2.3/16"),
-                                 prefix("11.0.0.0/16"), prefix("10.255.255.255/32"),
-                                 prefix("9.0.0.0/8")}),
-                ElementsAre(prefix("9.0.0.0/8"), prefix("10.0.0.0/8"), prefix("11.0.0.0/16")));
+    EXPECT_THAT(
+        without_covered({prefix("10.0.0.0/8"), prefix("10.1.0.0/16"), prefix("10.1.2.3/16"),
+                         prefix("11.0.0.0/16"), prefix("10.255.255.255/32"), prefix("9.0.0.0/8")}),
+        ElementsAre(prefix("9.0.0.0/8"), prefix("10.0.0.0/8"), prefix("11.0.0.0/16")));
 }
 
 TEST(FirewallRenderTest, set_changes_name_only_what_differs)
@@ -75,6 +75,22 @@ TEST(FirewallRenderTest, guard_without_a_mark_bit_is_refused)
     EXPECT_FALSE(render_firewall(bad, {}));
     bad.guard = false;
     EXPECT_TRUE(render_firewall(bad, {}));
+}
+
+TEST(FirewallRenderTest, unjudged_egress_leaves_only_where_a_program_judges_it)
+{
+    FirewallConfig with = config();
+    with.pending = MarkMatch{0x4, 0x4};
+    FirewallSets sets;
+    sets.uplinks = {2};
+    const auto text = render_firewall(with, sets);
+    ASSERT_TRUE(text) << text.error().what;
+    EXPECT_THAT(
+        *text, HasSubstr("hook forward priority -310; policy accept;\n    meta mark & "
+                         "0x00000004 == 0x00000004 oif != @attached oif != @uplinks counter drop"));
+    EXPECT_THAT(*text, HasSubstr("hook input priority -310; policy accept;\n    meta mark & "
+                                 "0x00000004 == 0x00000004 counter drop"));
+    EXPECT_THAT(render_set_changes({}, sets), HasSubstr("add element inet margay uplinks { 2 }"));
 }
 
 TEST(FirewallRenderTest, several_prefixes_share_one_rule)

@@ -99,6 +99,49 @@ TEST_F(JoinTest, prefix_that_only_bgp_knows_is_tunnelled_only_to_a_node_and_in_a
     EXPECT_EQ(one_change().reach, Reach::Routed);
 }
 
+TEST_F(JoinTest, lost_nodes_prefix_still_counts_as_tunnelled)
+{
+    join.set_peers({node});
+    join.set_bgp_settled();
+    join.set_owned(block, Owned{"n2", node, true});
+    const auto decision = one_change();
+    EXPECT_EQ(decision.reach, Reach::Unreachable);
+    EXPECT_TRUE(decision.tunnelled);
+}
+
+TEST_F(JoinTest, silence_about_a_pool_that_is_not_announced_says_nothing)
+{
+    join.set_peers({node});
+    join.set_bgp_settled();
+    join.set_owned(block, Owned{"n2", node, true, false});
+    EXPECT_EQ(one_change().reach, Reach::Tunnel);
+}
+
+TEST_F(JoinTest, new_speaker_keeps_what_was_learned_until_it_has_settled)
+{
+    join.set_peers({node});
+    join.set_bgp_settled();
+    join.set_learned(block, {router}, 100);
+    (void)join.take_changes();
+    join.begin_relearning();
+    EXPECT_FALSE(join.bgp_settled());
+    EXPECT_THAT(join.take_changes(), IsEmpty());
+    join.set_bgp_settled();
+    const auto changes = join.take_changes();
+    ASSERT_EQ(changes.size(), 1u);
+    EXPECT_FALSE(changes[0].decision);
+}
+
+TEST_F(JoinTest, route_that_only_bgp_knows_never_beats_the_hosts_own)
+{
+    join.set_learned(block, {router}, 100);
+    EXPECT_EQ(one_change().metric, 2147483547u);
+    join.set_learned(block, {router}, 2147482623);
+    EXPECT_EQ(one_change().metric, 1024u);
+    join.set_owned(block, Owned{"n2", node, true});
+    EXPECT_EQ(one_change().metric, 0u);
+}
+
 TEST_F(JoinTest, prefix_that_nobody_knows_any_more_is_forgotten_once)
 {
     join.set_owned(block, Owned{"n2", node, true});
