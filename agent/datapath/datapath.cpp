@@ -97,16 +97,44 @@ Status Datapath::adopt()
     if (!jiffies)
         return jiffies.error();
     const auto before = tables_.config.actual(0);
-    const auto grace = static_cast<std::uint32_t>(pick_up_.count()) * kernel_hz();
-    grace_until_ = before ? before->grace_until : grace == 0 ? 0 : *jiffies + grace;
-    if (before)
-        tables_.config.set(0, *before); // in force until the agent says otherwise
+    start_grace(*jiffies, before);
+    if (before) {
+        auto now_on = *before; // in force until the agent says otherwise
+        now_on.grace_until = grace_until_;
+        tables_.config.set(0, now_on);
+    }
     flows_.start([log = log_](const Error& error) {
         log->warn("flow collection fails error=\"{}\"", error.what);
     });
     log_->info("data path loaded programs={} adopted_hooks={} tcx={}", programs_.programs().size(),
                attacher_.attachments().size(), have_tcx());
     return events_.start(programs_);
+}
+
+// A first start picks flows up for a while; a restart goes on with what is left of it.
+void Datapath::start_grace(std::uint32_t jiffies, const std::optional<struct config>& before)
+{
+    const std::uint32_t hz = kernel_hz();
+    const auto seconds = std::min<std::int64_t>(pick_up_.count(), GRACE_SECONDS_MAX);
+    const std::uint32_t fresh = static_cast<std::uint32_t>(seconds) * hz;
+    const std::uint32_t left =
+        !before ? fresh : before->grace_until == 0 ? 0 : before->grace_until - jiffies;
+    if (left == 0 || left > GRACE_SECONDS_MAX * hz)
+        return;
+    grace_until_ = std::max<std::uint32_t>(jiffies + left, 1); // 0 is none
+    grace_end_ = clock_.now() + std::chrono::seconds(left / hz + 1);
+}
+
+// Jiffies wrap: an end that is left there would lie ahead again, weeks later.
+void Datapath::end_grace()
+{
+    if (grace_until_ == 0 || clock_.now() < grace_end_)
+        return;
+    grace_until_ = 0;
+    if (auto entry = tables_.config.wanted(0)) {
+        entry->grace_until = 0;
+        tables_.config.set(0, *entry);
+    }
 }
 
 void Datapath::want_config(const ConfigWant& want)
@@ -204,6 +232,7 @@ Status Datapath::flush(std::size_t budget)
 Status Datapath::flush_steps(maps::Budget& budget)
 {
     expire();
+    end_grace();
     const Status loaded = endpoints_.prepare(kLoadsPerTurn, clock_.now());
     touch_endpoints();
     const Status world = tables_.write_world(budget);
@@ -214,14 +243,17 @@ Status Datapath::flush_steps(maps::Budget& budget)
     const Status written = world && swapped ? tables_.write_workloads(budget) : Status{};
     if (fill_first && written)
         swapped = swap_programs(world);
-    const bool settled = world && swapped && written;
+    // What a judgement reads is gone before flows are judged again: one that is judged in between
+    // would stay allowed by what is going.
+    const Status removed = world && swapped && written ? remove_facts(budget) : Status{};
+    const bool settled = world && swapped && written && removed && !tables_.stale_facts();
     endpoints_.bump(settled);
     Status bumped;
     if (world && swapped)
         bumped = tables_.endpoints.write(budget);
     endpoints_.release_policies(clock_.now());
-    const Status finished = settled && bumped ? finish(budget) : Status{};
-    const std::array all = {world, swapped, written, bumped, loaded, finished};
+    const Status finished = world && swapped && written && bumped ? finish(budget) : Status{};
+    const std::array all = {world, swapped, written, removed, bumped, loaded, finished};
     const auto failed = std::find_if(all.begin(), all.end(), [](const auto& s) { return !s; });
     return failed == all.end() ? Status{} : *failed;
 }
@@ -249,21 +281,35 @@ Status Datapath::swap_programs(const Status& world)
     return devices_.attach();
 }
 
-Status Datapath::finish(maps::Budget& budget)
+void Datapath::seal()
+{
+    const auto now = clock_.now();
+    tables_.seal();
+    ids_.seal(now);
+    classes_.seal(now);
+    routes_.seal(now);
+    sealed_ = true;
+    if (tables_.stale_facts())
+        endpoints_.touch_all();
+    log_->info("data path in sync");
+}
+
+Status Datapath::remove_facts(maps::Budget& budget)
 {
     if (!everything_stated_ || !endpoints_.prepared())
         return {};
-    if (!sealed_) {
-        const auto now = clock_.now();
-        tables_.seal();
-        ids_.seal(now);
-        classes_.seal(now);
-        routes_.seal(now);
-        sealed_ = true;
-        log_->info("data path in sync");
-    }
+    if (!sealed_)
+        seal();
     if (routes_complete_)
         routes_.drop_kept(clock_.now());
+    touch_endpoints();
+    return tables_.remove_facts(budget);
+}
+
+Status Datapath::finish(maps::Budget& budget)
+{
+    if (!sealed_ || !endpoints_.prepared())
+        return {};
     if (Status status = tables_.remove(budget); !status)
         return status;
     if (endpoints_.take_removed())

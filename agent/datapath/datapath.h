@@ -147,6 +147,10 @@ private:
     Status swap_programs(const Status& world);
     Status finish(maps::Budget& budget);
     void touch_endpoints();
+    void start_grace(std::uint32_t jiffies, const std::optional<struct config>& before);
+    void end_grace();
+    void seal();
+    Status remove_facts(maps::Budget& budget);
     void expire();
     void schedule(bool failed);
 
@@ -167,7 +171,8 @@ private:
     Timer soon_;
     std::chrono::milliseconds pause_;
     std::chrono::seconds pick_up_;
-    std::uint32_t grace_until_ = 0;
+    std::uint32_t grace_until_ = 0; // jiffies; 0: none
+    Clock::Time grace_end_{};
     bool everything_stated_ = false;
     bool routes_complete_ = false;
     bool sealed_ = false;

@@ -107,6 +107,21 @@ Status Tables::write_workloads(maps::Budget& budget)
     return finish_all(budget, endpoints, workloads, routes4);
 }
 
+Status Tables::remove_facts(maps::Budget& budget)
+{
+    if (Status status = routes4.remove(budget); !status)
+        return status;
+    return classes4.remove(budget);
+}
+
+bool Tables::stale_facts() const
+{
+    const auto stale = [](const auto& table) {
+        return table.sealed() && table.pending() > table.pending_writes();
+    };
+    return stale(routes4) || stale(classes4);
+}
+
 Status Tables::remove(maps::Budget& budget)
 {
     Status first;

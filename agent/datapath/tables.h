@@ -51,7 +51,10 @@ struct Tables {
     void seal();
     Status write_world(maps::Budget& budget);     // left of the bar
     Status write_workloads(maps::Budget& budget); // right of it
-    Status remove(maps::Budget& budget);          // back to front
+    // Prefixes that nobody wants. Nothing refers to them, and judgements read them.
+    Status remove_facts(maps::Budget& budget);
+    bool stale_facts() const;
+    Status remove(maps::Budget& budget); // back to front
 
     std::size_t pending() const;
     struct Fill {

@@ -347,6 +347,32 @@ TEST_P(DatapathTest, membership_opens_and_closes_an_established_flow_without_a_p
     EXPECT_EQ(datapath->endpoints().list()[1].actual->ingress_policy, policy);
 }
 
+TEST_P(DatapathTest, membership_that_ends_is_gone_before_flows_are_judged_again)
+{
+    const auto set = datapath->claim_set("friends");
+    ASSERT_TRUE(set);
+    ingress_b = allow_from(*set);
+    ok(datapath->want_class(Prefix4::host(a.address), {*set}));
+    bring_up();
+    Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
+    const auto answered = [&] {
+        const std::string text = traffic.output();
+        return std::count(text.begin(), text.end(), '\n');
+    };
+    ASSERT_TRUE(eventually([&] { return answered() > 5; }));
+
+    ok(datapath->want_class(Prefix4::host(a.address), {}));
+    ok(datapath->flush(1)); // as where the turn ends between the two steps
+    const auto before = answered();
+    EXPECT_TRUE(eventually([&] { return answered() > before + 5; }));
+    ok(datapath->flush());
+
+    const auto denied = packets("policy_changed") + packets("policy_ingress");
+    EXPECT_TRUE(eventually(
+        [&] { return packets("policy_changed") + packets("policy_ingress") > denied; }))
+        << "judged again while the membership was still there";
+}
+
 TEST_P(DatapathTest, changed_policy_judges_established_flows_again)
 {
     bring_up();
