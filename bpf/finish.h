@@ -23,6 +23,12 @@ static __always_inline __u32 now(void)
     return (__u32)bpf_jiffies64();
 }
 
+/* Is `end` ahead, by so many seconds at most? Long past, it seems ahead again: jiffies wrap. */
+static __always_inline int is_ahead(__u32 end, __u32 seconds)
+{
+    return end - now() - 1 < seconds * constants.hz;
+}
+
 /* A reason and its packet, or a note (bytes 0). */
 static __always_inline void count(__u32 reason, __u32 bytes)
 {
@@ -130,7 +136,7 @@ static __always_inline int finish_reported(struct __sk_buff *skb, struct packet 
         return TC_ACT_OK;
     case UNTOUCHED:
         if (pkt->hook == HOOK_FROM_UPLINK)
-            set_mark(skb, constants.mark_seen);
+            set_mark(skb, pkt->flags & PACKET_OF_VLAN ? 0 : constants.mark_seen);
         return TC_ACT_UNSPEC;
     default:
         return TC_ACT_SHOT;

@@ -63,7 +63,7 @@ static __always_inline __u32 path_mtu(const struct path *path)
     struct pmtu *pmtu = bpf_map_lookup_elem(&pmtus, &node);
     __u32 mtu = path->mtu ? path->mtu : 0xffff;
 
-    if (path->kind != PATH_ENCAP || !pmtu || !pmtu->mtu || (__s32)(pmtu->until - now()) <= 0)
+    if (path->kind != PATH_ENCAP || !pmtu || !pmtu->mtu || !is_ahead(pmtu->until, PMTU_SECONDS))
         return mtu;
     return pmtu->mtu < mtu ? pmtu->mtu : mtu;
 }

@@ -4,10 +4,16 @@
 
 #include "bpf/judge.h"
 
-/* IPv4 to this host without a VLAN tag; the rest is no workload's. */
+/* A tag of VLAN 0 carries a priority only: the kernel takes the packet for untagged, and so do we. */
+static __always_inline int is_of_vlan(const struct __sk_buff *skb)
+{
+    return skb->vlan_present && (skb->vlan_tci & VLAN_VID_MASK);
+}
+
+/* IPv4 to this host without a VLAN; the rest is no workload's. */
 static __always_inline int is_for_us(const struct __sk_buff *skb)
 {
-    return skb->protocol == bpf_htons(ETH_P_IP) && !skb->vlan_present && skb->pkt_type == 0;
+    return skb->protocol == bpf_htons(ETH_P_IP) && !is_of_vlan(skb) && skb->pkt_type == 0;
 }
 
 /* Odd packets that are no workload's business are the host's: it may reassemble what we cannot. */
@@ -23,6 +29,9 @@ static __rare enum verdict parse_unusual(struct __sk_buff *skb, struct packet *p
 {
     enum verdict verdict;
 
+    /* The VLAN's own interface says what it has seen. Here nobody looked at the source. */
+    if (is_of_vlan(skb))
+        pkt->flags |= PACKET_OF_VLAN;
     if (!is_for_us(skb))
         return untouched(pkt);
     verdict = parse(skb, pkt);

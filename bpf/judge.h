@@ -103,11 +103,19 @@ static __always_inline void merge(struct work *w, const struct flow *old)
         old->flags & FLOW_PENDING && answer && w->pkt.hook == HOOK_TO_WORKLOAD;
     /* Whoever began was judged by what this answer's sender allows, and is so again. */
     int was_translated = answer && w->flow.flags & FLOW_PENDING && !(old->flags & FLOW_PENDING);
+    /* Only says that this packet is on its way here: who began is as open as without it. */
+    int undecided =
+        behind_stack && !answer && (old->flags & (FLOW_PENDING | FLOW_JUDGED)) == FLOW_PENDING;
     struct flow_dir here = *toward(w);
 
-    w->flow.state = old->state;
+    if (undecided)
+        w->flags |= WORK_UNDECIDED;
+    else
+        w->flow.state = old->state;
     if (was_translated)
         w->flow.flags &= ~FLOW_PENDING;
+    if (w->flow.flags & FLOW_PENDING && (old->legs || old->flags & FLOW_JUDGED))
+        w->flow.flags |= FLOW_JUDGED;
     if (old->dir[0].verb == FLOW_DROP)
         return;
     if (untranslated || stays_by_stack || (was_translated && old->flags & FLOW_BY_STACK) ||
@@ -164,7 +172,7 @@ static __always_inline int in_grace(void)
     __u32 zero = 0;
     struct config *cfg = bpf_map_lookup_elem(&config, &zero);
 
-    return cfg && cfg->grace_until && (__s32)(cfg->grace_until - now()) > 0;
+    return cfg && cfg->grace_until && is_ahead(cfg->grace_until, GRACE_SECONDS_MAX);
 }
 
 /* What may be remembered, and who may have begun it. */
@@ -175,13 +183,14 @@ static __always_inline void classify(struct work *w)
 
     if (pkt->flags & PACKET_ERROR || (pkt->proto == IPPROTO_ICMP && !pkt->query))
         w->flags |= WORK_FORGET;
-    if (w->flags & WORK_KNOWN)
+    if (w->flags & WORK_KNOWN && !(w->flags & WORK_UNDECIDED))
         return;
     if (pkt->proto == IPPROTO_ICMP && pkt->query && pkt->icmp_type != pkt->query)
         w->flags |= WORK_REPLY_TYPE;
     if (pkt->tcp_flags & TCP_RST || (mid_tcp && w->flags & WORK_FROM_HOST))
         w->flags |= WORK_FORGET;
-    if (mid_tcp || (in_grace() && !is_request(pkt)))
+    /* The host's word stands for no policy, so a workload gets it for TCP only. */
+    if (mid_tcp || (!(w->flags & WORK_TO_HOST) && in_grace() && !is_request(pkt)))
         w->flags |= WORK_SECOND;
 }
 
@@ -369,6 +378,9 @@ static __always_inline int leg_judged(struct __sk_buff *skb, struct work *w)
     if (!(w->flags & WORK_SECOND) || w->flags & WORK_TURNED)
         return denied(skb, w);
     w->flags |= WORK_TURNED;
+    /* That the host began is a workload's claim until the host sends itself. */
+    if (w->flags & WORK_TO_HOST)
+        w->flags |= WORK_FORGET;
     orient(w, w->flow.initiator ^ 1);
     return finish(skb, &w->pkt, judge_next(skb, w));
 }

@@ -9,6 +9,8 @@
 #include <linux/in.h>
 #include <linux/ip.h>
 
+#define VLAN_VID_MASK 0x0fff
+
 #define IP_FLAG_DF 0x4000
 #define IP_FLAG_MF 0x2000
 #define IP_OFFSET 0x1fff

@@ -29,6 +29,7 @@ enum packet_flag {
     PACKET_ERROR = 1 << 1,    /* an ICMP error: its flow is that of the packet it quotes */
     PACKET_LATER = 1 << 2,    /* a fragment, but not the first */
     PACKET_FRAGMENT = 1 << 3, /* any fragment */
+    PACKET_OF_VLAN = 1 << 4,  /* passes by on its way to another interface: not "seen" */
 };
 
 struct packet {
@@ -72,6 +73,7 @@ enum work_flag {
     WORK_DENIED = 1 << 6,     /* the first orientation was denied: denied_* is valid */
     WORK_TURNED = 1 << 7,     /* the second orientation is being judged */
     WORK_REPLY_TYPE = 1 << 8, /* an ICMP answer: it begins no flow */
+    WORK_UNDECIDED = 1 << 9,  /* known, but no policy has said yet who may have begun */
 };
 
 struct work {

@@ -43,6 +43,8 @@ ABI_SIZE(struct flow_timeouts, 24);
 #define TIMEOUT_ICMP 5
 #define TIMEOUT_OTHER 600
 
+#define GRACE_SECONDS_MAX 3600 /* a `grace_until` further ahead has passed long ago */
+
 struct config {
     __be32 node_addr;    /* outer source and only accepted outer destination */
     __be32 icmp_source;  /* source of ICMP errors sent to workloads, e.g. 169.254.1.1 */

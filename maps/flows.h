@@ -60,6 +60,7 @@ enum flow_leg {
 enum flow_flag {
     FLOW_BY_STACK = 1 << 0, /* both directions go through the host stack, for good */
     FLOW_PENDING = 1 << 1,  /* tuple before NAT: egress is judged behind the stack */
+    FLOW_JUDGED = 1 << 2,   /* pending again, but judged once: who began is settled */
 };
 
 /* Of the initiator (INIT) and the responder (RESP). */

@@ -342,6 +342,14 @@ TEST_F(Flow, udp_answers_are_picked_up_while_grace_lasts)
     EXPECT_EQ(from_node2(udp_packet(kC, 54, kA, 1000)).verdict, kShot);
 }
 
+TEST_F(Flow, grace_that_ended_long_ago_does_not_come_back_when_jiffies_wrap)
+{
+    set_policy(kIngressA, "deny");
+    const std::uint32_t now = collect();
+    change_config([&](auto& config) { config.grace_until = now - 0x80000100u; });
+    EXPECT_EQ(from_node2(udp_packet(kC, 53, kA, 1000)).verdict, kShot);
+}
+
 TEST_F(Flow, denied_flood_leaves_no_entries)
 {
     set_policy(kEgressA, "deny");

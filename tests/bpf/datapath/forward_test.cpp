@@ -256,6 +256,14 @@ TEST_F(Forward, path_mtu_expires)
     EXPECT_EQ(count(REASON_ENCAPSULATED), 1u);
 }
 
+TEST_F(Forward, path_mtu_that_expired_long_ago_does_not_come_back_when_jiffies_wrap)
+{
+    put("pmtus", kNodeSlot2, pmtu{800, collect() - 0x80000100u});
+
+    EXPECT_EQ(from_a(tcp_packet(kA, 1000, kC, 80, kSyn, 1000)).verdict, kRedirect);
+    EXPECT_EQ(count(REASON_ENCAPSULATED), 1u);
+}
+
 TEST_F(Forward, path_mtu_of_strangers_is_not_believed_nor_one_too_small_to_be_true)
 {
     const auto report = [&](const char* from, const char* to, std::uint16_t mtu) {

@@ -2,7 +2,10 @@
 // Policy programs for tests: fixed verdicts by the contract of maps/policy.h. Each notes in
 // "judged", at its policy slot, what it was asked.
 
+#include <bpf/bpf_endian.h>
+
 #include "bpf/finish.h"
+#include "bpf/net.h"
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -66,6 +69,16 @@ int test_undecided(struct __sk_buff* skb)
     struct judgement* j = asked();
 
     return j ? leave(skb, j, POLICY_UNDECIDED) : TC_ACT_SHOT;
+}
+
+/* A tag as in `mark`, as if the kernel had taken it off; then the program in the last stage. */
+SEC("tc")
+int test_tagged(struct __sk_buff *skb)
+{
+    if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), skb->mark & 0xffff))
+        return TC_ACT_SHOT;
+    bpf_tail_call(skb, &stages, STAGE_MAX - 1);
+    return TC_ACT_SHOT;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

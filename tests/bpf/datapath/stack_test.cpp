@@ -265,6 +265,50 @@ TEST_F(Stack, answer_to_a_forwarded_client_keeps_its_flow_when_it_is_judged_agai
     EXPECT_EQ(only_flow()->flow.dst.slot, kSlotA);
 }
 
+TEST_F(Stack, connection_from_outside_is_picked_up_also_where_the_workload_speaks_first)
+{
+    set_policy(kEgressA, "deny");
+    const Bytes answers = tcp_packet(kA, 8080, kOutside, 1000, kAck);
+    const Bytes asks = tcp_packet(kOutside, 1000, kA, 8080, kAck);
+
+    EXPECT_EQ(to_uplink(answers, after(from_a(answers))).verdict, kOk);
+    EXPECT_EQ(judged(kIngressA).dport, htons(8080));
+    EXPECT_EQ(only_flow()->flow.legs, FLOW_LEG_INGRESS);
+    EXPECT_EQ(only_flow()->flow.state, FLOW_SEEN_RESP);
+    EXPECT_EQ(from_uplink(asks).verdict, kOk);
+    EXPECT_EQ(to_a(asks, from_link()).verdict, kOk);
+    EXPECT_EQ(from_a(answers).mark, std::uint32_t{MARK_SEEN}) << "the client's flow";
+}
+
+TEST_F(Stack, flow_that_was_judged_is_not_turned_when_it_is_pending_again)
+{
+    const Bytes packet = tcp_packet(kA, 1000, kOutside, 443, kAck);
+    ASSERT_EQ(to_uplink(packet, after(from_a(packet))).verdict, kOk);
+    set_policy(kEgressA, "deny"); // the outside might begin flows to a
+
+    for (int i = 0; i < 2; i++) {
+        bump(kSlotA);
+        from_a(packet);
+        const Outcome next = from_a(packet);
+        EXPECT_EQ(to_uplink(packet, after(next)).verdict, kShot);
+    }
+}
+
+TEST_F(Stack, workload_that_answers_the_host_unasked_leaves_no_flow_of_the_hosts)
+{
+    set_policy(kEgressA, "deny");
+    EXPECT_EQ(from_a(tcp_packet(kA, 8080, kNode, 1000, kAck)).verdict, kOk);
+    EXPECT_TRUE(flows().empty());
+}
+
+TEST_F(Stack, workload_is_not_believed_that_the_host_has_asked_by_udp_even_while_grace_lasts)
+{
+    set_policy(kEgressA, "deny");
+    const std::uint32_t now = collect();
+    change_config([&](auto& config) { config.grace_until = now + 100000; });
+    expect_drop(from_a(udp_packet(kA, 53, kNode, 1000)), REASON_POLICY_EGRESS);
+}
+
 TEST_F(Stack, workloads_packet_without_our_mark_is_judged_on_the_uplink)
 {
     set_policy(kEgressA, "deny");

@@ -9,6 +9,11 @@ namespace {
 using ::testing::ElementsAreArray;
 
 struct Tunnel : Datapath {
+    Outcome from_vlan(std::uint32_t vlan, const Bytes& packet)
+    {
+        put("stages", std::uint32_t{STAGE_MAX - 1}, programs_.at("from_uplink"));
+        return run("test_tagged", if_up_, packet, {.mark = vlan});
+    }
     Bytes inner() { return udp_packet(kC, 1000, kA, 53, 20); }
 };
 
@@ -207,6 +212,20 @@ TEST_F(Tunnel, neighbour_of_the_host_with_a_pools_address_that_no_node_holds_rea
     EXPECT_EQ(from_uplink(tcp_packet("192.168.77.1", 1, kNode, 22, kSyn)).verdict, kUnspec);
     EXPECT_EQ(from_uplink(tcp_packet("192.168.77.1", 1, kOutside, 22, kSyn)).verdict, kUnspec);
     expect_drop(from_uplink(tcp_packet("192.168.77.1", 1, kA, 22, kSyn)), REASON_PLAIN_POD_SOURCE);
+}
+
+TEST_F(Tunnel, priority_tag_hides_no_false_source)
+{
+    const std::uint32_t priority = 5 << 13;
+    expect_drop(from_vlan(priority, udp_packet(kC, 1, kNode, 2)), REASON_PLAIN_POD_SOURCE);
+    EXPECT_EQ(from_vlan(priority, ipip(kNode2, kNode, inner())).verdict, kRedirect);
+}
+
+TEST_F(Tunnel, packet_of_a_vlan_is_left_to_the_vlans_interface_and_not_seen)
+{
+    const Outcome run = from_vlan(100, udp_packet(kC, 1, kNode, 2));
+    EXPECT_EQ(run.verdict, kUnspec);
+    EXPECT_EQ(run.mark & MARK_SEEN, 0u);
 }
 
 TEST_F(Tunnel, plain_packet_to_the_host_from_an_address_of_our_own_block_is_dropped)
