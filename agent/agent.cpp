@@ -29,7 +29,8 @@ store::StoreConfig store_config(const config::Config& config)
 } // namespace
 
 Agent::Agent(Executor& executor, Log log, const config::Config& config, std::string node)
-    : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
+    : executor_(executor), log_(std::move(log)), config_(config), settings_(config),
+      node_(std::move(node)),
       links_(executor, [this](const auto& changes) { on_links(changes); }),
       resolver_(executor, [this](const auto& targets) { on_targets(targets); }),
       kernel_routes_(executor, kernel::RouteTable::Callbacks{
@@ -161,6 +162,7 @@ Status Agent::start_store()
     const auto wanted = store_config(config_);
     if (auto valid = store::validate(wanted); !valid)
         return valid;
+    calc_.set_ipip_enabled(config_.ipip_enabled);
     auto made = store::make_store(executor_, log_, wanted);
     if (!made)
         return made.error();
@@ -253,13 +255,10 @@ void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
             uplinks_.erase(link.ifindex);
         }
         if (workload && change.what != What::AddressesChanged) {
-            if (change.what != What::Vanished) {
-                if (const auto set = kernel::apply_sysctls(kernel::workload_sysctls(link.name));
-                    !set)
-                    log_->warn("interface {}: {}", link.name, set.error().what);
-                datapath_->want_workload_device(link.ifindex);
-            }
-            want_endpoint(link.name);
+            if (change.what != What::Vanished)
+                adopt_workload(link);
+            else
+                want_endpoint(link.name);
         }
     }
     if (std::ranges::all_of(changes, [this](const auto& c) { return is_workload(c.link.name); })) {
@@ -271,6 +270,8 @@ void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
     for (const auto& [prefix, path] : paths_)
         paths_due_.insert(prefix); // MTU or MAC of an uplink may have changed
     ensure_tunnel_device();
+    if (registration_)
+        registration_->look_again();
     schedule_turn();
 }
 
@@ -320,7 +321,9 @@ void Agent::on_bgp_settled()
 
 void Agent::on_registered(const startup::NodeState& state)
 {
-    if (state.address)
+    const bool news =
+        state.address != own_node_.address || state.tunnel_address != own_node_.tunnel_address;
+    if (state.address && news)
         log_->info("registered node={} address={} tunnel={} chosen: {}", node_,
                    state.address->str(),
                    state.tunnel_address ? state.tunnel_address->str() : "none",
@@ -328,11 +331,23 @@ void Agent::on_registered(const startup::NodeState& state)
     schedule_turn();
 }
 
+void Agent::adopt_workload(const kernel::Link& link)
+{
+    if (const auto set = kernel::apply_sysctls(kernel::workload_sysctls(link.name)); !set)
+        log_->warn("interface {}: {}", link.name, set.error().what);
+    datapath_->want_workload_device(link.ifindex);
+    want_endpoint(link.name);
+}
+
+bool has_prefix(std::string_view name, const std::vector<std::string>& prefixes)
+{
+    return std::ranges::any_of(
+        prefixes, [name](const std::string& prefix) { return name.starts_with(prefix); });
+}
+
 bool Agent::is_workload(std::string_view name) const
 {
-    return std::ranges::any_of(config_.interface_prefixes, [name](const std::string& prefix) {
-        return name.starts_with(prefix);
-    });
+    return has_prefix(name, settings_.interface_prefixes);
 }
 
 void Agent::warn_once(const std::string& topic, const std::string& text)

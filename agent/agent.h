@@ -12,6 +12,7 @@
 #include "agent/calc/inventory.h"
 #include "agent/config/config.h"
 #include "agent/datapath/datapath.h"
+#include "agent/felix.h"
 #include "agent/kernel/links.h"
 #include "agent/kernel/nftables.h"
 #include "agent/kernel/resolve.h"
@@ -81,6 +82,8 @@ private:
     void apply_own_node(const model::OwnNode& own);
     void apply_felix(const model::FelixConfiguration& felix);
     void apply_bgp(const model::Changes& changes);
+    void apply_interface_prefixes(const std::vector<std::string>& before);
+    void apply_external_nodes();
     void apply_paths();
     void flush();
 
@@ -92,6 +95,7 @@ private:
                            const std::optional<kernel::Route>& wanted);
     bool is_announced(const Prefix4& prefix) const;
     void watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops);
+    void write_static_neighbours();
     void want_host_addresses();
     void set_datapath_config();
     void update_uplinks();
@@ -101,6 +105,8 @@ private:
     void install_firewall();
     void update_firewall();
     void ensure_tunnel_device();
+    kernel::Route workload_route(const Prefix4& prefix, kernel::IfIndex ifindex) const;
+    void adopt_workload(const kernel::Link& link);
     bool is_workload(std::string_view name) const;
     LocalFacts local_facts() const;
     bool wants_uplink(const kernel::Link& link) const;
@@ -111,7 +117,8 @@ private:
 
     Executor& executor_;
     Log log_;
-    const config::Config config_;
+    const config::Config config_; // what was given here
+    config::Config settings_;     // and what FelixConfiguration adds
     const std::string node_;
     SystemClock clock_;
     const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
@@ -150,8 +157,10 @@ private:
     // What is wanted now, kept to complete it when other news comes.
     std::map<std::string, model::WantedEndpoint> endpoints_; // by interface
     std::map<std::string, std::uint32_t> slots_;             // of endpoints_ in the data path
+    std::set<std::string> neighbours_due_;                   // endpoints whose ARP entry may be missing
     std::map<Prefix4, model::WantedRoute> local_routes_;
     std::map<Ipv4, model::WantedNode> nodes_;
+    std::set<Prefix4> external_nodes_;
     std::map<Prefix4, model::WantedPool> pools_;
     std::map<Prefix4, PlannedPath> paths_;
     std::map<Prefix4, std::vector<Ipv4>> hops_of_;
@@ -167,6 +176,9 @@ private:
     std::unique_ptr<status::HttpServer> http_;
     Timer turn_timer_;
 };
+
+// Does the name begin with one of them?
+bool has_prefix(std::string_view name, const std::vector<std::string>& prefixes);
 
 // The four mark bits within the configured mask, lowest first.
 struct constants mark_constants(std::uint32_t mask);

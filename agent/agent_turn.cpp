@@ -3,6 +3,7 @@
 #include "agent/agent.h"
 
 #include "agent/kernel/autodetect.h"
+#include "agent/kernel/neighbours.h"
 #include "agent/kernel/sysctl.h"
 #include "agent/kernel/tunnel_device.h"
 
@@ -32,6 +33,19 @@ datapath::XdpMode xdp_mode(config::XdpMode mode)
         break;
     }
     return datapath::XdpMode::Auto;
+}
+
+endpoint_to_host to_host(config::EndpointToHost action)
+{
+    switch (action) {
+    case config::EndpointToHost::Accept:
+        return TO_HOST_ACCEPT;
+    case config::EndpointToHost::Return:
+        return TO_HOST_RETURN;
+    case config::EndpointToHost::Drop:
+        break;
+    }
+    return TO_HOST_DROP;
 }
 
 datapath::RouteWant local_want(const model::WantedRoute& route)
@@ -127,6 +141,7 @@ void Agent::want_endpoint(const std::string& interface)
     warn_once("endpoint " + interface, slot ? "" : slot.error().what);
     if (slot)
         slots_[interface] = *slot;
+    neighbours_due_.insert(interface);
     for (const auto& [prefix, route] : local_routes_)
         if (route.interface_name == interface)
             want_local_route(prefix, route);
@@ -146,7 +161,7 @@ void Agent::apply_routes(const model::Changes& changes)
             paths_due_.insert(prefix); // a local route keeps a remote one out of the kernel
         } else if (const auto known = local_routes_.find(prefix); known != local_routes_.end()) {
             if (known->second.kind == model::RouteKind::LocalWorkload)
-                kernel_routes_.unwant(kernel::workload_route(prefix.addr, 0).key());
+                kernel_routes_.unwant(workload_route(prefix, 0).key());
             else
                 kernel_routes_.unwant(kernel::blackhole_route(prefix).key());
             local_routes_.erase(known);
@@ -172,10 +187,30 @@ void Agent::want_local_route(const Prefix4& prefix, const model::WantedRoute& ro
         want.endpoint = slot->second;
     }
     routes_.want(RouteClaims::Layer::Local, prefix, want);
-    if (link != nullptr)
-        kernel_routes_.want(kernel::workload_route(prefix.addr, link->ifindex));
+    if (link != nullptr && link->up()) // the kernel takes no route by a device that is down
+        kernel_routes_.want(workload_route(prefix, link->ifindex));
     else
-        kernel_routes_.unwant(kernel::workload_route(prefix.addr, 0).key());
+        kernel_routes_.unwant(workload_route(prefix, 0).key());
+}
+
+kernel::Route Agent::workload_route(const Prefix4& prefix, kernel::IfIndex ifindex) const
+{
+    return kernel::workload_route(prefix.addr, ifindex, settings_.workload_route_metric);
+}
+
+// The host reaches a pod without asking, also one that answers no ARP.
+void Agent::write_static_neighbours()
+{
+    for (const std::string& interface : std::exchange(neighbours_due_, {})) {
+        const auto endpoint = endpoints_.find(interface);
+        const kernel::Link* link = links_.table().find(interface);
+        if (endpoint == endpoints_.end() || !endpoint->second.mac || link == nullptr || !link->up())
+            continue; // one that is left over goes with its interface
+        for (const Ipv4 address : endpoint->second.addresses)
+            warn_if("ARP entry of ", Prefix4::host(address),
+                    kernel::set_static_neighbour(*netlink_, link->ifindex, address,
+                                                 *endpoint->second.mac));
+    }
 }
 
 void Agent::apply_nodes(const model::Changes& changes)
@@ -192,7 +227,10 @@ void Agent::apply_nodes(const model::Changes& changes)
             routes_.want(RouteClaims::Layer::NodeAddress, Prefix4::host(address), outside);
             nodes_[address] = *node;
         } else {
-            datapath_->forget_node(Prefix4::host(address));
+            if (external_nodes_.contains(Prefix4::host(address)))
+                warn_if("node ", Prefix4::host(address), datapath_->want_node(Prefix4::host(address), true));
+            else
+                datapath_->forget_node(Prefix4::host(address));
             routes_.forget(RouteClaims::Layer::NodeAddress, Prefix4::host(address));
             nodes_.erase(address);
         }
@@ -231,7 +269,7 @@ void Agent::apply_pools(const model::Changes& changes)
 
 void Agent::apply_own_node(const model::OwnNode& own)
 {
-    registration_->check(own.present, own.address, own.tunnel_address, links_.table());
+    registration_->check({own.present, own.address, own.tunnel_address});
     // Somebody deleted the own Node: margayd writes it again, and goes on as it was meanwhile.
     own_node_held_ = !own.present && own_node_.present;
     if (own_node_held_)
@@ -247,10 +285,57 @@ void Agent::apply_own_node(const model::OwnNode& own)
 void Agent::apply_felix(const model::FelixConfiguration& felix)
 {
     felix_ = felix;
+    auto overlaid = config::with_datastore(config_, felix_settings(felix));
+    std::string refused;
+    for (const std::string& line : overlaid.refused)
+        refused += (refused.empty() ? "" : "; ") + line;
+    warn_once("FelixConfiguration", refused);
+    const config::Config before = std::exchange(settings_, std::move(overlaid.config));
+    log_->set_level(spdlog::level::from_str(std::string(to_string(settings_.log_level))));
+    if (before.interface_prefixes != settings_.interface_prefixes)
+        apply_interface_prefixes(before.interface_prefixes);
+    if (before.workload_route_metric != settings_.workload_route_metric)
+        for (const auto& [prefix, route] : local_routes_)
+            if (route.kind == model::RouteKind::LocalWorkload) {
+                kernel_routes_.unwant(kernel::workload_route(prefix.addr, 0, before.workload_route_metric).key());
+                want_local_route(prefix, route);
+            }
+    apply_external_nodes();
     set_datapath_config();
+    ensure_tunnel_device();
     firewall_rules_dirty_ = true;
     for (const auto& [prefix, path] : paths_)
         paths_due_.insert(prefix);
+}
+
+// Interfaces that are workloads' now, and those that no longer are.
+void Agent::apply_interface_prefixes(const std::vector<std::string>& before)
+{
+    for (const auto& [index, link] : links_.table().links()) {
+        const bool was = has_prefix(link.name, before);
+        if (was == is_workload(link.name))
+            continue;
+        if (was)
+            datapath_->forget_device(index);
+        else
+            adopt_workload(link);
+    }
+    want_host_addresses();
+}
+
+void Agent::apply_external_nodes()
+{
+    const std::set<Prefix4> now(settings_.external_nodes.begin(), settings_.external_nodes.end());
+    const auto is_node = [this](const Prefix4& prefix) {
+        return prefix.length == 32 && nodes_.contains(prefix.addr);
+    };
+    for (const Prefix4& prefix : external_nodes_)
+        if (!now.contains(prefix) && !is_node(prefix))
+            datapath_->forget_node(prefix);
+    for (const Prefix4& prefix : now)
+        if (!external_nodes_.contains(prefix) && !is_node(prefix))
+            warn_if("external node ", prefix, datapath_->want_node(prefix, true));
+    external_nodes_ = now;
 }
 
 // --- Remote prefixes -----------------------------------------------------------------------------
@@ -352,9 +437,7 @@ LocalFacts Agent::local_facts() const
     if (own_node_.address)
         facts.node_address = own_node_.address->addr;
     facts.tunnel_address = own_node_.tunnel_address;
-    facts.tunnel_mtu = config_.ipip_mtu != 0
-                           ? config_.ipip_mtu
-                           : static_cast<std::uint32_t>(felix_.ipip_mtu.value_or(0));
+    facts.tunnel_mtu = settings_.ipip_mtu;
     return facts;
 }
 
@@ -423,16 +506,11 @@ void Agent::set_datapath_config()
     datapath::ConfigWant wanted;
     if (own_node_.address)
         wanted.node_address = own_node_.address->addr;
-    wanted.ipip = config_.ipip_enabled.value_or(felix_.ipip_enabled.value_or(true));
-    wanted.ipip_from_workloads = config_.given("allow-ipip-from-workloads")
-                                     ? config_.allow_ipip_from_workloads
-                                     : felix_.allow_ipip_from_workloads.value_or(false);
-    wanted.vxlan_from_workloads = felix_.allow_vxlan_from_workloads.value_or(false);
+    wanted.ipip = settings_.ipip_enabled.value_or(true);
+    wanted.ipip_from_workloads = settings_.allow_ipip_from_workloads;
+    wanted.vxlan_from_workloads = settings_.allow_vxlan_from_workloads;
     wanted.vxlan_port = static_cast<std::uint16_t>(felix_.vxlan_port.value_or(4789));
-    const std::string to_host = felix_.default_endpoint_to_host_action.value_or("Drop");
-    wanted.to_host = to_host == "Accept"   ? TO_HOST_ACCEPT
-                     : to_host == "Return" ? TO_HOST_RETURN
-                                           : TO_HOST_DROP;
+    wanted.to_host = to_host(settings_.endpoint_to_host);
     datapath_->want_config(wanted);
 }
 
@@ -446,6 +524,8 @@ void Agent::ensure_tunnel_device()
         own_node_.address ? links_.table().owner(own_node_.address->addr) : nullptr;
     if (own != nullptr && own->mtu > kernel::kIpipOverhead)
         spec.mtu = own->mtu - kernel::kIpipOverhead;
+    if (settings_.ipip_mtu != 0)
+        spec.mtu = std::min(spec.mtu, settings_.ipip_mtu);
     const auto device = kernel::ensure_tunnel_device(*netlink_, spec);
     if (!device) {
         warn_once("device tunl0", device.error().what);
@@ -463,7 +543,7 @@ kernel::FirewallConfig Agent::firewall_config() const
 {
     const struct constants marks = mark_constants(config_.mark_mask);
     kernel::FirewallConfig wanted;
-    wanted.workload_prefixes = config_.interface_prefixes;
+    wanted.workload_prefixes = settings_.interface_prefixes;
     wanted.judged = {marks.mark_seen, marks.mark_seen};
     wanted.bypass = kernel::MarkMatch{marks.mark_notrack, marks.mark_notrack};
     wanted.pending = kernel::MarkMatch{marks.mark_pending, marks.mark_pending};
@@ -521,6 +601,7 @@ void Agent::flush()
     const auto flushed = datapath_->flush(kBudget);
     warn_once("data path", flushed ? "" : flushed.error().what);
     update_firewall();
+    write_static_neighbours();
     const auto routes_left = kernel_routes_.flush(kBudget);
     warn_once("kernel routes", routes_left ? "" : routes_left.error().what);
     if (!routes_left)

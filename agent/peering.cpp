@@ -4,6 +4,7 @@
 #include <openssl/sha.h>
 
 #include <array>
+#include <utility>
 
 namespace margay {
 namespace {
@@ -114,21 +115,14 @@ void Peering::restart(const bgp::SpeakerConfig& config)
     speaker_ = std::make_unique<bgp::Speaker>(
         executor_, log_, config,
         bgp::Callbacks{callbacks_.on_routes,
-                       [log = log_](const bgp::PeerStatus& peer) {
-                           if (peer.why_down.empty())
-                               log->info("BGP session up peer={} address={}", peer.name,
-                                         peer.address.str());
-                           else
-                               log->warn("BGP session down peer={} address={} why=\"{}\"",
-                                         peer.name, peer.address.str(), peer.why_down);
-                       },
+                       [this](const bgp::PeerStatus& peer) { on_peer_state(peer); },
                        callbacks_.on_settled});
     callbacks_.on_new_speaker();
     running_ = config;
     trouble_.clear();
     if (const auto listening = speaker_->listen(); !listening) {
         trouble_ = listening.error().what;
-        log_->error("BGP listener: {}", trouble_);
+        log_->error("BGP listener: {}; sessions that this node dials go on", trouble_);
     }
     for (const Prefix4& prefix : announcements_)
         speaker_->announce(prefix);
@@ -136,10 +130,33 @@ void Peering::restart(const bgp::SpeakerConfig& config)
     restarting_ = true; // a further restart of the speaker alone is one, too
 }
 
+// Each state once, and nothing of a peer that was not tried yet.
+void Peering::on_peer_state(const bgp::PeerStatus& peer)
+{
+    const auto [told, fresh] = told_.try_emplace(peer.name, peer.why_down);
+    if (fresh && !peer.why_down.empty()) {
+        log_->info("BGP peer={} address={}: {}", peer.name, peer.address.str(), peer.why_down);
+        return;
+    }
+    if (!fresh && std::exchange(told->second, peer.why_down) == peer.why_down)
+        return;
+    if (peer.why_down.empty())
+        log_->info("BGP session up peer={} address={}", peer.name, peer.address.str());
+    else
+        log_->warn("BGP session down peer={} address={} why=\"{}\"", peer.name, peer.address.str(),
+                   peer.why_down);
+}
+
+std::string Peering::trouble() const
+{
+    return speaker_ && speaker_->listening() ? std::string() : trouble_;
+}
+
 void Peering::hand_over_peers()
 {
     std::vector<bgp::PeerConfig> peers;
     peer_addresses_.clear();
+    std::erase_if(told_, [this](const auto& peer) { return !mesh_.contains(peer.first); });
     for (const auto& [name, peer] : mesh_) {
         peers.push_back(peer_config(name, peer, *local_.address, local_, config_.bgp_hold_time));
         peer_addresses_.insert(peer.address);

@@ -40,7 +40,7 @@ public:
     const std::set<Ipv4>& peer_addresses() const { return peer_addresses_; }
     const bgp::Speaker* speaker() const { return speaker_.get(); }
     const std::optional<bgp::SpeakerConfig>& running() const { return running_; }
-    const std::string& trouble() const { return trouble_; } // the listener's, or why there is none
+    std::string trouble() const; // the listener's, or why there is no BGP; empty when all is well
     std::string peer_node(const std::string& peer_name) const;
 
     void shutdown(bgp::Speaker::Goodbye goodbye);
@@ -49,6 +49,7 @@ private:
     std::optional<bgp::SpeakerConfig> wanted_config() const;
     void restart(const bgp::SpeakerConfig& config);
     void hand_over_peers();
+    void on_peer_state(const bgp::PeerStatus& peer);
 
     Executor& executor_;
     Log log_;
@@ -63,6 +64,7 @@ private:
     std::set<Ipv4> peer_addresses_;
     std::optional<bgp::SpeakerConfig> running_;
     std::string trouble_;
+    std::map<std::string, std::string> told_; // by peer, why it is down; empty: up
     std::unique_ptr<bgp::Speaker> speaker_;
 };
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstBackOff{500};
 constexpr std::chrono::milliseconds kLongestBackOff{5000};
-constexpr std::chrono::milliseconds kSettle{1000};
+constexpr std::chrono::milliseconds kLag{1000}; // of the watch behind our writes; of netlink's bursts
 
 std::vector<Prefix4> addresses_of(const kernel::LinkTable& links)
 {
@@ -49,49 +49,65 @@ struct Outcome {
 Registration::Registration(Executor& executor, Log log, const config::Config& config,
                            std::string node, std::unique_ptr<store::Kv> kv, OnState on_state)
     : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
-      on_state_(std::move(on_state)), recheck_(executor), retry_(executor),
+      on_state_(std::move(on_state)), compare_(executor), retry_(executor),
       worker_(executor, std::move(kv))
 {
 }
 
 void Registration::begin(const kernel::LinkTable& links)
 {
-    run(links);
+    links_ = &links;
+    run();
 }
 
-void Registration::check(bool present, std::optional<Prefix4> address,
-                         std::optional<Ipv4> tunnel_address, const kernel::LinkTable& links)
+void Registration::look_again()
 {
-    seen_present_ = present;
-    seen_address_ = address;
-    seen_tunnel_ = tunnel_address;
-    if (!differs() || recheck_.running())
-        return;
-    recheck_.start(kSettle, [this, &links] {
-        if (!differs())
-            return;
-        log_->warn("own Node is not as it was written: repairing node={} present={}", node_,
-                   seen_present_);
-        done_ = false;
-        trouble_ = "own Node is being repaired";
-        run(links);
-    });
+    moved_ = true;
+    compare_soon();
+}
+
+void Registration::check(const Seen& seen)
+{
+    seen_ = seen;
+    news_ = true;
+    compare_soon();
 }
 
 bool Registration::differs() const
 {
-    return done_ && !running_ &&
-           (!seen_present_ || seen_address_ != state_.address ||
-            seen_tunnel_ != state_.tunnel_address);
+    return !seen_.present || seen_.address != state_.address ||
+           seen_.tunnel_address != state_.tunnel_address;
 }
 
-void Registration::run(const kernel::LinkTable& links)
+void Registration::compare_soon()
+{
+    if (!prepared_ || running_ || compare_.running())
+        return;
+    compare_.start(kLag, [this] {
+        if (!running_ && ((news_ && differs()) || moved_))
+            repair();
+    });
+}
+
+void Registration::repair()
+{
+    if (news_ && differs()) {
+        log_->warn("own Node is not as it was written: repairing node={} present={}", node_,
+                   seen_.present);
+        done_ = false;
+        trouble_ = "own Node is being repaired";
+    }
+    news_ = moved_ = false;
+    run();
+}
+
+void Registration::run()
 {
     if (running_)
         return;
     running_ = true;
     startup::Surroundings around;
-    around.host_addresses = addresses_of(links);
+    around.host_addresses = addresses_of(*links_);
     worker_.run(
         [config = config_, node = node_, around, prepared = prepared_,
          held = state_.tunnel_address](store::Kv& kv) mutable {
@@ -101,17 +117,16 @@ void Registration::run(const kernel::LinkTable& links)
                                   : startup::prepare(kv, config, node, around, clock);
             return Outcome{std::move(state), around.detection};
         },
-        [this, &links](Outcome outcome) {
+        [this](Outcome outcome) {
             running_ = false;
+            const bool failed = !outcome.state;
             detection_ = outcome.detection;
             finish(std::move(outcome.state));
             // A conflict ends when its cause is removed, which no event of ours tells.
-            if (!done_ || !state_.conflict.empty()) {
-                retry_.start(back_off_, [this, &links] { run(links); });
-                back_off_ = std::min(back_off_ * 2, kLongestBackOff);
-            } else if (differs()) {
-                check(seen_present_, seen_address_, seen_tunnel_, links);
-            }
+            if (!failed && state_.conflict.empty())
+                return compare_soon(); // there may have been news meanwhile
+            retry_.start(back_off_, [this] { run(); });
+            back_off_ = std::min(back_off_ * 2, kLongestBackOff);
         });
 }
 

@@ -2,8 +2,9 @@
 // Registration: this node's own objects in the datastore, at start and for as long as it runs.
 //
 // Jobs run one at a time on the store's worker and are repeated with back-off while the datastore
-// does not answer; the data path goes on meanwhile. check() is called whenever the own Node, as
-// the datastore tells it, may no longer be what it should be.
+// does not answer; the data path goes on meanwhile. check() is told of the own Node whenever the
+// datastore has news of it. What it tells lags behind our own writes, so a difference counts when
+// it is still there a moment later.
 
 #pragma once
 
@@ -26,12 +27,18 @@ public:
     Registration(Executor& executor, Log log, const config::Config& config, std::string node,
                  std::unique_ptr<store::Kv> kv, OnState on_state);
 
-    // `links` is read in the caller's turn, before the job is handed to the worker.
+    // `links` outlives this; it is read on the executor, before a job is handed to the worker.
     void begin(const kernel::LinkTable& links);
-    // The datastore now says this of the own Node. Starts a repair when it differs from what was
-    // written.
-    void check(bool present, std::optional<Prefix4> address, std::optional<Ipv4> tunnel_address,
-               const kernel::LinkTable& links);
+    // Addresses of the host changed: the Node's may be another one now.
+    void look_again();
+    // The own Node, as the datastore tells it.
+    struct Seen {
+        bool present = false;
+        std::optional<Prefix4> address{};
+        std::optional<Ipv4> tunnel_address{};
+    };
+    // Leads to a repair when it differs from what was written.
+    void check(const Seen& seen);
 
     bool done() const { return done_; }
     const startup::NodeState& state() const { return state_; }
@@ -39,8 +46,10 @@ public:
     const std::string& trouble() const { return trouble_; } // why it is not done; empty when done
 
 private:
+    void compare_soon();
     bool differs() const;
-    void run(const kernel::LinkTable& links);
+    void repair();
+    void run();
     void finish(Result<startup::NodeState> result);
 
     Executor& executor_;
@@ -55,12 +64,11 @@ private:
     bool prepared_ = false;
     bool done_ = false;
     bool running_ = false;
-    // What the datastore said last. Told late, it may be older than what was written, so it
-    // counts only when it stays.
-    bool seen_present_ = false;
-    std::optional<Prefix4> seen_address_;
-    std::optional<Ipv4> seen_tunnel_;
-    Timer recheck_;
+    Seen seen_;
+    bool news_ = false; // of the own Node, while a job was running
+    bool moved_ = false; // the host's addresses changed
+    const kernel::LinkTable* links_ = nullptr;
+    Timer compare_;
     Timer retry_;
     std::chrono::milliseconds back_off_{500};
     store::Worker worker_; // last: its jobs end before what they report to

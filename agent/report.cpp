@@ -207,6 +207,8 @@ json::object Report::status() const
     for (const auto& [topic, text] : agent_.warnings_)
         if (!text.empty())
             warnings.push_back(json::object{{"text", topic + ": " + text}});
+    if (agent_.peering_ && !agent_.peering_->trouble().empty())
+        warnings.push_back(json::object{{"text", "BGP: " + agent_.peering_->trouble()}});
     for (const std::string& text : agent_.config_.warnings)
         warnings.push_back(json::object{{"text", text}});
     out["warnings"] = std::move(warnings);
@@ -423,7 +425,7 @@ json::object Report::programs() const
 
 json::object Report::config() const
 {
-    return {{"settings", json::parse(config::print_json(agent_.config_))}};
+    return json::parse(config::print_json(agent_.settings_)).as_object();
 }
 
 std::string Report::metrics() const

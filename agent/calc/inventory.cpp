@@ -21,6 +21,12 @@ Inventory::Inventory(std::string own_node, SetIds ids)
 {
 }
 
+void Inventory::set_ipip_enabled(std::optional<bool> given)
+{
+    ipip_given_ = given;
+    on_felix_changed();
+}
+
 bool Inventory::apply(model::Update update)
 {
     const auto& key = update.key;
@@ -228,7 +234,8 @@ void Inventory::on_felix_changed()
 {
     felix_dirty_ = true;
     const auto& felix = felix_.effective();
-    routes_.set_options(felix.ipip_enabled.value_or(true), felix.route_source == "WorkloadIPs");
+    const auto ipip = ipip_given_ ? ipip_given_ : felix.ipip_enabled;
+    routes_.set_options(ipip.value_or(true), felix.route_source == "WorkloadIPs");
     for (const auto& key : spoofing_)
         show_workload(key);
 }

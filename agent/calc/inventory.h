@@ -27,6 +27,9 @@ class Inventory {
 public:
     explicit Inventory(std::string own_node, SetIds ids);
 
+    // FELIX_IPINIPENABLED, a flag or the file: wins over FelixConfiguration.
+    void set_ipip_enabled(std::optional<bool> given);
+
     // Returns whether there is something to take.
     bool apply(model::Update update);
     bool dirty() const;
@@ -72,6 +75,7 @@ private:
     bool cluster_dirty_ = false;
     std::optional<model::FelixConfiguration> felix_published_;
     bool felix_dirty_ = true;
+    std::optional<bool> ipip_given_;
     FelixCalc felix_;
     PolicyCalc policy_;
     RouteCalc routes_;

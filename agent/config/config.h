@@ -3,7 +3,8 @@
 //
 // settings.cpp holds one table with a row for each setting; the flag, the YAML key, --help, the
 // printed table of `margayd config` and the one in README.md are derived from it. A value comes
-// from the first of: flag, environment, file, default; `effective` remembers which. The
+// from the first of: flag, environment, file, the datastore's FelixConfiguration (with_datastore(),
+// once it is known), default; `effective` remembers which. The
 // environment is that of calico-node, so a node moves over without a new manifest; variables of
 // calico-node that change nothing here are named in `warnings` instead of being swallowed.
 //
@@ -31,7 +32,8 @@ enum class Datastore { Etcd, File };
 enum class IpipMode { Never, Always, CrossSubnet };
 enum class XdpMode { Auto, Native, Generic, Off };
 enum class LogLevel { Trace, Debug, Info, Warning, Error, Fatal, None };
-enum class Source { Default, File, Environment, Flag };
+enum class EndpointToHost { Drop, Return, Accept };
+enum class Source { Default, Datastore, File, Environment, Flag };
 
 std::string_view to_string(Datastore);
 std::string_view to_string(IpipMode); // as an IPPool's ipipMode spells it
@@ -131,6 +133,9 @@ struct Config {
     std::optional<bool> ipip_enabled; // absent: on when a pool asks for it
     std::uint32_t ipip_mtu = 0;       // 0: host MTU - 20
     bool allow_ipip_from_workloads = false;
+    bool allow_vxlan_from_workloads = false;
+    EndpointToHost endpoint_to_host = EndpointToHost::Drop;
+    std::uint32_t workload_route_metric = 0;
     std::vector<Prefix4> external_nodes; // further senders of IPIP
     std::vector<FailsafePort> failsafe_inbound;
     std::vector<FailsafePort> failsafe_outbound;
@@ -150,10 +155,9 @@ struct Config {
 
     Datastore datastore() const;
     std::string control_socket() const { return run_dir + "/control.sock"; }
-    // The value of this setting and its source; nullptr when there is no such setting. FELIX_*
-    // and flags win over FelixConfiguration, so its reader asks for the source.
+    // The value of this setting and its source; nullptr when there is no such setting.
     const Effective* find(std::string_view name) const;
-    bool given(std::string_view name) const;
+    bool given(std::string_view name) const; // by flag, environment or file
 };
 
 // A row of the table.
@@ -182,6 +186,14 @@ struct Inputs {
 
 // Errc::Invalid with one line for each wrong value.
 Result<Config> resolve(const Inputs& inputs);
+
+// The configuration with what the datastore says, by setting name, wherever nothing was given
+// here. A value that is not allowed changes nothing and has a line in `refused`.
+struct Overlaid {
+    Config config;
+    std::vector<std::string> refused;
+};
+Overlaid with_datastore(const Config& given, const Values& datastore);
 
 // The YAML file as values: scalars as they are, lists joined by commas.
 Result<Values> parse_yaml(const std::string& text, const std::string& file_name);

@@ -165,7 +165,27 @@ const Effective* Config::find(std::string_view name) const
 bool Config::given(std::string_view name) const
 {
     const Effective* value = find(name);
-    return value && value->source != Source::Default;
+    return value && value->source != Source::Default && value->source != Source::Datastore;
+}
+
+Overlaid with_datastore(const Config& given, const Values& datastore)
+{
+    Overlaid result{given, {}};
+    for (std::size_t row = 0; row < given.effective.size(); row++) {
+        const Setting& setting = *given.effective[row].setting;
+        const auto told = datastore.find(setting.name);
+        if (told == datastore.end() || given.given(setting.name))
+            continue;
+        const Effective value{&setting, told->second, Source::Datastore, "FelixConfiguration"};
+        Config tried = result.config; // a parser may write before it refuses
+        if (!setting.parse(value.value, tried)) {
+            result.refused.push_back(std::string(setting.name) + ", " + refusal(value));
+            continue;
+        }
+        tried.effective[row] = value;
+        result.config = std::move(tried);
+    }
+    return result;
 }
 
 Values environment_values(const char* const* environment)

@@ -111,6 +111,22 @@ bool parse_mtu(std::string_view text, Config& c)
     return mtu && (*mtu == 0 || *mtu >= 576);
 }
 
+bool parse_endpoint_to_host(std::string_view text, Config& c)
+{
+    const std::string word = lower(text);
+    c.endpoint_to_host = word == "accept"   ? EndpointToHost::Accept
+                         : word == "return" ? EndpointToHost::Return
+                                            : EndpointToHost::Drop;
+    return word == "drop" || word == "return" || word == "accept";
+}
+
+bool parse_route_metric(std::string_view text, Config& c)
+{
+    const auto metric = parse_number(text, 0x7fffffff);
+    c.workload_route_metric = static_cast<std::uint32_t>(metric.value_or(0));
+    return metric && *metric > 0;
+}
+
 bool parse_bgp_port(std::string_view text, Config& c)
 {
     const auto port = parse_number(text, 65535);
@@ -238,6 +254,16 @@ constexpr Setting kSettings[] = {
      [](std::string_view t, Config& c) {
          return store(parse_bool(t), c.allow_ipip_from_workloads);
      }},
+    {"allow-vxlan-from-workloads", "FELIX_ALLOWVXLANPACKETSFROMWORKLOADS", "false", kBool,
+     "let workloads send VXLAN themselves",
+     [](std::string_view t, Config& c) {
+         return store(parse_bool(t), c.allow_vxlan_from_workloads);
+     }},
+    {"endpoint-to-host-action", "FELIX_DEFAULTENDPOINTTOHOSTACTION", "Drop", "Drop, Return, Accept",
+     "what becomes of traffic of workloads to this host that their policies allow",
+     parse_endpoint_to_host},
+    {"workload-route-metric", "FELIX_IPV4NORMALROUTEPRIORITY", "1024", "1 to 2147483647",
+     "metric of the routes to local workloads", parse_route_metric},
     {"external-nodes", "FELIX_EXTERNALNODESCIDRLIST", "", "a comma list of IPv4 cidrs",
      "senders of IPIP beside the nodes",
      [](std::string_view t, Config& c) { return store(parse_prefixes(t), c.external_nodes); }},
@@ -322,7 +348,8 @@ std::string_view to_string(LogLevel level)
 
 std::string_view to_string(Source source)
 {
-    constexpr std::array<std::string_view, 4> names{"default", "file", "environment", "flag"};
+    constexpr std::array<std::string_view, 5> names{"default", "datastore", "file", "environment",
+                                                    "flag"};
     return names[static_cast<std::size_t>(source)];
 }
 

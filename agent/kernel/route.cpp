@@ -113,11 +113,11 @@ std::string Route::str() const
     return text;
 }
 
-Route workload_route(Ipv4 address, IfIndex workload)
+Route workload_route(Ipv4 address, IfIndex workload, std::uint32_t metric)
 {
     Route route;
     route.destination = Prefix4::host(address);
-    route.metric = kMetricWorkload;
+    route.metric = metric;
     route.protocol = kProtocolWorkload;
     route.scope = RT_SCOPE_LINK;
     route.hops = {{workload, Ipv4{}, 1}};

@@ -50,8 +50,8 @@ struct Route {
     auto operator<=>(const Route&) const = default;
 };
 
-// <ip>/32 dev <workload> scope link proto 3 metric 1024
-Route workload_route(Ipv4 address, IfIndex workload);
+// <ip>/32 dev <workload> scope link proto 3 metric <metric>
+Route workload_route(Ipv4 address, IfIndex workload, std::uint32_t metric = kMetricWorkload);
 // <block> via <hops> [src <tunnel address>] [mtu <tunnel mtu>] proto 80. Hops beyond kMaxHops are
 // left out.
 Route block_route(Prefix4 block, std::vector<NextHop> hops, Ipv4 source = {}, std::uint32_t mtu = 0);

@@ -22,8 +22,8 @@ bool RoutePlan::is_ours(const Route& route) const
     if (route.protocol == kProtocolMargay)
         return true;
     return route.protocol == kProtocolWorkload && route.destination.length == 32 &&
-           route.scope == RT_SCOPE_LINK && (route.metric == 0 || route.metric == kMetricWorkload) &&
-           route.hops.size() == 1 && is_workload_(route.hops[0].ifindex);
+           route.scope == RT_SCOPE_LINK && route.hops.size() == 1 &&
+           is_workload_(route.hops[0].ifindex);
 }
 
 // --- Wanted -------------------------------------------------------------------------------------

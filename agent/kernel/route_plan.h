@@ -3,8 +3,9 @@
 //
 // Pure: it is told what the kernel holds (learn, forget) and how its operations went, and decides.
 // Rules:
-//  1. Ours are routes of protocol 80, and /32 routes of protocol 3 with scope link and metric 0 or
-//     1024 on a workload interface. Everything else is foreign and never changed.
+//  1. Ours are routes of protocol 80, and /32 routes of protocol 3 with scope link on a workload
+//     interface, whatever their metric (it is a setting, and 0 when a CNI plugin made them).
+//     Everything else is foreign and never changed.
 //  2. A foreign route with a wanted key is a conflict: reported, not fought; ours goes in when it
 //     has left. So a present key is replaced only when the present route is ours.
 //  3. Adds come before removals, so that traffic never falls through a hole in between.

@@ -31,6 +31,7 @@ public:
     }
 
     Status listen();
+    bool listening() const { return listener_.is_open(); }
     void set_peers(std::vector<PeerConfig> wanted);
     void announce(const Prefix4& prefix, const Announcement& announcement);
     void withdraw(const Prefix4& prefix);
@@ -429,6 +430,11 @@ Speaker::~Speaker()
 Status Speaker::listen()
 {
     return impl_->listen();
+}
+
+bool Speaker::listening() const
+{
+    return impl_->listening();
 }
 
 void Speaker::set_peers(std::vector<PeerConfig> peers)

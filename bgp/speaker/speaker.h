@@ -36,6 +36,7 @@ public:
     // Opens the listening socket. When the port is taken the error says so and the speaker goes
     // on with the sessions that it dials itself, and tries again every few seconds.
     Status listen();
+    bool listening() const;
 
     // The peers as they shall be. Sessions whose PeerConfig is unchanged are not touched.
     void set_peers(std::vector<PeerConfig> peers);

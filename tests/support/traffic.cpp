@@ -4,7 +4,7 @@
 //
 //   traffic udp-send ADDRESS PORT PACKETS_PER_SECOND SECONDS
 //   traffic udp-receive PORT SECONDS          until SECONDS pass without a packet after the first
-//   traffic tcp-send ADDRESS PORT SECONDS     a stream of a known pattern
+//   traffic tcp-send ADDRESS PORT SECONDS [BYTES_PER_SECOND]   a stream of a known pattern
 //   traffic tcp-receive PORT                  one stream, until it ends; the pattern is checked
 //   traffic tcp-connect ADDRESS PORT MILLISECONDS SECONDS   a new connection every so often
 //   traffic tcp-serve PORT                    answers those; until killed
@@ -187,9 +187,11 @@ char pattern(std::uint64_t offset)
     return static_cast<char>((offset * 2654435761u) >> 13);
 }
 
-int tcp_send(const char* address, int port, int duration)
+int tcp_send(const char* address, int port, int duration, int pace)
 {
     const Fd fd = open_socket(SOCK_STREAM);
+    if (pace > 0 && ::setsockopt(fd.get(), SOL_SOCKET, SO_MAX_PACING_RATE, &pace, sizeof(pace)) != 0)
+        die("pace");
     const auto to = endpoint(address, port);
     if (::connect(fd.get(), as_sockaddr(to), sizeof(to)) != 0)
         die("connect");
@@ -295,8 +297,8 @@ int main(int argc, char** argv)
         return udp_send(argv[2], number(argv[3]), number(argv[4]), number(argv[5]));
     if (what == "udp-receive" && argc == 4)
         return udp_receive(number(argv[2]), number(argv[3]));
-    if (what == "tcp-send" && argc == 5)
-        return tcp_send(argv[2], number(argv[3]), number(argv[4]));
+    if (what == "tcp-send" && (argc == 5 || argc == 6))
+        return tcp_send(argv[2], number(argv[3]), number(argv[4]), argc == 6 ? number(argv[5]) : 0);
     if (what == "tcp-receive" && argc == 3)
         return tcp_receive(number(argv[2]));
     if (what == "tcp-connect" && argc == 6)

@@ -2,7 +2,7 @@
 # The demo can fail: with encapsulation off, and with a policy that never arrives.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-real=$PWD/build/bin
+real=${MARGAY_BIN:-$PWD/build/bin}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -14,7 +14,7 @@ broken() {
     rm "$bin/$program"
     printf '#!/bin/sh\n%s\n' "$3" >"$bin/$program"
     chmod +x "$bin/$program"
-    if MARGAY_BIN=$bin MARGAY_DEMO_DIR=/run/margay-demo-$$ MARGAY_DEMO_PREFIX=mgx$$ deploy/demo.sh --no-build >"$log" 2>&1; then
+    if MARGAY_DEMO_MB=1 MARGAY_BIN=$bin MARGAY_DEMO_DIR=/run/margay-demo-$$ MARGAY_DEMO_PREFIX=mgx$$ deploy/demo.sh --no-build >"$log" 2>&1; then
         echo "the demo passed although $name was broken" >&2
         exit 1
     fi

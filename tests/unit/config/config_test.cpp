@@ -76,6 +76,35 @@ TEST(Config, calico_prefixed_variables_win_for_every_row_of_the_datastore)
     EXPECT_EQ(config->datastore(), Datastore::Etcd);
 }
 
+TEST(Config, datastore_fills_in_what_nobody_gave_and_never_more)
+{
+    const auto given = with_env({{"FELIX_IPINIPMTU", "1400"}});
+    ASSERT_TRUE(given);
+    const auto [config, refused] = with_datastore(
+        *given, {{"ipip-mtu", "1300"}, {"interface-prefix", "tap,veth"}, {"external-nodes", "10.9.0.0/16"}});
+    EXPECT_THAT(refused, IsEmpty());
+    EXPECT_EQ(config.ipip_mtu, 1400u);
+    EXPECT_THAT(config.interface_prefixes, ElementsAre("tap", "veth"));
+    EXPECT_THAT(config.external_nodes, ElementsAre(*Prefix4::parse("10.9.0.0/16")));
+    EXPECT_EQ(config.find("ipip-mtu")->origin, "FELIX_IPINIPMTU");
+    EXPECT_EQ(config.find("interface-prefix")->source, Source::Datastore);
+    EXPECT_FALSE(config.given("interface-prefix"));
+    // From the given one again: what the datastore no longer says is gone.
+    EXPECT_THAT(with_datastore(*given, {}).config.interface_prefixes, ElementsAre("cali"));
+}
+
+TEST(Config, wrong_value_of_the_datastore_is_named_and_changes_nothing)
+{
+    const auto given = with_env({});
+    ASSERT_TRUE(given);
+    const auto [config, refused] =
+        with_datastore(*given, {{"interface-prefix", "ok,a/b"}, {"ipip-mtu", "1300"}});
+    EXPECT_THAT(refused, ElementsAre(HasSubstr("interface-prefix, FelixConfiguration: \"ok,a/b\" is refused")));
+    EXPECT_THAT(config.interface_prefixes, ElementsAre("cali"));
+    EXPECT_EQ(config.ipip_mtu, 1300u);
+    EXPECT_EQ(config.find("interface-prefix")->source, Source::Default);
+}
+
 TEST(Config, all_wrong_values_are_refused_at_once_with_name_value_and_what_is_allowed)
 {
     const std::string text = refused({{"CALICO_IPV4POOL_IPIP", "sometimes"},
@@ -107,7 +136,8 @@ TEST(Config, wrong_values_are_refused)
         {"FELIX_FAILSAFEINBOUNDHOSTPORTS", "icmp:1"}, {"FELIX_FAILSAFEINBOUNDHOSTPORTS", "22"},
         {"FELIX_FAILSAFEOUTBOUNDHOSTPORTS", "tcp:99999"}, {"MARGAY_BGP_PORT", "-1"}, {"MARGAY_BGP_HOLD_TIME", "2"},
         {"MARGAY_PIN_ROOT", "margay"}, {"MARGAY_HTTP_LISTEN", "9099"},
-        {"FELIX_LOGSEVERITYSCREEN", "loud"},
+        {"FELIX_LOGSEVERITYSCREEN", "loud"}, {"FELIX_DEFAULTENDPOINTTOHOSTACTION", "Reject"},
+        {"FELIX_IPV4NORMALROUTEPRIORITY", "0"},
     };
     for (const auto& [name, value] : wrong)
         EXPECT_THAT(refused({{name, value}}),
