@@ -8,6 +8,7 @@ namespace margay::calc {
 namespace {
 
 using Requirement = model::Selector::Requirement;
+using Condition = model::Selector::Condition;
 
 template <typename Map>
 auto* find_in(Map& map, const typename Map::key_type& key)
@@ -27,28 +28,37 @@ void put(Set& set, Id id, bool in)
 
 } // namespace
 
-std::size_t LabelIndex::selectors_under(const Requirement& requirement) const
+std::size_t LabelIndex::selectors_under(const Condition& condition) const
 {
-    const auto* by_label = find_in(selectors_by_label_, requirement.key);
-    std::size_t count = by_label ? by_label->any_value.size() : 0;
-    for (const auto& value : requirement.values)
-        if (const auto* ids = by_label ? find_in(by_label->value, value) : nullptr)
-            count += ids->size();
-    // An item has any value more often than a given one.
-    return requirement.values.empty() ? count + selectors_.size() : count;
+    std::size_t count = 0;
+    for (const auto& requirement : condition) {
+        // An item has any value more often than a given one.
+        if (requirement.values.empty())
+            count += selectors_.size();
+        const auto* by_label = find_in(selectors_by_label_, requirement.key);
+        if (!by_label)
+            continue;
+        count += by_label->any_value.size();
+        for (const auto& value : requirement.values)
+            if (const auto* ids = find_in(by_label->value, value))
+                count += ids->size();
+    }
+    return count;
 }
 
-std::size_t LabelIndex::items_under(const Requirement& requirement) const
+std::size_t LabelIndex::items_under(const Condition& condition) const
 {
-    const auto* by_label = find_in(items_by_label_, requirement.key);
-    if (!by_label)
-        return 0;
-    if (requirement.values.empty())
-        return by_label->any_value.size();
     std::size_t count = 0;
-    for (const auto& value : requirement.values)
-        if (const auto* ids = find_in(by_label->value, value))
-            count += ids->size();
+    for (const auto& requirement : condition) {
+        const auto* by_label = find_in(items_by_label_, requirement.key);
+        if (!by_label)
+            continue;
+        if (requirement.values.empty())
+            count += by_label->any_value.size();
+        for (const auto& value : requirement.values)
+            if (const auto* ids = find_in(by_label->value, value))
+                count += ids->size();
+    }
     return count;
 }
 
@@ -56,7 +66,13 @@ void LabelIndex::file(SelectorId id, const Filed& filed, bool in)
 {
     if (filed.filed_under.empty())
         return put(unfiled_, id, in);
-    const auto& requirement = filed.filed_under.front();
+    for (const auto& requirement : filed.filed_under)
+        file_under(id, requirement, in);
+}
+
+// Alternatives may name the same label and value twice: the second time finds it done.
+void LabelIndex::file_under(SelectorId id, const Requirement& requirement, bool in)
+{
     auto& by_label = selectors_by_label_[requirement.key];
     if (requirement.values.empty())
         put(by_label.any_value, id, in);
@@ -102,6 +118,8 @@ std::vector<SelectorId> LabelIndex::matches_of(const model::Labels& labels) cons
             try_all(*ids);
     }
     std::sort(matching.begin(), matching.end());
+    // Found under each alternative that the labels meet.
+    matching.erase(std::unique(matching.begin(), matching.end()), matching.end());
     return matching;
 }
 
@@ -145,7 +163,7 @@ void LabelIndex::remove_item(ItemId id)
 void LabelIndex::try_item(SelectorId id, Filed& filed, ItemId item_id)
 {
     auto& item = items_.at(item_id);
-    if (!filed.selector.matches(item.labels))
+    if (filed.items.contains(item_id) || !filed.selector.matches(item.labels))
         return;
     filed.items.insert(item_id);
     item.matching.insert(std::lower_bound(item.matching.begin(), item.matching.end(), id), id);
@@ -156,29 +174,35 @@ void LabelIndex::add_selector(SelectorId id, const model::Selector& selector)
 {
     auto& filed = selectors_[id];
     filed.selector = selector;
-    const auto requirements = selector.requirements();
-    if (requirements.empty()) {
+    const auto conditions = selector.requirements();
+    if (conditions.empty()) {
         file(id, filed, true);
         for (const auto& [item, unused] : items_)
             try_item(id, filed, item);
         return;
     }
-    const auto by_selectors = [this](const Requirement& a, const Requirement& b) {
+    const auto by_selectors = [this](const Condition& a, const Condition& b) {
         return selectors_under(a) < selectors_under(b);
     };
-    const auto by_items = [this](const Requirement& a, const Requirement& b) {
+    const auto by_items = [this](const Condition& a, const Condition& b) {
         return items_under(a) < items_under(b);
     };
-    filed.filed_under = {*std::min_element(requirements.begin(), requirements.end(), by_selectors)};
+    filed.filed_under = *std::min_element(conditions.begin(), conditions.end(), by_selectors);
     file(id, filed, true);
-    const auto& narrowest = *std::min_element(requirements.begin(), requirements.end(), by_items);
-    const auto* by_label = find_in(items_by_label_, narrowest.key);
+    for (const auto& requirement :
+         *std::min_element(conditions.begin(), conditions.end(), by_items))
+        try_items(id, filed, requirement);
+}
+
+void LabelIndex::try_items(SelectorId id, Filed& filed, const Requirement& requirement)
+{
+    const auto* by_label = find_in(items_by_label_, requirement.key);
     if (!by_label)
         return;
-    if (narrowest.values.empty())
+    if (requirement.values.empty())
         for (const ItemId item : by_label->any_value)
             try_item(id, filed, item);
-    for (const auto& value : narrowest.values)
+    for (const auto& value : requirement.values)
         if (const auto* ids = find_in(by_label->value, value))
             for (const ItemId item : *ids)
                 try_item(id, filed, item);

@@ -2,9 +2,9 @@
 // LabelIndex: which items match which selectors, kept true under changes of both.
 //
 // A selector is filed under one condition that every match must meet (Selector::requirements()),
-// such as "role is web"; an item meets only the selectors filed under its own labels. So a change
-// costs what it concerns, not items times selectors. A selector without such a condition is tried
-// against everything.
+// such as "role is web" or "role is web, or it has a zone"; an item meets only the selectors filed
+// under its own labels. So a change costs what it concerns, not items times selectors. A selector
+// without such a condition is tried against everything.
 
 #pragma once
 
@@ -47,7 +47,7 @@ private:
     };
     struct Filed {
         model::Selector selector;
-        std::vector<model::Selector::Requirement> filed_under; // one, or none
+        model::Selector::Condition filed_under; // empty: none
         std::unordered_set<ItemId> items;
     };
     template <typename Id>
@@ -56,11 +56,13 @@ private:
         std::unordered_map<std::string, std::unordered_set<Id>> value;
     };
 
-    std::size_t selectors_under(const model::Selector::Requirement& requirement) const;
-    std::size_t items_under(const model::Selector::Requirement& requirement) const;
+    std::size_t selectors_under(const model::Selector::Condition& condition) const;
+    std::size_t items_under(const model::Selector::Condition& condition) const;
     void file(SelectorId id, const Filed& filed, bool in);
     void index_item(ItemId id, const model::Labels& labels, bool in);
     std::vector<SelectorId> matches_of(const model::Labels& labels) const;
+    void file_under(SelectorId id, const model::Selector::Requirement& requirement, bool in);
+    void try_items(SelectorId id, Filed& filed, const model::Selector::Requirement& requirement);
     void try_item(SelectorId id, Filed& filed, ItemId item);
 
     OnChange on_change_;

@@ -136,25 +136,58 @@ SelectorNode prefixed(const SelectorNode& node, std::string_view prefix)
     return std::make_shared<const Node>(std::move(copy));
 }
 
-void collect_requirements(const Node& node, std::vector<Selector::Requirement>& into)
+// Fewer objects have a given value than any, and fewer alternatives let in fewer.
+bool narrower(const Selector::Condition& a, const Selector::Condition& b)
+{
+    const auto cost = [](const Selector::Condition& condition) {
+        std::size_t sum = 0;
+        constexpr std::size_t kAnyValue = 1000;
+        for (const auto& requirement : condition)
+            sum += requirement.values.empty() ? kAnyValue : requirement.values.size();
+        return sum;
+    };
+    return cost(a) < cost(b);
+}
+
+void collect_requirements(const Node& node, std::vector<Selector::Condition>& into);
+
+// One condition of each side, joined; none if a side has none.
+void collect_alternatives(const Node& node, std::vector<Selector::Condition>& into)
+{
+    Selector::Condition joined;
+    for (const auto& child : node.children) {
+        std::vector<Selector::Condition> conditions;
+        collect_requirements(*child, conditions);
+        if (conditions.empty())
+            return;
+        const auto& best = *std::min_element(conditions.begin(), conditions.end(), narrower);
+        joined.insert(joined.end(), best.begin(), best.end());
+    }
+    into.push_back(std::move(joined));
+}
+
+void collect_requirements(const Node& node, std::vector<Selector::Condition>& into)
 {
     switch (node.op) {
     case Op::Equal:
     case Op::In:
-        into.push_back({node.key, node.values});
+        into.push_back({Selector::Requirement{node.key, node.values}});
         break;
     case Op::Has:
     case Op::Contains:
     case Op::StartsWith:
     case Op::EndsWith:
-        into.push_back({node.key, {}});
+        into.push_back({Selector::Requirement{node.key, {}}});
         break;
     case Op::And:
         for (const auto& child : node.children)
             collect_requirements(*child, into);
         break;
+    case Op::Or:
+        collect_alternatives(node, into);
+        break;
     default:
-        break; // a negation or an alternative requires nothing by itself
+        break; // a negation requires nothing by itself
     }
 }
 
@@ -241,9 +274,9 @@ Selector Selector::with_key_prefix(std::string_view prefix) const
     return Selector(prefixed(parsed_->root, prefix));
 }
 
-std::vector<Selector::Requirement> Selector::requirements() const
+std::vector<Selector::Condition> Selector::requirements() const
 {
-    std::vector<Requirement> found;
+    std::vector<Condition> found;
     collect_requirements(*parsed_->root, found);
     return found;
 }

@@ -32,13 +32,15 @@ public:
     static constexpr int kMaxDepth = 64;              // of parentheses
     static constexpr std::size_t kMaxKeyLength = 512; // of a label's key
 
-    // What every object that matches must have: the key, with one of the values (none: any value).
+    // A key that is there, with one of the values (none: any value).
     struct Requirement {
         std::string key;
         std::vector<std::string> values;
 
         bool operator==(const Requirement&) const = default;
     };
+    // Alternatives: every object that matches has one of them.
+    using Condition = std::vector<Requirement>;
 
     Selector(); // all()
     // Blank text is all(). An error names the position, counted from 0, and what was wrong there.
@@ -57,7 +59,7 @@ public:
     // The same predicate over keys with `prefix` put before each.
     Selector with_key_prefix(std::string_view prefix) const;
     // Necessary conditions, for an index; none when nothing can be said.
-    std::vector<Requirement> requirements() const;
+    std::vector<Condition> requirements() const;
 
     bool operator==(const Selector& other) const { return text() == other.text(); }
     std::strong_ordering operator<=>(const Selector& other) const

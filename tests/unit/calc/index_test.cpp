@@ -107,7 +107,9 @@ TEST(LabelIndex, random_changes_agree_with_trying_everything)
                                       "all()",
                                       "b starts with '1'",
                                       "a == '0' || b == '1'",
-                                      "a not in {'1'} && has(c)"};
+                                      "a not in {'1'} && has(c)",
+                                      "a == '0' && has(b) || a in {'0','2'} || has(c)",
+                                      "has(b) || !has(c)"};
     std::mt19937 random(2);
     const auto pick = [&random](std::uint32_t n) {
         return static_cast<std::uint32_t>(random() % n);
@@ -122,7 +124,7 @@ TEST(LabelIndex, random_changes_agree_with_trying_everything)
     std::map<SelectorId, model::Selector> selectors;
     for (int round = 0; round < 3000; ++round) {
         const ItemId item = pick(12);
-        const SelectorId id = pick(10);
+        const SelectorId id = pick(std::size(kSelectors));
         switch (pick(4)) {
         case 0:
         case 1: {

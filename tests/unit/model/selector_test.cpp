@@ -227,10 +227,24 @@ TEST(SelectorRewrite, all_vanishes_from_a_conjunction)
 TEST(SelectorRequirements, name_what_every_match_must_have)
 {
     using R = Selector::Requirement;
+    using C = Selector::Condition;
     EXPECT_THAT(Selector::parse("a == 'b' && c in {'d','e'} && has(f) && g != 'h'")->requirements(),
-                ElementsAre(R{"a", {"b"}}, R{"c", {"d", "e"}}, R{"f", {}}));
-    EXPECT_TRUE(Selector::parse("a == 'b' || c == 'd'")->requirements().empty());
+                ElementsAre(C{R{"a", {"b"}}}, C{R{"c", {"d", "e"}}}, C{R{"f", {}}}));
     EXPECT_TRUE(Selector::parse("!(a == 'b')")->requirements().empty());
+}
+
+TEST(SelectorRequirements, an_alternative_names_the_narrowest_of_each_side)
+{
+    using R = Selector::Requirement;
+    using C = Selector::Condition;
+    EXPECT_THAT(Selector::parse("a == 'b' || c == 'd'")->requirements(),
+                ElementsAre(C{R{"a", {"b"}}, R{"c", {"d"}}}));
+    EXPECT_THAT(Selector::parse("has(x) && a == 'b' && e in {'f','g'} || has(c)")->requirements(),
+                ElementsAre(C{R{"a", {"b"}}, R{"c", {}}}));
+    EXPECT_THAT(Selector::parse("h == 'i' && (a == 'b' || c == 'd')")->requirements(),
+                ElementsAre(C{R{"h", {"i"}}}, C{R{"a", {"b"}}, R{"c", {"d"}}}));
+    EXPECT_TRUE(Selector::parse("a == 'b' || c != 'd'")->requirements().empty())
+        << "one side that requires nothing";
 }
 
 } // namespace
