@@ -55,7 +55,7 @@ if has cluster; then
     if [ $quick = yes ]; then export ROUNDS=3 FRAMES=50000; fi
     part cluster bench/cluster/run.sh
 fi
-if has scale; then part scale bench/scale/run.sh; fi
+if has scale; then part scale bench/scale/run.sh --no-targets; fi # judged below, with the others
 
 for file in "$scratch"/*.json; do
     jq --arg part "$(basename "$file" .json)" '{($part): .}' "$file"

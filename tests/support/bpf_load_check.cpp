@@ -58,7 +58,8 @@ policy::Side side(std::uint32_t number)
         side.not_sets = {(number + 7) % 4096};
         break;
     case 3:
-        side.ports = {{static_cast<std::uint16_t>(1000 + number), static_cast<std::uint16_t>(2000 + number)}};
+        side.ports = {
+            {static_cast<std::uint16_t>(1000 + number), static_cast<std::uint16_t>(2000 + number)}};
         break;
     case 4:
         side.named_ports = {{80, number % 4096}};
@@ -78,7 +79,8 @@ policy::Rule rule(std::uint32_t number)
     rule.action = kActions[number % kActions.size()];
     if (number % 7 == 0) {
         rule.protocol = 1;
-        rule.icmp = policy::Icmp{8, number % 2 == 0 ? std::optional<std::uint8_t>(0) : std::nullopt};
+        rule.icmp =
+            policy::Icmp{8, number % 2 == 0 ? std::optional<std::uint8_t>(0) : std::nullopt};
     } else if (number % 5 == 0) {
         rule.not_protocol = 132;
     } else {
@@ -114,8 +116,8 @@ Status print_program(const std::string& name, int fd)
     std::uint32_t length = sizeof(info);
     if (bpf_obj_get_info_by_fd(fd, &info, &length) != 0)
         return system_error(errno, "program info of " + name);
-    std::printf("loaded    %-24s verified %6u  xlated %6u bytes\n", name.c_str(), info.verified_insns,
-                info.xlated_prog_len);
+    std::printf("loaded    %-24s verified %6u  xlated %6u bytes\n", name.c_str(),
+                info.verified_insns, info.xlated_prog_len);
     return {};
 }
 
