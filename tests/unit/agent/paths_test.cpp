@@ -45,6 +45,7 @@ struct PathsTest : ::testing::Test {
     {
         routing::Decision decision;
         decision.reach = reach;
+        decision.tunnelled = reach == Reach::Tunnel;
         decision.next_hops = std::move(hops);
         decision.why = "bgp";
         return plan_path(block, decision, local, links, [this](Ipv4 hop) {
@@ -111,9 +112,17 @@ TEST_F(PathsTest, next_hop_without_way_is_unreachable_with_the_kernels_reason)
     targets[far].why = "Network is unreachable";
     const auto planned = plan(Reach::Tunnel, {far});
     EXPECT_FALSE(planned.route.path.reachable);
-    EXPECT_TRUE(planned.route.tunnelled); // plain packets from there stay spoofed
     EXPECT_FALSE(planned.kernel_route);
     EXPECT_THAT(planned.why, HasSubstr("172.31.2.13: Network is unreachable"));
+}
+
+TEST_F(PathsTest, plain_packets_from_a_lost_node_of_a_tunnelled_pool_stay_spoofed)
+{
+    routing::Decision lost;
+    lost.tunnelled = true;
+    const auto planned = plan_path(block, lost, local, links, [](Ipv4) { return nullptr; });
+    EXPECT_TRUE(planned.route.tunnelled);
+    EXPECT_FALSE(planned.route.path.reachable);
 }
 
 TEST_F(PathsTest, unknown_and_own_next_hops_are_no_way)
