@@ -39,10 +39,14 @@ Agent::Agent(Executor& executor, Log log, const config::Config& config, std::str
                                    [this](const kernel::RouteReport& report) {
                                        log_->warn("kernel route: {}", report.text);
                                    }}),
-      routes_([this](const Prefix4& prefix, const datapath::RouteWant* route) {
-          if (route == nullptr)
-              return datapath_->forget_route(prefix);
-          warn_if("route ", prefix, datapath_->want_route(prefix, *route));
+      routes_([this](const Prefix4& prefix, const datapath::RouteWant* route) -> Status {
+          if (route == nullptr) {
+              datapath_->forget_route(prefix);
+              return {};
+          }
+          const Status wanted = datapath_->want_route(prefix, *route);
+          warn_if("route ", prefix, wanted);
+          return wanted;
       }),
       calc_(node_, calc::SetIds{[this](const std::string& name) -> std::optional<policy::SetId> {
                                     const auto id = datapath_->claim_set(name);

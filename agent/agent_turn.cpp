@@ -71,6 +71,7 @@ void Agent::turn()
     if (!changes.empty())
         apply(changes);
     apply_paths();
+    routes_.retry();
     flush();
 }
 
@@ -600,6 +601,8 @@ void Agent::flush()
     // What the data path refuses or has no budget for, it tries again by itself.
     const auto flushed = datapath_->flush(kBudget);
     warn_once("data path", flushed ? "" : flushed.error().what);
+    if (datapath_->settled())
+        calc_.release_retired();
     update_firewall();
     write_static_neighbours();
     const auto routes_left = kernel_routes_.flush(kBudget);
@@ -620,6 +623,10 @@ void Agent::flush()
         flushed_once_ = true;
         log_->info("in sync revision={}", revision_);
     }
+    if (calc_.dirty()) // sets that nobody reads any more
+        schedule_turn(kNextTurn);
+    else if (calc_.waiting() || routes_.pending())
+        schedule_turn(kAfterFailure);
 }
 
 std::vector<std::string> Agent::not_ready() const

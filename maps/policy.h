@@ -12,7 +12,10 @@
  * address by longest prefix to its class, and "class_sets" gives the class's set membership, one
  * bit a set. Class 0, all bits clear, is every address that no prefix covers. So pod churn
  * writes maps and reloads no program. The contents of a class never change while a prefix or a
- * packet may refer to it: a new combination of sets is a new class.
+ * packet may refer to it: a new combination of sets is a new class. Where a prefix needs a class
+ * and there is none left, its class is CLASS_UNKNOWN: no program can tell what such an address is,
+ * so every program that asks for a set of it denies. The same holds for any class that has no
+ * contents.
  *
  * Written by agent/datapath, read by the programs of agent/policy/compiler.cpp.
  */
@@ -23,6 +26,7 @@
 #define POLICY_SLOTS 8192      /* "policies": PROG_ARRAY; the next segments of a long program too */
 #define CLASS_MAX 16384        /* "class_sets": ARRAY of struct class_sets */
 #define CLASS_PREFIXES 1048576 /* "classes4": LPM_TRIE, as Calico's MaxIpsetSize */
+#define CLASS_UNKNOWN 0xffffffffu /* in "classes4": no room for the sets of these addresses */
 #define CLASS_SET_WORDS 128    /* of 32 bits: 4,096 address sets at a time */
 #define CLASS_SET_MAX (CLASS_SET_WORDS * 32)
 #define STAGE_MAX 16 /* "stages": PROG_ARRAY, indices in bpf/stages.h */
@@ -35,6 +39,7 @@ enum policy_verdict {
 
 /* `rule` when no rule decided. Otherwise the ordinal of the rule in its program, from 0. */
 #define POLICY_RULE_NO_PROFILE 0xffffffffu /* nothing matched and nothing is left: default deny */
+#define POLICY_RULE_CLASS_UNKNOWN 0xfffffffeu /* an address of a class without contents */
 #define POLICY_RULE_TIER_END 0x80000000u   /* | ordinal of the tier whose end denied */
 
 struct judgement {

@@ -77,6 +77,8 @@ bool AddressSets::contribute_ports(PortGroup& group, const Member& member, bool 
         auto& set = group.by_number[port.port];
         if (in && set.items++ == 0) {
             set.id = open_set(port_set_name(group.name, port.port));
+            if (!set.id)
+                refused_ports_.insert(group.name);
             changed = true;
         }
         if (set.id)
@@ -130,40 +132,60 @@ AddressSets::Use& AddressSets::use_of(const model::Selector& selector)
 void AddressSets::drop_if_unused(const model::Selector& selector)
 {
     const auto at = by_text_.find(selector.text());
-    if (at == by_text_.end() || at->second->users > 0 || !at->second->groups.empty())
+    if (at == by_text_.end() || at->second->users > 0 || !at->second->groups.empty() ||
+        retired_selectors_.contains(selector.text()))
         return;
     index_.remove_selector(at->second->id);
     by_id_.erase(at->second->id);
     by_text_.erase(at);
 }
 
+// Asks for a number where there is none. True: there is one now that was not there before.
+bool AddressSets::fill(Use& use)
+{
+    const std::string& text = use.selector.text();
+    if (use.set)
+        return false;
+    use.set = open_set(set_name(use.selector));
+    if (!use.set) {
+        refused_selectors_.insert(text);
+        return false;
+    }
+    refused_selectors_.erase(text);
+    for (const ItemId item : use.items)
+        add_nets(*use.set, members_.at(item), true);
+    return true;
+}
+
 std::optional<policy::SetId> AddressSets::acquire(const model::Selector& selector)
 {
     auto& use = use_of(selector);
-    if (use.users++ > 0)
-        return use.set;
-    use.set = open_set(set_name(selector));
-    if (use.set)
-        for (const ItemId item : use.items)
-            add_nets(*use.set, members_.at(item), true);
+    if (use.users++ == 0) {
+        retired_selectors_.erase(selector.text());
+        fill(use);
+    }
     return use.set;
 }
 
 void AddressSets::release(const model::Selector& selector)
 {
     const auto at = by_text_.find(selector.text());
-    if (at == by_text_.end() || at->second->users == 0)
+    if (at == by_text_.end() || at->second->users == 0 || --at->second->users > 0)
         return;
-    auto& use = *at->second;
-    if (--use.users > 0)
-        return;
+    retired_selectors_.insert_or_assign(selector.text(), takes_ + 1);
+}
+
+void AddressSets::close(const std::string& text)
+{
+    auto& use = *by_text_.at(text);
+    refused_selectors_.erase(text);
     if (use.set) {
         for (const ItemId item : use.items)
             add_nets(*use.set, members_.at(item), false);
-        close_set(set_name(selector), *use.set);
+        close_set(set_name(use.selector), *use.set);
         use.set.reset();
     }
-    drop_if_unused(selector);
+    drop_if_unused(model::Selector(use.selector));
 }
 
 AddressSets::PortGroup* AddressSets::group_of(Use& use, const PortName& name)
@@ -183,20 +205,86 @@ void AddressSets::acquire(const PortName& name)
         for (const ItemId item : use.items)
             contribute_ports(*group, members_.at(item), true);
     }
-    ++group->users;
+    if (group->users++ == 0)
+        retired_ports_.erase(name);
 }
 
 void AddressSets::release(const PortName& name)
 {
     const auto at = by_text_.find(name.selector.text());
     auto* group = at == by_text_.end() ? nullptr : group_of(*at->second, name);
-    if (!group || --group->users > 0)
+    if (!group || group->users == 0 || --group->users > 0)
         return;
-    auto& use = *at->second;
+    retired_ports_.insert_or_assign(name, takes_ + 1);
+}
+
+void AddressSets::close(const PortName& name)
+{
+    auto& use = *by_text_.at(name.selector.text());
+    auto* group = group_of(use, name);
     for (const ItemId item : use.items)
         contribute_ports(*group, members_.at(item), false);
+    refused_ports_.erase(name);
     use.groups.erase(use.groups.begin() + (group - use.groups.data()));
     drop_if_unused(name.selector);
+}
+
+// As fill() of a selector, for the numbers behind a name.
+bool AddressSets::fill(const Use& use, PortGroup& group)
+{
+    bool found = false;
+    bool refused = false;
+    for (auto& [number, set] : group.by_number) {
+        if (set.id)
+            continue;
+        set.id = open_set(port_set_name(group.name, number));
+        refused |= !set.id;
+        found |= set.id.has_value();
+        for (const ItemId item : use.items)
+            for (const auto& port : members_.at(item).ports)
+                if (set.id && port.port == number && port.name == group.name.name &&
+                    port.protocol == group.name.protocol)
+                    add_nets(*set.id, members_.at(item), true);
+    }
+    if (!refused)
+        refused_ports_.erase(group.name);
+    return found;
+}
+
+bool AddressSets::retry_refused()
+{
+    bool found = false;
+    for (const auto& text : std::set(refused_selectors_))
+        if (auto& use = *by_text_.at(text); use.users > 0)
+            found |= fill(use);
+    for (const auto& name : std::set(refused_ports_)) {
+        const auto& use = by_text_.at(name.selector.text());
+        if (auto& group = *group_of(*use, name); group.users > 0)
+            found |= fill(*use, group);
+    }
+    return found;
+}
+
+void AddressSets::release_retired()
+{
+    for (auto at = retired_selectors_.begin(); at != retired_selectors_.end();) {
+        if (at->second > takes_) {
+            ++at;
+            continue;
+        }
+        const std::string text = at->first;
+        at = retired_selectors_.erase(at);
+        close(text);
+    }
+    for (auto at = retired_ports_.begin(); at != retired_ports_.end();) {
+        if (at->second > takes_) {
+            ++at;
+            continue;
+        }
+        const PortName name = at->first;
+        at = retired_ports_.erase(at);
+        close(name);
+    }
 }
 
 std::optional<std::vector<policy::NamedPort>> AddressSets::ports(const PortName& name) const
@@ -219,6 +307,7 @@ std::optional<std::vector<policy::NamedPort>> AddressSets::ports(const PortName&
 
 void AddressSets::take_changes(model::Changes& into)
 {
+    ++takes_;
     into.sets = std::exchange(changed_, {});
     into.classes = classes_.take_changes();
 }

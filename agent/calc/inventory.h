@@ -34,6 +34,12 @@ public:
     bool apply(model::Update update);
     bool dirty() const;
     model::Changes take_changes();
+    // Everything taken so far is in force: no program asks for the sets that it made superfluous.
+    // Until then they stay as they are, for an endpoint that runs its old program must not find
+    // them empty. What goes now is in the next take_changes().
+    void release_retired() { policy_.sets().release_retired(); }
+    // There is something to release, or to ask for again, though no resource changes.
+    bool waiting() { return policy_.sets().has_retired() || policy_.sets().has_refused(); }
 
     std::size_t endpoint_count() const { return workloads_.size(); }
 

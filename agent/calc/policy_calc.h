@@ -80,6 +80,7 @@ private:
                  const std::vector<model::Rule>& egress, const std::string& ns);
     void release(Body& body);
     void resolve_dirty();
+    void mark_refused();
     std::vector<const PolicyState*> in_order(const Endpoint& endpoint) const;
     std::strong_ordering order_of_tiers(const std::string& a, const std::string& b) const;
     bool is_before(const PolicyState& a, const PolicyState& b) const;

@@ -29,7 +29,7 @@ struct PolicyCalc::Direction {
 void PolicyCalc::resolve(Body& body, const std::vector<model::Rule>& ingress,
                          const std::vector<model::Rule>& egress, const std::string& ns)
 {
-    // The new rules take their sets before the old ones give theirs back: a shared set stays.
+    // What the old rules give back stays filled until the data path runs the new ones.
     Holdings before = std::exchange(body.holdings, {});
     RuleResolver resolver(sets_, body.holdings);
     body.ingress = resolver.resolve(ingress, ns);
@@ -52,6 +52,17 @@ void PolicyCalc::release(Body& body)
     body = Body{};
     body.endpoints = endpoints;
     dirty_endpoints_.insert(endpoints.begin(), endpoints.end());
+}
+
+// A number has become free for a set: rules that do without it are resolved again.
+void PolicyCalc::mark_refused()
+{
+    for (const auto& [key, state] : policies_)
+        if (state.body.holdings.refused)
+            dirty_policies_.insert(key);
+    for (const auto& [name, state] : profiles_)
+        if (state.body.holdings.refused)
+            dirty_profiles_.insert(name);
 }
 
 void PolicyCalc::resolve_dirty()
@@ -186,6 +197,8 @@ void PolicyCalc::take_changes(model::Changes& into)
 {
     static constexpr Direction kIngress{1, &model::Policy::ingress, &Body::ingress};
     static constexpr Direction kEgress{2, &model::Policy::egress, &Body::egress};
+    if (sets_.has_refused() && sets_.retry_refused())
+        mark_refused();
     resolve_dirty();
     for (const ItemId item : std::exchange(dirty_endpoints_, {})) {
         auto& endpoint = endpoints_.at(item);

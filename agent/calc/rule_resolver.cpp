@@ -196,8 +196,10 @@ RuleResolver::Fit RuleResolver::resolve_sets(const EntityRule& entity,
     const Selector& selector = positive ? wanted : *entity.not_selector;
     const auto set = sets_.acquire(selector);
     holdings_.selectors.push_back(selector);
-    if (!set)
+    if (!set) {
+        holdings_.refused = true;
         return Fit::Unsupported;
+    }
     (positive ? side.sets : side.not_sets).push_back(*set);
     return Fit::Resolved;
 }
@@ -217,6 +219,7 @@ RuleResolver::Fit RuleResolver::resolve_ports(const std::vector<model::PortMatch
         sets_.acquire(name);
         holdings_.ports.push_back(name);
         const auto found = sets_.ports(name);
+        holdings_.refused |= !found;
         if (!found)
             fit = Fit::Unsupported;
         else

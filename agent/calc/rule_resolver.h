@@ -22,6 +22,7 @@ namespace margay::calc {
 struct Holdings {
     std::vector<model::Selector> selectors{};
     std::vector<PortName> ports{};
+    bool refused = false; // some set had no number: rules are narrower than written
 };
 
 // The positive selector of a side after the rewrites, or nothing: every address. `ns` is the

@@ -53,6 +53,14 @@ Status Classes::want(const Prefix4& prefix, const SetList& sets, Clock::Time now
         forget(prefix, now);
         return {};
     }
+    const Status placed = place(prefix, sets, now);
+    if (!placed)
+        displace(prefix, sets, now);
+    return placed;
+}
+
+Status Classes::place(const Prefix4& prefix, const SetList& sets, Clock::Time now)
+{
     if (sets.back() >= CLASS_SET_MAX)
         return Error{Errc::Invalid, 0, "address set id " + std::to_string(sets.back())};
     const auto it = wanted_.find(prefix);
@@ -65,13 +73,29 @@ Status Classes::want(const Prefix4& prefix, const SetList& sets, Clock::Time now
         ids_.release(it->second, now);
     touch(it == wanted_.end() ? SetList{} : it->second, sets);
     wanted_[prefix] = sets;
+    unplaced_changed_ |= unplaced_.erase(prefix) > 0;
     tables_.class_sets.set(*id, bits_of(sets));
     tables_.classes4.set(make_key(prefix), *id);
     return {};
 }
 
+// The class that the prefix had would be a lie now, and so would the one of a prefix around it.
+void Classes::displace(const Prefix4& prefix, const SetList& sets, Clock::Time now)
+{
+    if (const auto it = wanted_.find(prefix); it != wanted_.end()) {
+        ids_.release(it->second, now);
+        wanted_.erase(it);
+    }
+    unplaced_changed_ |= unplaced_.insert_or_assign(prefix, sets).second;
+    tables_.classes4.set(make_key(prefix), CLASS_UNKNOWN);
+}
+
 void Classes::forget(const Prefix4& prefix, Clock::Time now)
 {
+    const bool was_unplaced = unplaced_.erase(prefix) > 0;
+    unplaced_changed_ |= was_unplaced;
+    if (was_unplaced)
+        tables_.classes4.erase(make_key(prefix));
     const auto it = wanted_.find(prefix);
     if (it == wanted_.end())
         return;
@@ -91,6 +115,10 @@ void Classes::expire(Clock::Time now)
 {
     for (const auto& [sets, id] : ids_.expire(now))
         tables_.class_sets.erase(id);
+    for (auto it = unplaced_.begin(); it != unplaced_.end();) {
+        const auto [prefix, sets] = *it++; // place() may erase it
+        (void)place(prefix, sets, now);
+    }
 }
 
 } // namespace margay::datapath

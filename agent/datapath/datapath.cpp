@@ -217,7 +217,7 @@ Status Datapath::flush(std::size_t budget)
     retry_.stop();
     maps::Budget left{budget};
     const Status status = flush_steps(left);
-    problem_ = status ? std::string{} : status.error().what;
+    problem_ = status ? unplaced_text() : status.error().what;
     // A turn that merely used up its budget goes on at once. What the kernel refused waits.
     const bool ran_out = left.left == 0 && (status || status.error().sys == 0);
     const bool exhausted = (ran_out && (status || status.error().code == Errc::Unavailable)) ||
@@ -226,6 +226,14 @@ Status Datapath::flush(std::size_t budget)
     if (exhausted)
         flush_soon();
     return exhausted ? Status{} : status;
+}
+
+std::string Datapath::unplaced_text() const
+{
+    const auto count = classes_.unplaced();
+    return count == 0 ? ""
+                      : "no room for the address classes of " + std::to_string(count) +
+                            " prefixes: policies that ask for them deny";
 }
 
 // Every step is tried as far as it is safe without the one before.
@@ -264,7 +272,8 @@ void Datapath::touch_endpoints()
 {
     if (const auto sets = classes_.take_touched(); !sets.empty())
         endpoints_.touch_sets(sets);
-    if (routes_.take_changed())
+    const bool unplaced = classes_.take_unplaced_changed(); // concerns whoever asks for any set
+    if (routes_.take_changed() || unplaced)
         endpoints_.touch_all();
 }
 
@@ -332,7 +341,9 @@ void Datapath::expire()
     const auto now = clock_.now();
     classes_.expire(now);
     routes_.expire(now);
-    (void)ids_.expire(ID_SET, now);
+    // A program that could not be exchanged may still ask for a set that was given back.
+    if (!endpoints_.pending())
+        (void)ids_.expire(ID_SET, now);
     (void)ids_.expire(ID_ENDPOINT, now);
     if (Status status = policies_.expire(now); !status)
         log_->warn("policy slot not cleared error=\"{}\"", status.error().what);
@@ -340,7 +351,8 @@ void Datapath::expire()
 
 void Datapath::schedule(bool failed)
 {
-    const bool waiting = failed || (everything_stated_ && !settled());
+    const bool waiting =
+        failed || (everything_stated_ && (!settled() || classes_.unplaced() > 0));
     if (!waiting) {
         pause_ = kFirstPause;
         retry_.start(kHousekeeping, [this] { (void)flush(); });

@@ -96,7 +96,8 @@ public:
     // The bit of an address set, for calc; the same in every run. One release a claim.
     Result<policy::SetId> claim_set(std::string_view name);
     void release_set(std::string_view name);
-    // The sets of a prefix, those of prefixes around it included; empty forgets it.
+    // The sets of a prefix, those of prefixes around it included; empty forgets it. Where there is
+    // no room, policies that ask for sets of these addresses deny until there is.
     Status want_class(const Prefix4& prefix, const SetList& sets);
 
     // A workload's device, known or not yet known as an endpoint: programs run there.
@@ -152,6 +153,7 @@ private:
     void seal();
     Status remove_facts(maps::Budget& budget);
     void expire();
+    std::string unplaced_text() const;
     void schedule(bool failed);
 
     const Clock& clock_;

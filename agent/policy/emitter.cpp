@@ -57,8 +57,8 @@ SegmentEmitter::SegmentEmitter(const Lowered& lowered, const Plan& plan,
                                const CompileContext& context, const std::vector<std::string>& texts,
                                std::size_t segment)
     : lowered_(lowered), plan_(plan), context_(context), texts_(texts), segment_(segment),
-      allow_(out_.label()), deny_(out_.label()), default_deny_(out_.label()), write_(out_.label()),
-      drop_(out_.label())
+      allow_(out_.label()), deny_(out_.label()), default_deny_(out_.label()),
+      unknown_class_(out_.label()), write_(out_.label()), drop_(out_.label())
 {
     for (const auto& p : plan.segments[segment])
         if (p.opens)
@@ -99,7 +99,7 @@ void SegmentEmitter::prologue()
 }
 
 // Leaves the words of the address's class in set_register(). Two lookups: prefix to class, class
-// to sets. A class that does not exist is a broken promise of the agent: drop.
+// to sets. A class without contents is CLASS_UNKNOWN: nobody can say what the address is, so deny.
 void SegmentEmitter::load_classes(bool destination)
 {
     note(destination ? "the destination's class and its sets" : "the source's class and its sets");
@@ -121,7 +121,7 @@ void SegmentEmitter::load_classes(bool destination)
     out_.add_imm(Reg::R2, kStackKey);
     out_.map(Reg::R1, context_.class_sets);
     out_.call(BPF_FUNC_map_lookup_elem);
-    out_.jump_if_zero(Reg::R0, drop_);
+    out_.jump_if_zero(Reg::R0, unknown_class_);
     out_.move(set_register(destination), Reg::R0);
     kept_.fill(std::nullopt);
     has_classes_[destination] = true;
@@ -404,6 +404,11 @@ void SegmentEmitter::exits()
         note("allow");
         out_.store_imm(Size::Word, kScratch, offsetof(judgement, verdict), POLICY_ALLOW);
         out_.jump(write_);
+    }
+    if (out_.referenced(unknown_class_)) {
+        bind(unknown_class_);
+        note("no room for the class of the address (Deny)");
+        decide(POLICY_RULE_CLASS_UNKNOWN, deny_);
     }
     if (out_.referenced(deny_)) {
         bind(deny_);

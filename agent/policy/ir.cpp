@@ -51,6 +51,8 @@ std::string describe_rule(const Program& program, std::uint32_t rule)
 {
     if (rule == POLICY_RULE_NO_PROFILE)
         return "no rule matched (Deny)";
+    if (rule == POLICY_RULE_CLASS_UNKNOWN)
+        return "address belongs to a class for which there was no room (Deny)";
     if (rule & POLICY_RULE_TIER_END)
         return describe_tier_end(program, rule & ~POLICY_RULE_TIER_END);
 

@@ -82,6 +82,29 @@ TEST_F(PolicyCompiler, ten_thousand_rules_of_two_sets_and_a_port_load)
     EXPECT_EQ(judge(tcp_to(10999)).rule, POLICY_RULE_TIER_END | 0u);
 }
 
+TEST_F(PolicyCompiler, class_without_contents_denies_whoever_asks_for_a_set_of_that_side)
+{
+    const class4_key key{24, Ipv4(0x0a000000).be()};
+    const std::uint32_t unknown = CLASS_UNKNOWN;
+    ASSERT_EQ(bpf_map_update_elem(rig->context().classes4, &key, &unknown, BPF_ANY), 0);
+    const Packet from_unknown = {Ipv4(0x0a000001), Ipv4(0xc0000201), 40000, 80, IPPROTO_TCP, 0, 0};
+    const Packet to_unknown = {Ipv4(0xc0000201), Ipv4(0x0a000001), 40000, 80, IPPROTO_TCP, 0, 0};
+
+    Rule allow = allow_port(80);
+    Rule deny_bad;
+    deny_bad.action = Action::Deny;
+    deny_bad.source.sets = {7};
+    ASSERT_TRUE(
+        rig->install({{{"default", {{"default/p", {deny_bad, allow}}}, TierEnd::Deny}}, {}}));
+    const auto denied = judge(from_unknown);
+    EXPECT_EQ(denied.verdict, static_cast<__u32>(POLICY_DENY));
+    EXPECT_EQ(denied.rule, POLICY_RULE_CLASS_UNKNOWN);
+    EXPECT_EQ(judge(to_unknown).verdict, static_cast<__u32>(POLICY_ALLOW)) << "not asked for";
+
+    ASSERT_TRUE(rig->install({{{"default", {{"default/p", {allow}}}, TierEnd::Deny}}, {}}));
+    EXPECT_EQ(judge(from_unknown).verdict, static_cast<__u32>(POLICY_ALLOW)) << "asks for no set";
+}
+
 TEST_F(PolicyCompiler, verifier_works_in_proportion_to_the_rules_not_to_their_paths)
 {
     // Two conditions of several values each: many ways through a rule, and into the next.

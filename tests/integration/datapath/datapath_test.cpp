@@ -135,7 +135,7 @@ struct DatapathTest : ::testing::TestWithParam<bool> {
     {
         Options options;
         options.programs.pin_root = folder.path();
-        options.programs.map_sizes = {{"flows4", entries}, {"classes4", 4096}, {"routes4", entries}};
+        options.programs.map_sizes = {{"flows4", entries}, {"classes4", 32768}, {"routes4", entries}};
         options.force_clsact = !GetParam();
         options.pick_up = std::chrono::seconds(0); // every packet is a new flow's
         auto opened = Datapath::open(executor, clock, quiet(), options);
@@ -371,6 +371,48 @@ TEST_P(DatapathTest, membership_that_ends_is_gone_before_flows_are_judged_again)
     EXPECT_TRUE(eventually(
         [&] { return packets("policy_changed") + packets("policy_ingress") > denied; }))
         << "judged again while the membership was still there";
+}
+
+// As many combinations of 14 sets as there are classes.
+TEST_P(DatapathTest, address_without_room_for_its_class_is_denied_until_there_is_room)
+{
+    SetList sets;
+    for (int i = 0; i < 14; i++)
+        sets.push_back(*datapath->claim_set("set " + std::to_string(i)));
+    std::sort(sets.begin(), sets.end());
+    const auto bad = *datapath->claim_set("bad");
+    policy::Rule deny;
+    deny.action = policy::Action::Deny;
+    deny.source.sets = {bad};
+    policy::Rule allow;
+    allow.action = policy::Action::Allow;
+    policy::Program program;
+    program.profiles.push_back({"profile/not-bad", {deny, allow}});
+    ingress_b = shared(std::move(program));
+    bring_up();
+    ASSERT_TRUE(a.pings(b));
+
+    const auto prefix_of = [](std::uint32_t number) { return Prefix4::host(Ipv4(0xac100000 + number)); };
+    for (std::uint32_t number = 1; number < CLASS_MAX; number++) {
+        SetList combination;
+        for (std::size_t i = 0; i < sets.size(); i++)
+            if ((number >> i & 1) != 0)
+                combination.push_back(sets[i]);
+        ok(datapath->want_class(prefix_of(number), combination));
+    }
+    SetList one_more = {sets[0], *datapath->claim_set("one more")};
+    std::sort(one_more.begin(), one_more.end());
+    EXPECT_FALSE(datapath->want_class(Prefix4::host(a.address), one_more));
+    ok(datapath->flush(100'000));
+    EXPECT_FALSE(a.pings(b)) << "nobody can say that it is not bad";
+    EXPECT_THAT(datapath->status().problem, HasSubstr("no room for the address classes of 1 prefixes"));
+
+    ok(datapath->want_class(prefix_of(CLASS_MAX - 1), {}));
+    EXPECT_TRUE(eventually([&] {
+        EXPECT_TRUE(datapath->flush(100'000));
+        return datapath->status().problem.empty();
+    }));
+    EXPECT_TRUE(a.pings(b));
 }
 
 TEST_P(DatapathTest, changed_policy_judges_established_flows_again)

@@ -185,7 +185,13 @@ TEST(AddressSets, every_number_is_given_back_once)
     EXPECT_EQ(held.size(), 2u);
     sets.release(web);
     sets.release(http);
+    sets.release_retired();
+    EXPECT_EQ(held.size(), 2u) << "nobody has been told yet that they have no users";
+    model::Changes changes;
+    sets.take_changes(changes);
+    sets.release_retired();
     EXPECT_THAT(held, IsEmpty());
+    EXPECT_FALSE(sets.has_retired());
 }
 
 TEST(AddressSets, an_address_of_two_endpoints_stays_until_both_are_gone)
@@ -206,6 +212,9 @@ TEST(AddressSets, an_address_of_two_endpoints_stays_until_both_are_gone)
     sets.take_changes(changes);
     EXPECT_EQ(changes.classes.size(), 2u);
     sets.release(web);
+    sets.take_changes(changes);
+    EXPECT_THAT(changes.classes, IsEmpty()) << "programs that are still in force ask for the set";
+    sets.release_retired();
     sets.take_changes(changes);
     EXPECT_EQ(changes.classes.at(net("10.0.0.2/32")), std::nullopt);
     EXPECT_EQ(changes.sets.at(id), std::nullopt);

@@ -21,6 +21,8 @@ class World {
 public:
     static constexpr const char* kOwn = "n1";
 
+    explicit World(SetIds ids = counting_set_ids()) : inventory(kOwn, std::move(ids)) {}
+
     // `path` below the resources' prefix ("tiers/t"), or a whole key; `body` is the JSON after
     // "spec":, and `labels` the JSON of metadata.labels.
     void put(const std::string& path, const std::string& spec, const std::string& labels = "{}")
@@ -171,7 +173,7 @@ public:
         return out + text(" from", rule.source) + text(" to", rule.destination);
     }
 
-    Inventory inventory{kOwn, counting_set_ids()};
+    Inventory inventory;
     model::Quarantine quarantine;
     std::map<std::string, model::WantedEndpoint> endpoints;
     std::map<policy::SetId, model::WantedSet> sets;

@@ -48,6 +48,8 @@ TEST(Ordinals, describe_tier_policy_rule_and_action)
 TEST(Ordinals, special_values_have_texts_and_unknown_ones_do_not_crash)
 {
     EXPECT_EQ(describe_rule(example(), POLICY_RULE_NO_PROFILE), "no rule matched (Deny)");
+    EXPECT_EQ(describe_rule(example(), POLICY_RULE_CLASS_UNKNOWN),
+              "address belongs to a class for which there was no room (Deny)");
     EXPECT_EQ(describe_rule(example(), POLICY_RULE_TIER_END | 1),
               "tier default, end of tier (Deny)");
     EXPECT_EQ(describe_rule(example(), POLICY_RULE_TIER_END | 2), "unknown tier 2");
