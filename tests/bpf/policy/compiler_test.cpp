@@ -166,7 +166,7 @@ TEST_F(PolicyCompiler, missing_stage_shoots_the_packet)
     EXPECT_EQ(rig->last_return(), static_cast<std::uint32_t>(TC_ACT_SHOT));
 }
 
-TEST_F(PolicyCompiler, class_that_does_not_exist_leaves_the_packet_undecided)
+TEST_F(PolicyCompiler, class_number_out_of_range_denies_as_an_unknown_class_does)
 {
     auto program = ports(80, 1);
     program.tiers[0].policies[0].rules[0].source.not_sets = {5};
@@ -176,8 +176,9 @@ TEST_F(PolicyCompiler, class_that_does_not_exist_leaves_the_packet_undecided)
     const class4_key key{32, tcp_to(80).source.be()};
     const __u32 beyond = 1u << 20;
     ASSERT_EQ(bpf_map_update_elem(rig->context().classes4, &key, &beyond, BPF_ANY), 0);
-    EXPECT_EQ(judge(tcp_to(80)).verdict, static_cast<__u32>(POLICY_UNDECIDED));
-    EXPECT_EQ(rig->last_return(), static_cast<std::uint32_t>(TC_ACT_SHOT));
+    const auto denied = judge(tcp_to(80));
+    EXPECT_EQ(denied.verdict, static_cast<__u32>(POLICY_DENY));
+    EXPECT_EQ(denied.rule, POLICY_RULE_CLASS_UNKNOWN);
 }
 
 TEST_F(PolicyCompiler, program_carries_its_name_and_a_line_for_every_rule)
