@@ -30,8 +30,7 @@ store::StoreConfig store_config(const config::Config& config)
 
 Agent::Agent(Executor& executor, Log log, const config::Config& config, std::string node)
     : executor_(executor), log_(std::move(log)), config_(config), settings_(config),
-      node_(std::move(node)),
-      links_(executor, [this](const auto& changes) { on_links(changes); }),
+      node_(std::move(node)), links_(executor, [this](const auto& changes) { on_links(changes); }),
       resolver_(executor, [this](const auto& targets) { on_targets(targets); }),
       kernel_routes_(executor, kernel::RouteTable::Callbacks{
                                    [this](const std::string& name) { return is_workload(name); },

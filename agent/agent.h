@@ -118,7 +118,7 @@ private:
     Executor& executor_;
     Log log_;
     const config::Config config_; // what was given here
-    config::Config settings_;     // and what FelixConfiguration adds
+    config::Config settings_; // and what FelixConfiguration adds
     const std::string node_;
     SystemClock clock_;
     const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
@@ -131,7 +131,7 @@ private:
     kernel::Resolver resolver_;
     kernel::RouteTable kernel_routes_;
     kernel::FirewallSets firewall_sets_;
-    bool firewall_dirty_ = false;       // sets
+    bool firewall_dirty_ = false; // sets
     bool firewall_rules_dirty_ = false; // and rules
 
     // The data path.
@@ -149,15 +149,15 @@ private:
     routing::Join join_;
     std::unique_ptr<Peering> peering_;
     bool synced_ = false;
-    bool stated_ = false;       // all of the first snapshot has been handed on
+    bool stated_ = false; // all of the first snapshot has been handed on
     bool flushed_once_ = false; // and is in force
     bool routes_complete_ = false; // BGP has had its say as well
     std::int64_t revision_ = 0;
 
     // What is wanted now, kept to complete it when other news comes.
     std::map<std::string, model::WantedEndpoint> endpoints_; // by interface
-    std::map<std::string, std::uint32_t> slots_;             // of endpoints_ in the data path
-    std::set<std::string> neighbours_due_;                   // endpoints whose ARP entry may be missing
+    std::map<std::string, std::uint32_t> slots_; // of endpoints_ in the data path
+    std::set<std::string> neighbours_due_; // endpoints whose ARP entry may be missing
     std::map<Prefix4, model::WantedRoute> local_routes_;
     std::map<Ipv4, model::WantedNode> nodes_;
     std::set<Prefix4> external_nodes_;

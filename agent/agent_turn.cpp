@@ -229,7 +229,8 @@ void Agent::apply_nodes(const model::Changes& changes)
             nodes_[address] = *node;
         } else {
             if (external_nodes_.contains(Prefix4::host(address)))
-                warn_if("node ", Prefix4::host(address), datapath_->want_node(Prefix4::host(address), true));
+                warn_if("node ", Prefix4::host(address),
+                        datapath_->want_node(Prefix4::host(address), true));
             else
                 datapath_->forget_node(Prefix4::host(address));
             routes_.forget(RouteClaims::Layer::NodeAddress, Prefix4::host(address));
@@ -298,7 +299,8 @@ void Agent::apply_felix(const model::FelixConfiguration& felix)
     if (before.workload_route_metric != settings_.workload_route_metric)
         for (const auto& [prefix, route] : local_routes_)
             if (route.kind == model::RouteKind::LocalWorkload) {
-                kernel_routes_.unwant(kernel::workload_route(prefix.addr, 0, before.workload_route_metric).key());
+                kernel_routes_.unwant(
+                    kernel::workload_route(prefix.addr, 0, before.workload_route_metric).key());
                 want_local_route(prefix, route);
             }
     apply_external_nodes();

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstBackOff{500};
 constexpr std::chrono::milliseconds kLongestBackOff{5000};
-constexpr std::chrono::milliseconds kLag{1000}; // of the watch behind our writes; of netlink's bursts
+constexpr std::chrono::milliseconds kLag{
+    1000}; // of the watch behind our writes; of netlink's bursts
 
 std::vector<Prefix4> addresses_of(const kernel::LinkTable& links)
 {

@@ -416,7 +416,7 @@ json::object Report::programs() const
                         {"program", fmt::format("{} rules, {} instructions",
                                                 policy::rule_count(info.program->program),
                                                 info.instructions)}});
-#define STAGE_ROW(id, program)                                                                     \
+#define STAGE_ROW(id, program) \
     rows.push_back({{"array", "stages"}, {"slot", STAGE_##id}, {"program", #program}});
     STAGES(STAGE_ROW)
 #undef STAGE_ROW

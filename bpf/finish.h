@@ -58,8 +58,8 @@ static __always_inline int limit_allows(__u32 which, __u32 most)
     return 1;
 }
 
-static __rare void report(const struct __sk_buff *skb, const struct packet *pkt,
-                                   __u8 kind, __u32 policy, __u32 rule)
+static __rare void report(const struct __sk_buff *skb, const struct packet *pkt, __u8 kind,
+                          __u32 policy, __u32 rule)
 {
     struct event *event;
 

@@ -196,8 +196,8 @@ static __always_inline enum verdict send_remote(struct __sk_buff *skb, struct pa
         if (!(pkt->frag_off & bpf_htons(IP_FLAG_DF)))
             /* The stack cuts it by its route's MTU; to_uplink encapsulates the parts. */
             return to_stack(skb, pkt, constants.mark_notrack);
-        return icmp_answer(skb, pkt, TYPE_CODE(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED),
-                           path_mtu(path), REASON_TOO_BIG);
+        return icmp_answer(skb, pkt, TYPE_CODE(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED), path_mtu(path),
+                           REASON_TOO_BIG);
     }
     if (unlikely(path->kind == PATH_PLAIN))
         return send_plain(skb, pkt, path);

@@ -99,8 +99,7 @@ static __always_inline void merge(struct work *w, const struct flow *old)
     int behind_stack = w->pkt.hook == HOOK_TO_WORKLOAD || w->pkt.hook == HOOK_TO_UPLINK;
     int stays_by_stack = old->flags & FLOW_BY_STACK && !(w->flow.flags & FLOW_BY_STACK);
     int answer = old->initiator != w->dir;
-    int untranslated =
-        old->flags & FLOW_PENDING && answer && w->pkt.hook == HOOK_TO_WORKLOAD;
+    int untranslated = old->flags & FLOW_PENDING && answer && w->pkt.hook == HOOK_TO_WORKLOAD;
     /* Whoever began was judged by what this answer's sender allows, and is so again. */
     int was_translated = answer && w->flow.flags & FLOW_PENDING && !(old->flags & FLOW_PENDING);
     /* Only says that this packet is on its way here: who began is as open as without it. */

@@ -23,11 +23,11 @@
 
 #include "maps/abi.h"
 
-#define POLICY_SLOTS 8192      /* "policies": PROG_ARRAY; the next segments of a long program too */
-#define CLASS_MAX 16384        /* "class_sets": ARRAY of struct class_sets */
+#define POLICY_SLOTS 8192 /* "policies": PROG_ARRAY; the next segments of a long program too */
+#define CLASS_MAX 16384 /* "class_sets": ARRAY of struct class_sets */
 #define CLASS_PREFIXES 1048576 /* "classes4": LPM_TRIE, as Calico's MaxIpsetSize */
 #define CLASS_UNKNOWN 0xffffffffu /* in "classes4": no room for the sets of these addresses */
-#define CLASS_SET_WORDS 128    /* of 32 bits: 4,096 address sets at a time */
+#define CLASS_SET_WORDS 128 /* of 32 bits: 4,096 address sets at a time */
 #define CLASS_SET_MAX (CLASS_SET_WORDS * 32)
 #define STAGE_MAX 16 /* "stages": PROG_ARRAY, indices in bpf/stages.h */
 
@@ -40,7 +40,7 @@ enum policy_verdict {
 /* `rule` when no rule decided. Otherwise the ordinal of the rule in its program, from 0. */
 #define POLICY_RULE_NO_PROFILE 0xffffffffu /* nothing matched and nothing is left: default deny */
 #define POLICY_RULE_CLASS_UNKNOWN 0xfffffffeu /* an address of a class without contents */
-#define POLICY_RULE_TIER_END 0x80000000u   /* | ordinal of the tier whose end denied */
+#define POLICY_RULE_TIER_END 0x80000000u /* | ordinal of the tier whose end denied */
 
 struct judgement {
     __be32 saddr;
@@ -51,9 +51,9 @@ struct judgement {
     __u8 icmp_type; /* valid where proto is IPPROTO_ICMP, and the packet is no later fragment */
     __u8 icmp_code;
     __u8 pad;
-    __u32 policy;     /* slot in "policies" being evaluated; for events */
+    __u32 policy; /* slot in "policies" being evaluated; for events */
     __u32 next_stage; /* index in "stages" */
-    __u32 verdict;    /* enum policy_verdict */
+    __u32 verdict; /* enum policy_verdict */
     __u32 rule;
     __u32 log; /* a Log rule matched: its ordinal + 1 */
 };

@@ -14,8 +14,8 @@ std::string set_name(const model::Selector& selector)
 
 std::string port_set_name(const PortName& name, std::uint16_t number)
 {
-    return "port " + name.name + "/" + std::to_string(name.protocol) + "=" + std::to_string(number) +
-           " " + name.selector.text();
+    return "port " + name.name + "/" + std::to_string(name.protocol) + "=" +
+           std::to_string(number) + " " + name.selector.text();
 }
 
 } // namespace

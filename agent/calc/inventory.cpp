@@ -16,8 +16,7 @@ std::vector<std::string> parents_of(const model::NetworkSet& set)
 } // namespace
 
 Inventory::Inventory(std::string own_node, SetIds ids)
-    : own_(own_node), felix_(own_node), policy_(std::move(ids)), routes_(own_node),
-      bgp_(own_node)
+    : own_(own_node), felix_(own_node), policy_(std::move(ids)), routes_(own_node), bgp_(own_node)
 {
 }
 
@@ -135,7 +134,10 @@ void Inventory::show_workload(const model::ResourceKey& key)
     }
     const auto& endpoint = at->second;
     routes_.set_workload(key, &endpoint);
-    set_item({key, endpoint.labels, endpoint.profiles, {endpoint.addresses.v4, endpoint.ports},
+    set_item({key,
+              endpoint.labels,
+              endpoint.profiles,
+              {endpoint.addresses.v4, endpoint.ports},
               endpoint.node == own_});
 }
 
@@ -147,7 +149,11 @@ void Inventory::put(const model::ResourceKey& key, const model::NetworkSet& set)
 // Selectors match its addresses; its own policies are not enforced.
 void Inventory::put(const model::ResourceKey& key, const model::HostEndpoint& endpoint)
 {
-    set_item({key, endpoint.labels, endpoint.profiles, {endpoint.expected_ips.v4, endpoint.ports}, false});
+    set_item({key,
+              endpoint.labels,
+              endpoint.profiles,
+              {endpoint.expected_ips.v4, endpoint.ports},
+              false});
 }
 
 void Inventory::put(const model::ResourceKey& key, const model::Profile& profile)

@@ -33,7 +33,8 @@ public:
     void set_tier(const std::string& name, const model::Tier* tier);
     void set_profile(const std::string& name, const model::Profile* profile);
     // `labels` with those of the profiles.
-    void set_endpoint(ItemId item, const model::WorkloadEndpoint& endpoint, const model::Labels& labels);
+    void set_endpoint(ItemId item, const model::WorkloadEndpoint& endpoint,
+                      const model::Labels& labels);
     void remove_endpoint(ItemId item);
 
     AddressSets& sets() { return sets_; }
@@ -84,7 +85,8 @@ private:
     std::vector<const PolicyState*> in_order(const Endpoint& endpoint) const;
     std::strong_ordering order_of_tiers(const std::string& a, const std::string& b) const;
     bool is_before(const PolicyState& a, const PolicyState& b) const;
-    model::ProgramRef program(const Endpoint& endpoint, const std::vector<const PolicyState*>& policies,
+    model::ProgramRef program(const Endpoint& endpoint,
+                              const std::vector<const PolicyState*>& policies,
                               const Direction& direction);
     policy::Program build(const Endpoint& endpoint, const std::vector<const PolicyState*>& policies,
                           const Direction& direction) const;

@@ -22,8 +22,8 @@ std::strong_ordering compare_orders(const std::optional<double>& a, const std::o
 
 struct PolicyCalc::Direction {
     Version tag; // keeps signatures of the two directions apart
-    bool model::Policy::*applies;
-    std::vector<policy::Rule> Body::*rules;
+    bool model::Policy::* applies;
+    std::vector<policy::Rule> Body::* rules;
 };
 
 void PolicyCalc::resolve(Body& body, const std::vector<model::Rule>& ingress,
@@ -149,7 +149,8 @@ policy::Program PolicyCalc::build(const Endpoint& endpoint,
         if (program.tiers.empty() || program.tiers.back().name != tier) {
             const auto known = tiers_.find(tier);
             const bool pass = known != tiers_.end() && known->second.tier.pass_at_end;
-            program.tiers.push_back({tier, {}, pass ? policy::TierEnd::Pass : policy::TierEnd::Deny});
+            program.tiers.push_back(
+                {tier, {}, pass ? policy::TierEnd::Pass : policy::TierEnd::Deny});
         }
         program.tiers.back().policies.push_back({state->ir_name, state->body.*direction.rules});
     }

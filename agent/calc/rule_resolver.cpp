@@ -28,7 +28,8 @@ Selector in_namespace(const std::string& ns)
 // all() over namespaces or accounts means "has one", not "everything".
 Selector prefixed(const Selector& selector, std::string_view prefix, std::string_view own_label)
 {
-    return selector.is_all() ? Selector::has(std::string(own_label)) : selector.with_key_prefix(prefix);
+    return selector.is_all() ? Selector::has(std::string(own_label))
+                             : selector.with_key_prefix(prefix);
 }
 
 Selector account_selector(const Selector& selector)
@@ -82,7 +83,9 @@ std::optional<policy::Icmp> icmp_of(const std::optional<model::IcmpMatch>& match
 // The rule is for IPv6 packets alone.
 bool is_for_ipv6(const model::Rule& rule)
 {
-    const auto lacks_v4 = [](const model::Nets& nets) { return nets.v4.empty() && !nets.v6.empty(); };
+    const auto lacks_v4 = [](const model::Nets& nets) {
+        return nets.v4.empty() && !nets.v6.empty();
+    };
     const auto side = [&](const EntityRule& entity) {
         return lacks_v4(entity.nets) || lacks_v4(entity.not_nets);
     };
@@ -93,7 +96,8 @@ bool is_for_ipv6(const model::Rule& rule)
 bool excludes_everything(const EntityRule& entity)
 {
     const auto& nets = entity.not_nets.v4;
-    return std::any_of(nets.begin(), nets.end(), [](const Prefix4& net) { return net.length == 0; });
+    return std::any_of(nets.begin(), nets.end(),
+                       [](const Prefix4& net) { return net.length == 0; });
 }
 
 } // namespace
@@ -120,8 +124,8 @@ Selector rewritten_selector(const model::Policy& policy)
     if (policy.service_account_selector)
         result = Selector::both(result, account_selector(*policy.service_account_selector));
     if (policy.namespace_selector)
-        result = Selector::both(result, prefixed(*policy.namespace_selector, kNamespacePrefix,
-                                                 model::kNamespaceLabel));
+        result = Selector::both(
+            result, prefixed(*policy.namespace_selector, kNamespacePrefix, model::kNamespaceLabel));
     if (!policy.ns.empty())
         result = Selector::both(result, in_namespace(policy.ns));
     return result;
@@ -137,9 +141,11 @@ std::vector<policy::Rule> RuleResolver::resolve(const std::vector<model::Rule>& 
     return resolved;
 }
 
-std::optional<policy::Rule> RuleResolver::resolve_rule(const model::Rule& rule, const std::string& ns)
+std::optional<policy::Rule> RuleResolver::resolve_rule(const model::Rule& rule,
+                                                       const std::string& ns)
 {
-    if (is_for_ipv6(rule) || excludes_everything(rule.source) || excludes_everything(rule.destination))
+    if (is_for_ipv6(rule) || excludes_everything(rule.source) ||
+        excludes_everything(rule.destination))
         return std::nullopt;
     policy::Rule result;
     result.action = action_of(rule.action);
@@ -152,9 +158,10 @@ std::optional<policy::Rule> RuleResolver::resolve_rule(const model::Rule& rule, 
     const Fit destination = resolve_side(rule.destination, protocol, ns, result.destination);
     if (source == Fit::CannotMatch || destination == Fit::CannotMatch)
         return std::nullopt;
-    const bool narrowed = rule.narrowed_beyond_us() || source == Fit::Unsupported ||
-                          destination == Fit::Unsupported;
-    if (narrowed && (rule.action == model::RuleAction::Allow || rule.action == model::RuleAction::Log))
+    const bool narrowed =
+        rule.narrowed_beyond_us() || source == Fit::Unsupported || destination == Fit::Unsupported;
+    if (narrowed &&
+        (rule.action == model::RuleAction::Allow || rule.action == model::RuleAction::Log))
         return std::nullopt;
     if (narrowed)
         result.action = policy::Action::Deny;
@@ -172,11 +179,13 @@ RuleResolver::Fit RuleResolver::resolve_side(const EntityRule& entity, std::uint
     const Fit ports = resolve_ports(entity.ports, scope, protocol, side.ports, side.named_ports);
     const Fit not_ports =
         resolve_ports(entity.not_ports, scope, protocol, side.not_ports, side.not_named_ports);
-    if (ports == Fit::Unsupported) { // a part of the list would match less, or, in a Deny, too little
+    if (ports ==
+        Fit::Unsupported) { // a part of the list would match less, or, in a Deny, too little
         side.ports.clear();
         side.named_ports.clear();
     } else {
-        side.match_no_port = !entity.ports.empty() && side.ports.empty() && side.named_ports.empty();
+        side.match_no_port =
+            !entity.ports.empty() && side.ports.empty() && side.named_ports.empty();
     }
     const bool unsupported =
         sets == Fit::Unsupported || ports == Fit::Unsupported || not_ports == Fit::Unsupported;
@@ -186,7 +195,8 @@ RuleResolver::Fit RuleResolver::resolve_side(const EntityRule& entity, std::uint
 // Positive and negative selector together are one set; a negative one alone is excluded, and
 // addresses that nobody knows are then let through to the other conditions.
 RuleResolver::Fit RuleResolver::resolve_sets(const EntityRule& entity,
-                                             const std::optional<Selector>& positive, policy::Side& side)
+                                             const std::optional<Selector>& positive,
+                                             policy::Side& side)
 {
     if (!positive && !entity.not_selector)
         return Fit::Resolved;

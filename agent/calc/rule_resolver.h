@@ -27,7 +27,8 @@ struct Holdings {
 
 // The positive selector of a side after the rewrites, or nothing: every address. `ns` is the
 // namespace of the policy, empty for global ones and profiles.
-std::optional<model::Selector> rewritten_selector(const model::EntityRule& entity, const std::string& ns);
+std::optional<model::Selector> rewritten_selector(const model::EntityRule& entity,
+                                                  const std::string& ns);
 
 // The whole selector of a policy after the rewrites.
 model::Selector rewritten_selector(const model::Policy& policy);
@@ -44,8 +45,8 @@ private:
 
     Fit resolve_side(const model::EntityRule& entity, std::uint8_t protocol, const std::string& ns,
                      policy::Side& side);
-    Fit resolve_sets(const model::EntityRule& entity, const std::optional<model::Selector>& positive,
-                     policy::Side& side);
+    Fit resolve_sets(const model::EntityRule& entity,
+                     const std::optional<model::Selector>& positive, policy::Side& side);
     Fit resolve_ports(const std::vector<model::PortMatch>& ports, const model::Selector& scope,
                       std::uint8_t protocol, std::vector<policy::PortRange>& ranges,
                       std::vector<policy::NamedPort>& named);

@@ -62,14 +62,14 @@ struct FailsafePort {
 // The IP variable.
 struct NodeIp {
     enum class Kind {
-        Keep,       // the stored address; autodetect when none is stored
+        Keep, // the stored address; autodetect when none is stored
         Autodetect, // always
-        None,       // no IPv4 address: no BGP and no IPIP
+        None, // no IPv4 address: no BGP and no IPIP
         Fixed,
     };
     Kind kind = Kind::Keep;
-    Prefix4 address{};          // Fixed only
-    bool length_given = false;  // else it is taken from the interface that has the address
+    Prefix4 address{}; // Fixed only
+    bool length_given = false; // else it is taken from the interface that has the address
 
     bool operator==(const NodeIp&) const = default;
 };
@@ -131,7 +131,7 @@ struct Config {
     XdpMode xdp = XdpMode::Auto;
     std::uint32_t mark_mask = 0;
     std::optional<bool> ipip_enabled; // absent: on when a pool asks for it
-    std::uint32_t ipip_mtu = 0;       // 0: host MTU - 20
+    std::uint32_t ipip_mtu = 0; // 0: host MTU - 20
     bool allow_ipip_from_workloads = false;
     bool allow_vxlan_from_workloads = false;
     EndpointToHost endpoint_to_host = EndpointToHost::Drop;
@@ -150,7 +150,7 @@ struct Config {
     Listen http; // /metrics, /healthz, /readyz
     LogLevel log_level = LogLevel::Info;
 
-    std::vector<Effective> effective;  // one for each row of settings(), in its order
+    std::vector<Effective> effective; // one for each row of settings(), in its order
     std::vector<std::string> warnings; // for the log, once
 
     Datastore datastore() const;
@@ -162,25 +162,25 @@ struct Config {
 
 // A row of the table.
 struct Setting {
-    std::string_view name;     // flag is "--" + name
-    std::string_view env;      // variables, best first, separated by blanks
+    std::string_view name; // flag is "--" + name
+    std::string_view env; // variables, best first, separated by blanks
     std::string_view fallback; // the default, as text
-    std::string_view allowed;  // completes "allowed: "
+    std::string_view allowed; // completes "allowed: "
     std::string_view help;
     bool (*parse)(std::string_view text, Config& into); // false: not allowed
     bool secret = false;
 };
 
 std::span<const Setting> settings();
-std::string flag(const Setting& setting);     // "--etcd-endpoints"
+std::string flag(const Setting& setting); // "--etcd-endpoints"
 std::string yaml_key(const Setting& setting); // "etcdEndpoints"
 
 using Values = std::map<std::string, std::string, std::less<>>;
 
 struct Inputs {
-    Values flags;       // by setting name
+    Values flags; // by setting name
     Values environment; // by variable; names that begin with FELIX_ are matched in any case
-    Values file;        // by YAML key
+    Values file; // by YAML key
     std::string file_name;
 };
 
@@ -203,8 +203,8 @@ struct Invocation {
     enum class Action {
         Run,
         PrintConfig, // `margayd config`: print `text`
-        Cleanup,     // remove everything Margay put on this host
-        Exit,        // --help, --version or a wrong command line: print `text`, exit with `status`
+        Cleanup, // remove everything Margay put on this host
+        Exit, // --help, --version or a wrong command line: print `text`, exit with `status`
     };
     Action action = Action::Run;
     Config config; // not for Exit

@@ -173,8 +173,7 @@ constexpr Setting kSettings[] = {
      "wait for the datastore at start instead of failing",
      [](std::string_view t, Config& c) { return store(parse_bool(t), c.wait_for_datastore); }},
 
-    {"nodename", "NODENAME FELIX_FELIXHOSTNAME", "",
-     "1 to 253 letters, digits, '-', '.' and '_'",
+    {"nodename", "NODENAME FELIX_FELIXHOSTNAME", "", "1 to 253 letters, digits, '-', '.' and '_'",
      "name of this node; unset: the nodename file, HOSTNAME, the host name",
      [](std::string_view t, Config& c) {
          return store_text(t, c.nodename) && (t.empty() || is_node_name(t));
@@ -196,13 +195,10 @@ constexpr Setting kSettings[] = {
      "start although another node has the same address",
      [](std::string_view t, Config& c) { return store(parse_bool(t), c.disable_node_ip_check); }},
     {"as", "AS", "", "1 to 4294967295, or high.low", "AS number of this node",
-     [](std::string_view t, Config& c) {
-         return t.empty() || store(parse_as(t), c.as_number);
-     }},
+     [](std::string_view t, Config& c) { return t.empty() || store(parse_as(t), c.as_number); }},
     {"router-id", "CALICO_ROUTER_ID", "", "hash, or an IPv4 address",
      "BGP identifier; unset: the node's address", parse_router_id},
-    {"cluster-type", "CLUSTER_TYPE", "", "a comma list of words",
-     "merged into ClusterInformation",
+    {"cluster-type", "CLUSTER_TYPE", "", "a comma list of words", "merged into ClusterInformation",
      [](std::string_view t, Config& c) { return store_text(t, c.cluster_type); }},
     {"k8s-node-ref", "CALICO_K8S_NODE_REF", "", "a Kubernetes node name",
      "written to the Node's orchRefs",
@@ -231,9 +227,7 @@ constexpr Setting kSettings[] = {
      [](std::string_view t, Config& c) { return store(parse_bool(t), c.pool_nat_outgoing); }},
     {"ipv4pool-disable-bgp-export", "CALICO_IPV4POOL_DISABLE_BGP_EXPORT", "false", kBool,
      "do not announce the default pool",
-     [](std::string_view t, Config& c) {
-         return store(parse_bool(t), c.pool_disable_bgp_export);
-     }},
+     [](std::string_view t, Config& c) { return store(parse_bool(t), c.pool_disable_bgp_export); }},
 
     {"interface-prefix", "FELIX_INTERFACEPREFIX", "cali",
      "a comma list of prefixes, each shorter than 15 characters",

@@ -51,9 +51,12 @@ Error attach_error(int err, const char* verb, const HookId& id)
 bpf_attach_type attach_type(Hook hook)
 {
     switch (hook) {
-    case Hook::Ingress: return kTcxIngress;
-    case Hook::Egress: return kTcxEgress;
-    case Hook::Xdp: break;
+    case Hook::Ingress:
+        return kTcxIngress;
+    case Hook::Egress:
+        return kTcxEgress;
+    case Hook::Xdp:
+        break;
     }
     return BPF_XDP;
 }
@@ -112,7 +115,8 @@ std::optional<PinName> parse_pin(std::string_view name)
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pin.ifindex);
     if (error != std::errc{} || end == name.data() + name.size() || *end != '_')
         return std::nullopt;
-    pin.what = std::string_view(end + 1, static_cast<std::size_t>(name.data() + name.size() - end - 1));
+    pin.what =
+        std::string_view(end + 1, static_cast<std::size_t>(name.data() + name.size() - end - 1));
     return pin;
 }
 
@@ -134,9 +138,12 @@ bool may_run_xdp(std::uint32_t ifindex, XdpMode mode)
 std::string_view name_of(Hook hook)
 {
     switch (hook) {
-    case Hook::Ingress: return "ingress";
-    case Hook::Egress: return "egress";
-    case Hook::Xdp: return "xdp";
+    case Hook::Ingress:
+        return "ingress";
+    case Hook::Egress:
+        return "egress";
+    case Hook::Xdp:
+        return "xdp";
     }
     return "unknown";
 }
@@ -144,10 +151,14 @@ std::string_view name_of(Hook hook)
 std::string_view name_of(AttachKind kind)
 {
     switch (kind) {
-    case AttachKind::Tcx: return "tcx";
-    case AttachKind::Clsact: return "clsact";
-    case AttachKind::XdpNative: return "xdp native";
-    case AttachKind::XdpGeneric: return "xdp generic";
+    case AttachKind::Tcx:
+        return "tcx";
+    case AttachKind::Clsact:
+        return "clsact";
+    case AttachKind::XdpNative:
+        return "xdp native";
+    case AttachKind::XdpGeneric:
+        return "xdp generic";
     }
     return "unknown";
 }
@@ -265,8 +276,8 @@ Status Attacher::create_link(const HookId& id, const ProgramRef& program, std::u
 {
     LIBBPF_OPTS(bpf_link_create_opts, opts);
     opts.flags = flags;
-    const Fd link(bpf_link_create(program.fd, static_cast<int>(id.ifindex), attach_type(id.hook),
-                                  &opts));
+    const Fd link(
+        bpf_link_create(program.fd, static_cast<int>(id.ifindex), attach_type(id.hook), &opts));
     if (!link.valid())
         return attach_error(errno, "attach", id);
     // Before this point a pin of the name belonged to a device that is gone.

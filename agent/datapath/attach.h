@@ -15,9 +15,9 @@
 #include <compare>
 #include <cstdint>
 #include <map>
-#include <vector>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "margay/fd.h"
 #include "margay/result.h"

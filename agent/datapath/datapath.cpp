@@ -73,8 +73,7 @@ Datapath::Datapath(Executor& executor, const Clock& clock, Log log, const Option
                     [this](std::uint32_t slot, std::uint32_t rule) {
                         return policies_.describe(slot, rule);
                     }}),
-      retry_(executor), soon_(executor), pause_(kFirstPause),
-      pick_up_(options.pick_up)
+      retry_(executor), soon_(executor), pause_(kFirstPause), pick_up_(options.pick_up)
 {
 }
 
@@ -117,8 +116,9 @@ void Datapath::start_grace(std::uint32_t jiffies, const std::optional<struct con
     const std::uint32_t hz = kernel_hz();
     const auto seconds = std::min<std::int64_t>(pick_up_.count(), GRACE_SECONDS_MAX);
     const std::uint32_t fresh = static_cast<std::uint32_t>(seconds) * hz;
-    const std::uint32_t left =
-        !before ? fresh : before->grace_until == 0 ? 0 : before->grace_until - jiffies;
+    const std::uint32_t left = !before                    ? fresh
+                               : before->grace_until == 0 ? 0
+                                                          : before->grace_until - jiffies;
     if (left == 0 || left > GRACE_SECONDS_MAX * hz)
         return;
     grace_until_ = std::max<std::uint32_t>(jiffies + left, 1); // 0 is none
@@ -139,7 +139,7 @@ void Datapath::end_grace()
 
 void Datapath::want_config(const ConfigWant& want)
 {
-    struct config entry {};
+    struct config entry{};
     entry.node_addr = want.node_address.value_or(Ipv4{}).be();
     entry.icmp_source = want.icmp_source.be();
     entry.flags = flag_if(want.ipip, CONFIG_IPIP) |
@@ -157,7 +157,8 @@ Result<policy::SetId> Datapath::claim_set(std::string_view name)
 {
     const auto id = ids_.acquire(ID_SET, id_hash(name));
     if (!id)
-        return Error{id.error().code, 0, "address set " + std::string(name) + ": " + id.error().what};
+        return Error{id.error().code, 0,
+                     "address set " + std::string(name) + ": " + id.error().what};
     return *id;
 }
 
@@ -351,8 +352,7 @@ void Datapath::expire()
 
 void Datapath::schedule(bool failed)
 {
-    const bool waiting =
-        failed || (everything_stated_ && (!settled() || classes_.unplaced() > 0));
+    const bool waiting = failed || (everything_stated_ && (!settled() || classes_.unplaced() > 0));
     if (!waiting) {
         pause_ = kFirstPause;
         retry_.start(kHousekeeping, [this] { (void)flush(); });

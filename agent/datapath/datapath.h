@@ -60,14 +60,14 @@ struct ConfigWant {
     bool vxlan_from_workloads = false;
     endpoint_to_host to_host = TO_HOST_DROP;
     std::uint16_t vxlan_port = 4789; // 0: no check
-    std::uint32_t flow_budget = 0;   // flows an endpoint may hold; 0: no limit
-    flow_timeouts timeouts{};        // zeros: defaults
+    std::uint32_t flow_budget = 0; // flows an endpoint may hold; 0: no limit
+    flow_timeouts timeouts{}; // zeros: defaults
 };
 
 struct DatapathStatus {
-    bool in_sync = false;   // everything wanted was stated and is in the kernel
+    bool in_sync = false; // everything wanted was stated and is in the kernel
     std::size_t pending = 0;
-    std::string problem;    // the last flush's first error
+    std::string problem; // the last flush's first error
     std::vector<Feature> features;
     std::vector<std::pair<std::string, std::uint32_t>> programs; // name, id
     struct HookState {

@@ -181,8 +181,7 @@ void Routes::set_neighbour(std::uint32_t ifindex, Ipv4 next_hop, std::optional<M
         return;
     for (const auto& prefix : users->second) {
         const RouteWant& wanted = wanted_.at(prefix);
-        const auto node =
-            wanted.node ? node_ids_.find(Prefix4::host(*wanted.node)).value_or(0) : 0;
+        const auto node = wanted.node ? node_ids_.find(Prefix4::host(*wanted.node)).value_or(0) : 0;
         write_path(*path_ids_.find(prefix), wanted, node);
     }
 }

@@ -161,11 +161,10 @@ Result<bool> Firewall::install(const FirewallConfig& config, const FirewallSets&
                        count_rules(*present) == count_rules(*table) &&
                        (!installed_ || digest_ != *digest || *present == shape_);
     // "add" before "delete", which would fail where there is no table.
-    const auto done =
-        right ? run(refill(sets), "fill the sets of table margay")
-              : run("add table inet margay\ndelete table inet margay\n" +
-                        with_comment(*table, *digest, *guard),
-                    "install table margay");
+    const auto done = right ? run(refill(sets), "fill the sets of table margay")
+                            : run("add table inet margay\ndelete table inet margay\n" +
+                                      with_comment(*table, *digest, *guard),
+                                  "install table margay");
     if (!done)
         return done.error();
     const auto now = shape();
@@ -227,7 +226,8 @@ Result<bool> Firewall::intact()
 Status Firewall::remove()
 {
     installed_ = false;
-    const auto done = run("add table inet margay\ndelete table inet margay\n", "remove table margay");
+    const auto done =
+        run("add table inet margay\ndelete table inet margay\n", "remove table margay");
     return done ? Status{} : Status{done.error()};
 }
 

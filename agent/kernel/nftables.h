@@ -50,15 +50,15 @@ struct FirewallConfig {
     // natOutgoing only towards these; empty: any. A trailing "*" or "+" is a prefix match.
     std::vector<std::string> nat_out_interfaces;
     std::optional<std::pair<std::uint16_t, std::uint16_t>> nat_ports; // TCP and UDP source ports
-    std::optional<Ipv4> nat_address;                                  // SNAT instead of masquerade
+    std::optional<Ipv4> nat_address; // SNAT instead of masquerade
 };
 
 struct FirewallSets {
-    std::set<Prefix4> nat_sources;   // pools with natOutgoing
-    std::set<Prefix4> nat_exempt;    // all pools; and host addresses with IPPoolsAndHostIPs
+    std::set<Prefix4> nat_sources; // pools with natOutgoing
+    std::set<Prefix4> nat_exempt; // all pools; and host addresses with IPPoolsAndHostIPs
     std::set<Prefix4> tunnel_blocks; // remote blocks behind a tunnel
-    std::set<IfIndex> attached;      // workload interfaces with our programs on both hooks
-    std::set<IfIndex> uplinks;       // other interfaces with our programs on both hooks
+    std::set<IfIndex> attached; // workload interfaces with our programs on both hooks
+    std::set<IfIndex> uplinks; // other interfaces with our programs on both hooks
     bool operator==(const FirewallSets&) const = default;
 };
 

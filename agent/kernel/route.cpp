@@ -35,18 +35,24 @@ void parse_multipath(const nlattr* attribute, std::vector<NextHop>& hops)
 Route::Kind kind_of(unsigned char type)
 {
     switch (type) {
-    case RTN_UNICAST: return Route::Kind::Unicast;
-    case RTN_BLACKHOLE: return Route::Kind::Blackhole;
-    default: return Route::Kind::Other;
+    case RTN_UNICAST:
+        return Route::Kind::Unicast;
+    case RTN_BLACKHOLE:
+        return Route::Kind::Blackhole;
+    default:
+        return Route::Kind::Other;
     }
 }
 
 unsigned char type_of(Route::Kind kind)
 {
     switch (kind) {
-    case Route::Kind::Unicast: return RTN_UNICAST;
-    case Route::Kind::Blackhole: return RTN_BLACKHOLE;
-    case Route::Kind::Other: break; // only removed, never added: matches any type
+    case Route::Kind::Unicast:
+        return RTN_UNICAST;
+    case Route::Kind::Blackhole:
+        return RTN_BLACKHOLE;
+    case Route::Kind::Other:
+        break; // only removed, never added: matches any type
     }
     return RTN_UNSPEC;
 }
@@ -89,8 +95,8 @@ void put_hops(Message& message, const std::vector<NextHop>& hops)
         entry->rtnh_hops = static_cast<unsigned char>(hop.weight - 1);
         if (!hop.gateway.is_zero())
             message.put(RTA_GATEWAY, hop.gateway);
-        entry->rtnh_len = static_cast<unsigned short>(sizeof(rtnexthop) +
-                                                      (message.header()->nlmsg_len - start));
+        entry->rtnh_len =
+            static_cast<unsigned short>(sizeof(rtnexthop) + (message.header()->nlmsg_len - start));
     }
     message.end(list);
 }
@@ -185,9 +191,8 @@ std::optional<Route> parse_route(const nlmsghdr* message)
 
 Message add_message(const Route& route, bool exclusive)
 {
-    Message message(RTM_NEWROUTE,
-                    static_cast<std::uint16_t>(NLM_F_CREATE |
-                                               (exclusive ? NLM_F_EXCL : NLM_F_REPLACE)));
+    Message message(RTM_NEWROUTE, static_cast<std::uint16_t>(
+                                      NLM_F_CREATE | (exclusive ? NLM_F_EXCL : NLM_F_REPLACE)));
     fill_header(message, route);
     message.put(RTA_DST, route.destination.addr);
     if (route.metric)

@@ -54,7 +54,8 @@ struct Route {
 Route workload_route(Ipv4 address, IfIndex workload, std::uint32_t metric = kMetricWorkload);
 // <block> via <hops> [src <tunnel address>] [mtu <tunnel mtu>] proto 80. Hops beyond kMaxHops are
 // left out.
-Route block_route(Prefix4 block, std::vector<NextHop> hops, Ipv4 source = {}, std::uint32_t mtu = 0);
+Route block_route(Prefix4 block, std::vector<NextHop> hops, Ipv4 source = {},
+                  std::uint32_t mtu = 0);
 // blackhole <block> proto 80
 Route blackhole_route(Prefix4 block);
 // 169.254.1.1/32 dev <anchor> scope link proto 80: makes proxy ARP answer for the pods' gateway

@@ -98,12 +98,12 @@ private:
     std::map<RouteKey, Route> actual_; // ours, as the kernel acknowledged or told them
     struct Foreign {
         std::uint8_t protocol = 0; // of the latest
-        int count = 0;             // `ip route append` makes several with one key
+        int count = 0; // `ip route append` makes several with one key
     };
     std::map<RouteKey, Foreign> foreign_;
-    std::set<RouteKey> due_;    // wanted and not actual
-    std::set<RouteKey> stale_;  // actual and not wanted
-    std::set<RouteKey> kept_;   // as stale_, but to be kept for now
+    std::set<RouteKey> due_; // wanted and not actual
+    std::set<RouteKey> stale_; // actual and not wanted
+    std::set<RouteKey> kept_; // as stale_, but to be kept for now
     std::set<RouteKey> parked_; // due, but not before retry()
     std::map<RouteKey, int> strikes_;
     std::set<std::pair<RouteReport::Kind, RouteKey>> reported_;

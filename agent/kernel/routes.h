@@ -21,7 +21,7 @@ class RouteTable {
 public:
     struct Callbacks {
         std::function<bool(const std::string&)> is_workload; // by interface name
-        std::function<void()> on_pending;  // the kernel changed, or a retry is due: flush() please
+        std::function<void()> on_pending; // the kernel changed, or a retry is due: flush() please
         std::function<void(const RouteReport&)> on_report;
     };
 
@@ -66,8 +66,8 @@ private:
     RoutePlan plan_;
     std::optional<NetlinkSocket> socket_;
     std::unique_ptr<NetlinkMonitor> monitor_;
-    std::set<IfIndex> lost_;     // interfaces that went down or away in this turn
-    bool gained_ = false;        // an interface came up or an address appeared
+    std::set<IfIndex> lost_; // interfaces that went down or away in this turn
+    bool gained_ = false; // an interface came up or an address appeared
     bool stale_picture_ = false; // the table must be dumped again
     Timer retry_;
     std::chrono::milliseconds back_off_;

@@ -69,7 +69,8 @@ struct WantedRoute {
     bool encap = false;       // Remote: in IPIP to node_address; else plain, via node_address
     bool same_subnet = false; // Remote: node_address is inside this node's own network
     bool nat_outgoing = false; // of the pool
-    bool in_tunnelled_pool = false; // the pool may encapsulate: plain packets from there are spoofed
+    bool in_tunnelled_pool =
+        false; // the pool may encapsulate: plain packets from there are spoofed
     std::string interface_name{};   // LocalWorkload
 
     bool operator==(const WantedRoute&) const = default;

@@ -126,7 +126,7 @@ private:
     std::vector<Body> bodies_;
     std::map<std::size_t, Label> block_starts_;
     std::map<std::size_t, Label> continuations_; // by segment
-    std::array<bool, 2> has_classes_{};          // source, destination
+    std::array<bool, 2> has_classes_{}; // source, destination
     Label allow_, deny_, default_deny_, unknown_class_, write_, drop_;
 
     static constexpr std::size_t kKept = 5; // R1 to R5

@@ -43,7 +43,7 @@ struct Case {
     std::string program;
     std::uint32_t ifindex = 0;
     Bytes frame;
-    Convert expected{};                        // from the packet in the frame to that in the result
+    Convert expected{}; // from the packet in the frame to that in the result
     std::optional<reason> path = std::nullopt; // its counter
     std::size_t varies = 0; // where the frame has the port that varies; 0: one flow
     std::uint32_t policy_slot = 0; // new flows: whose policy judges
@@ -240,8 +240,8 @@ private:
             LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = one.frame.data(),
                         .data_out = out.data(),
                         .data_size_in = static_cast<std::uint32_t>(one.frame.size()),
-                        .data_size_out = static_cast<std::uint32_t>(out.size()),
-                        .ctx_in = &context, .ctx_size_in = sizeof(context));
+                        .data_size_out = static_cast<std::uint32_t>(out.size()), .ctx_in = &context,
+                        .ctx_size_in = sizeof(context));
             if (bpf_prog_test_run_opts(programs_.at(one.program), &opts) != 0)
                 fail(one.name + ": test run");
             if (static_cast<int>(opts.retval) != verdict)
@@ -260,8 +260,9 @@ private:
     {
         const double base = median(cases.front().samples);
         std::map<std::string, double> net;
-        std::printf("{\n  \"rounds\": %u,\n  \"repeats\": %d,\n  \"unit\": \"ns\",\n  \"cases\": [\n",
-                    rounds_, kRepeats);
+        std::printf(
+            "{\n  \"rounds\": %u,\n  \"repeats\": %d,\n  \"unit\": \"ns\",\n  \"cases\": [\n",
+            rounds_, kRepeats);
         for (const auto& one : cases) {
             const double ns = median(one.samples);
             net[one.name] = ns - base;

@@ -23,9 +23,8 @@ public:
          Callbacks callbacks)
         : executor_(executor), log_(std::move(log)), config_(config),
           callbacks_(std::move(callbacks)), rib_(RibConfig{config.local_as, config.router_id}),
-          listener_(executor, [this](auto socket, const Ip& from) {
-              on_accept(std::move(socket), from);
-          }),
+          listener_(executor,
+                    [this](auto socket, const Ip& from) { on_accept(std::move(socket), from); }),
           listen_timer_(executor), sync_timer_(executor)
     {
     }
@@ -232,8 +231,8 @@ void Speaker::Impl::set_import_filter(RouteFilter filter)
     if (!filter) {
         rib_.set_import_policy({});
     } else {
-        rib_.set_import_policy([this, filter = std::move(filter)](
-                                   PeerId id, const Prefix4& prefix, const AttributesPtr& in) {
+        rib_.set_import_policy([this, filter = std::move(filter)](PeerId id, const Prefix4& prefix,
+                                                                  const AttributesPtr& in) {
             const Peer* peer = peer_by_id(id);
             return peer ? filter(FilterContext{peer->config(), prefix}, in) : in;
         });
@@ -322,8 +321,8 @@ bool Speaker::Impl::route_change(const Prefix4& prefix, RouteChange& change)
     change.local_pref = entry->chosen.front().attributes->local_pref.value_or(100);
     for (const Chosen& chosen : entry->chosen) {
         const Ipv4 gateway = chosen.attributes->next_hop;
-        const bool known = std::ranges::find(change.best, gateway, &NextHop::gateway) !=
-                           change.best.end();
+        const bool known =
+            std::ranges::find(change.best, gateway, &NextHop::gateway) != change.best.end();
         const PeerTraits* from = rib_.traits(chosen.peer);
         if (!known && from)
             change.best.push_back(NextHop{gateway, from->address});
@@ -417,8 +416,8 @@ RouteView Speaker::Impl::view(const Prefix4& prefix, const Entry& entry, std::si
 
 Speaker::Speaker(Executor& executor, std::shared_ptr<spdlog::logger> log, SpeakerConfig config,
                  Callbacks callbacks)
-    : impl_(std::make_shared<Impl>(executor, std::move(log), std::move(config),
-                                   std::move(callbacks)))
+    : impl_(
+          std::make_shared<Impl>(executor, std::move(log), std::move(config), std::move(callbacks)))
 {
 }
 

@@ -56,7 +56,7 @@ public:
 
     enum class Goodbye {
         Notify, // Cease: the peers withdraw our routes at once
-        None,   // TCP ends without a word: the peers keep them for the restart time
+        None, // TCP ends without a word: the peers keep them for the restart time
     };
     void shutdown(Goodbye goodbye);
 

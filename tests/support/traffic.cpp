@@ -190,7 +190,8 @@ char pattern(std::uint64_t offset)
 int tcp_send(const char* address, int port, int duration, int pace)
 {
     const Fd fd = open_socket(SOCK_STREAM);
-    if (pace > 0 && ::setsockopt(fd.get(), SOL_SOCKET, SO_MAX_PACING_RATE, &pace, sizeof(pace)) != 0)
+    if (pace > 0 &&
+        ::setsockopt(fd.get(), SOL_SOCKET, SO_MAX_PACING_RATE, &pace, sizeof(pace)) != 0)
         die("pace");
     const auto to = endpoint(address, port);
     if (::connect(fd.get(), as_sockaddr(to), sizeof(to)) != 0)

@@ -73,7 +73,7 @@ int test_undecided(struct __sk_buff* skb)
 
 /* A tag as in `mark`, as if the kernel had taken it off; then the program in the last stage. */
 SEC("tc")
-int test_tagged(struct __sk_buff *skb)
+int test_tagged(struct __sk_buff* skb)
 {
     if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), skb->mark & 0xffff))
         return TC_ACT_SHOT;

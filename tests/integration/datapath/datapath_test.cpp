@@ -68,7 +68,8 @@ model::ProgramRef allow_from(policy::SetId set)
 
 Log quiet()
 {
-    return std::make_shared<spdlog::logger>("datapath", std::make_shared<spdlog::sinks::null_sink_st>());
+    return std::make_shared<spdlog::logger>("datapath",
+                                            std::make_shared<spdlog::sinks::null_sink_st>());
 }
 
 // Other programs of the machine come and go; so ours are looked for by their ids.
@@ -97,7 +98,8 @@ struct Pod {
         netns.must("ip link set lo up; ip addr add " + address.str() +
                    "/32 dev eth0 && ip route add 169.254.1.1 dev eth0 && "
                    "ip route add default via 169.254.1.1 dev eth0 && "
-                   "ip neigh add 169.254.1.1 lladdr " + host + " dev eth0 nud permanent");
+                   "ip neigh add 169.254.1.1 lladdr " +
+                   host + " dev eth0 nud permanent");
         ifindex = inside(node, [&] { return if_nametoindex(name.c_str()); });
     }
 
@@ -135,7 +137,8 @@ struct DatapathTest : ::testing::TestWithParam<bool> {
     {
         Options options;
         options.programs.pin_root = folder.path();
-        options.programs.map_sizes = {{"flows4", entries}, {"classes4", 32768}, {"routes4", entries}};
+        options.programs.map_sizes = {
+            {"flows4", entries}, {"classes4", 32768}, {"routes4", entries}};
         options.force_clsact = !GetParam();
         options.pick_up = std::chrono::seconds(0); // every packet is a new flow's
         auto opened = Datapath::open(executor, clock, quiet(), options);
@@ -148,9 +151,9 @@ struct DatapathTest : ::testing::TestWithParam<bool> {
     void want_pod(const Pod& pod, const model::ProgramRef& ingress)
     {
         datapath->want_workload_device(pod.ifindex);
-        const auto slot = datapath->want_endpoint(
-            pod.name, {pod.ifindex, pod.pod_mac, pod.host_mac, pod.address, true, ingress,
-                       allow_all()});
+        const auto slot =
+            datapath->want_endpoint(pod.name, {pod.ifindex, pod.pod_mac, pod.host_mac, pod.address,
+                                               true, ingress, allow_all()});
         ASSERT_TRUE(slot) << slot.error().what;
         RouteWant route;
         route.kind = ROUTE_ENDPOINT;
@@ -335,14 +338,15 @@ TEST_P(DatapathTest, membership_opens_and_closes_an_established_flow_without_a_p
     EXPECT_TRUE(a.pings(b));
 
     Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
-    ASSERT_TRUE(eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
+    ASSERT_TRUE(
+        eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
     const auto policy = datapath->endpoints().list()[1].actual->ingress_policy;
     ok(datapath->want_class(Prefix4::host(a.address), {}));
     ok(datapath->flush());
     const auto denied = packets("policy_changed") + packets("policy_ingress");
-    EXPECT_TRUE(eventually(
-        [&] { return packets("policy_changed") + packets("policy_ingress") > denied; }))
-        << "the flow was not judged again";
+    EXPECT_TRUE(eventually([&] {
+        return packets("policy_changed") + packets("policy_ingress") > denied;
+    })) << "the flow was not judged again";
     EXPECT_FALSE(a.pings(b));
     EXPECT_EQ(datapath->endpoints().list()[1].actual->ingress_policy, policy);
 }
@@ -368,9 +372,9 @@ TEST_P(DatapathTest, membership_that_ends_is_gone_before_flows_are_judged_again)
     ok(datapath->flush());
 
     const auto denied = packets("policy_changed") + packets("policy_ingress");
-    EXPECT_TRUE(eventually(
-        [&] { return packets("policy_changed") + packets("policy_ingress") > denied; }))
-        << "judged again while the membership was still there";
+    EXPECT_TRUE(eventually([&] {
+        return packets("policy_changed") + packets("policy_ingress") > denied;
+    })) << "judged again while the membership was still there";
 }
 
 // As many combinations of 14 sets as there are classes.
@@ -392,7 +396,9 @@ TEST_P(DatapathTest, address_without_room_for_its_class_is_denied_until_there_is
     bring_up();
     ASSERT_TRUE(a.pings(b));
 
-    const auto prefix_of = [](std::uint32_t number) { return Prefix4::host(Ipv4(0xac100000 + number)); };
+    const auto prefix_of = [](std::uint32_t number) {
+        return Prefix4::host(Ipv4(0xac100000 + number));
+    };
     for (std::uint32_t number = 1; number < CLASS_MAX; number++) {
         SetList combination;
         for (std::size_t i = 0; i < sets.size(); i++)
@@ -405,7 +411,8 @@ TEST_P(DatapathTest, address_without_room_for_its_class_is_denied_until_there_is
     EXPECT_FALSE(datapath->want_class(Prefix4::host(a.address), one_more));
     ok(datapath->flush(100'000));
     EXPECT_FALSE(a.pings(b)) << "nobody can say that it is not bad";
-    EXPECT_THAT(datapath->status().problem, HasSubstr("no room for the address classes of 1 prefixes"));
+    EXPECT_THAT(datapath->status().problem,
+                HasSubstr("no room for the address classes of 1 prefixes"));
 
     ok(datapath->want_class(prefix_of(CLASS_MAX - 1), {}));
     EXPECT_TRUE(eventually([&] {
@@ -419,12 +426,13 @@ TEST_P(DatapathTest, changed_policy_judges_established_flows_again)
 {
     bring_up();
     Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
-    ASSERT_TRUE(eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
+    ASSERT_TRUE(
+        eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
     want_pod(b, shared({}));
     ok(datapath->flush());
     const auto denied = packets("policy_changed") + packets("policy_ingress");
-    EXPECT_TRUE(eventually(
-        [&] { return packets("policy_changed") + packets("policy_ingress") > denied; }));
+    EXPECT_TRUE(
+        eventually([&] { return packets("policy_changed") + packets("policy_ingress") > denied; }));
     EXPECT_FALSE(a.pings(b));
 }
 

@@ -39,7 +39,8 @@ struct FirewallTest : margay::testing::NodeTest {
         margay::testing::add_veth(*node, "cali1", *pod, "eth0");
         margay::testing::add_veth(*node, "eth0", *outside, "eth0");
         sh("ip addr add 192.0.2.1/24 dev eth0; ip route add 10.0.0.5 dev cali1;"
-           "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv4/conf/cali1/proxy_arp;"
+           "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > "
+           "/proc/sys/net/ipv4/conf/cali1/proxy_arp;"
            "ip route add 169.254.1.1 dev eth0");
         pod->must("ip addr add 10.0.0.5/32 dev eth0; ip route add 169.254.1.1 dev eth0;"
                   "ip route add default via 169.254.1.1 dev eth0");
@@ -80,8 +81,8 @@ struct FirewallTest : margay::testing::NodeTest {
     {
         static int port = 7000;
         const std::string at = ":" + std::to_string(++port);
-        const Background receiver(outside.get(),
-                                  "socat -u UDP4-RECVFROM" + at + " SYSTEM:'echo from $SOCAT_PEERADDR'");
+        const Background receiver(outside.get(), "socat -u UDP4-RECVFROM" + at +
+                                                     " SYSTEM:'echo from $SOCAT_PEERADDR'");
         const bool seen = eventually([&] {
             (void)from.exec("echo hi | socat -u - UDP4-SENDTO:" + to + at + bind);
             return receiver.output().find("from ") != std::string::npos;
@@ -311,7 +312,8 @@ TEST_F(FirewallTest, new_process_repairs_a_damaged_table)
 TEST_F(FirewallTest, tables_of_others_are_untouched)
 {
     sh("nft 'table ip nat { chain c { type nat hook postrouting priority 100; ip saddr 10.9.0.0/16 "
-       "masquerade; }; }; table inet filter { set s { type ipv4_addr; elements = { 1.2.3.4 }; }; }'");
+       "masquerade; }; }; table inet filter { set s { type ipv4_addr; elements = { 1.2.3.4 }; }; "
+       "}'");
     const std::string before = sh("nft list ruleset");
     install();
     config.guard = false;

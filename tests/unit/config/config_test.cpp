@@ -18,8 +18,8 @@ using ::testing::SizeIs;
 
 Result<Config> with_env(Values environment)
 {
-    return resolve(Inputs{.flags = {}, .environment = std::move(environment), .file = {},
-                          .file_name = "f.yaml"});
+    return resolve(Inputs{
+        .flags = {}, .environment = std::move(environment), .file = {}, .file_name = "f.yaml"});
 }
 
 std::string refused(Values environment)
@@ -61,17 +61,17 @@ TEST(Config, calico_prefixed_variables_win_for_every_row_of_the_datastore)
 {
     int rows = 0;
     for (const Setting& setting : settings()) {
-        if (setting.env.find("ETCD_") == std::string_view::npos &&
-            setting.name != "datastore-type")
+        if (setting.env.find("ETCD_") == std::string_view::npos && setting.name != "datastore-type")
             continue;
         rows++;
         const std::string_view plain = setting.env.substr(setting.env.find(' ') + 1);
         EXPECT_TRUE(setting.env.starts_with("CALICO_")) << setting.name;
-        EXPECT_EQ(plain.substr(0, plain.find(' ')), setting.env.substr(7, setting.env.find(' ') - 7));
+        EXPECT_EQ(plain.substr(0, plain.find(' ')),
+                  setting.env.substr(7, setting.env.find(' ') - 7));
     }
     EXPECT_EQ(rows, 7);
-    const auto config = with_env({{"ETCD_ENDPOINTS", "http://a:1"},
-                                  {"CALICO_ETCD_ENDPOINTS", "http://b:2"}});
+    const auto config =
+        with_env({{"ETCD_ENDPOINTS", "http://a:1"}, {"CALICO_ETCD_ENDPOINTS", "http://b:2"}});
     EXPECT_THAT(config->etcd_endpoints, ElementsAre("http://b:2"));
     EXPECT_EQ(config->datastore(), Datastore::Etcd);
 }
@@ -80,8 +80,9 @@ TEST(Config, datastore_fills_in_what_nobody_gave_and_never_more)
 {
     const auto given = with_env({{"FELIX_IPINIPMTU", "1400"}});
     ASSERT_TRUE(given);
-    const auto [config, refused] = with_datastore(
-        *given, {{"ipip-mtu", "1300"}, {"interface-prefix", "tap,veth"}, {"external-nodes", "10.9.0.0/16"}});
+    const auto [config, refused] = with_datastore(*given, {{"ipip-mtu", "1300"},
+                                                           {"interface-prefix", "tap,veth"},
+                                                           {"external-nodes", "10.9.0.0/16"}});
     EXPECT_THAT(refused, IsEmpty());
     EXPECT_EQ(config.ipip_mtu, 1400u);
     EXPECT_THAT(config.interface_prefixes, ElementsAre("tap", "veth"));
@@ -99,7 +100,8 @@ TEST(Config, wrong_value_of_the_datastore_is_named_and_changes_nothing)
     ASSERT_TRUE(given);
     const auto [config, refused] =
         with_datastore(*given, {{"interface-prefix", "ok,a/b"}, {"ipip-mtu", "1300"}});
-    EXPECT_THAT(refused, ElementsAre(HasSubstr("interface-prefix, FelixConfiguration: \"ok,a/b\" is refused")));
+    EXPECT_THAT(refused, ElementsAre(HasSubstr(
+                             "interface-prefix, FelixConfiguration: \"ok,a/b\" is refused")));
     EXPECT_THAT(config.interface_prefixes, ElementsAre("cali"));
     EXPECT_EQ(config.ipip_mtu, 1300u);
     EXPECT_EQ(config.find("interface-prefix")->source, Source::Default);
@@ -113,30 +115,53 @@ TEST(Config, all_wrong_values_are_refused_at_once_with_name_value_and_what_is_al
 
     EXPECT_THAT(text, HasSubstr("CALICO_IPV4POOL_IPIP: \"sometimes\" is refused; allowed: Off, "
                                 "Never, Always, CrossSubnet"));
-    EXPECT_THAT(text, HasSubstr("CALICO_IPV4POOL_BLOCK_SIZE: \"19\" is refused; allowed: 20 to 32"));
+    EXPECT_THAT(text,
+                HasSubstr("CALICO_IPV4POOL_BLOCK_SIZE: \"19\" is refused; allowed: 20 to 32"));
     EXPECT_THAT(text, HasSubstr("IP: \"10.0.0.300\" is refused"));
 }
 
 TEST(Config, wrong_values_are_refused)
 {
     const std::pair<const char*, const char*> wrong[] = {
-        {"DATASTORE_TYPE", "kubernetes"}, {"ETCD_ENDPOINTS", "10.0.0.1:2379"},
-        {"ETCD_ENDPOINTS", "http://a"}, {"ETCD_ENDPOINTS", "http://a:70000"},
-        {"ETCD_CA_CERT_FILE", "ca.pem"}, {"WAIT_FOR_DATASTORE", "maybe"},
-        {"NODENAME", "a/b"}, {"IP", "fd00::1"}, {"IP", "0.0.0.0"},
+        {"DATASTORE_TYPE", "kubernetes"},
+        {"ETCD_ENDPOINTS", "10.0.0.1:2379"},
+        {"ETCD_ENDPOINTS", "http://a"},
+        {"ETCD_ENDPOINTS", "http://a:70000"},
+        {"ETCD_CA_CERT_FILE", "ca.pem"},
+        {"WAIT_FOR_DATASTORE", "maybe"},
+        {"NODENAME", "a/b"},
+        {"IP", "fd00::1"},
+        {"IP", "0.0.0.0"},
         {"IP_AUTODETECTION_METHOD", "kubernetes-internal-ip"},
-        {"IP_AUTODETECTION_METHOD", "interface=("}, {"IP_AUTODETECTION_METHOD", "cidr=x"},
-        {"IP_AUTODETECTION_METHOD", "can-reach="}, {"AS", "0"}, {"AS", "4294967296"},
-        {"AS", "1.65536"}, {"CALICO_ROUTER_ID", "me"}, {"CALICO_IPV4POOL_CIDR", "10.0.0.0"},
-        {"CALICO_IPV4POOL_CIDR", "10.0.0.0/33"}, {"CALICO_IPV4POOL_VXLAN", "Always"}, {"CALICO_IPV4POOL_NODE_SELECTOR", "rack =="},
-        {"CALICO_IPV4POOL_BLOCK_SIZE", "33"}, {"FELIX_INTERFACEPREFIX", "a/b"},
-        {"MARGAY_UPLINKS", "eth0,["}, {"MARGAY_XDP", "fast"}, {"MARGAY_MARK_MASK", "0x4000"},
-        {"MARGAY_MARK_MASK", "0x000000a0"}, {"MARGAY_MARK_MASK", "0x10000"},
-        {"FELIX_IPINIPMTU", "100"}, {"FELIX_EXTERNALNODESCIDRLIST", "10.0.0.0/8,x"},
-        {"FELIX_FAILSAFEINBOUNDHOSTPORTS", "icmp:1"}, {"FELIX_FAILSAFEINBOUNDHOSTPORTS", "22"},
-        {"FELIX_FAILSAFEOUTBOUNDHOSTPORTS", "tcp:99999"}, {"MARGAY_BGP_PORT", "-1"}, {"MARGAY_BGP_HOLD_TIME", "2"},
-        {"MARGAY_PIN_ROOT", "margay"}, {"MARGAY_HTTP_LISTEN", "9099"},
-        {"FELIX_LOGSEVERITYSCREEN", "loud"}, {"FELIX_DEFAULTENDPOINTTOHOSTACTION", "Reject"},
+        {"IP_AUTODETECTION_METHOD", "interface=("},
+        {"IP_AUTODETECTION_METHOD", "cidr=x"},
+        {"IP_AUTODETECTION_METHOD", "can-reach="},
+        {"AS", "0"},
+        {"AS", "4294967296"},
+        {"AS", "1.65536"},
+        {"CALICO_ROUTER_ID", "me"},
+        {"CALICO_IPV4POOL_CIDR", "10.0.0.0"},
+        {"CALICO_IPV4POOL_CIDR", "10.0.0.0/33"},
+        {"CALICO_IPV4POOL_VXLAN", "Always"},
+        {"CALICO_IPV4POOL_NODE_SELECTOR", "rack =="},
+        {"CALICO_IPV4POOL_BLOCK_SIZE", "33"},
+        {"FELIX_INTERFACEPREFIX", "a/b"},
+        {"MARGAY_UPLINKS", "eth0,["},
+        {"MARGAY_XDP", "fast"},
+        {"MARGAY_MARK_MASK", "0x4000"},
+        {"MARGAY_MARK_MASK", "0x000000a0"},
+        {"MARGAY_MARK_MASK", "0x10000"},
+        {"FELIX_IPINIPMTU", "100"},
+        {"FELIX_EXTERNALNODESCIDRLIST", "10.0.0.0/8,x"},
+        {"FELIX_FAILSAFEINBOUNDHOSTPORTS", "icmp:1"},
+        {"FELIX_FAILSAFEINBOUNDHOSTPORTS", "22"},
+        {"FELIX_FAILSAFEOUTBOUNDHOSTPORTS", "tcp:99999"},
+        {"MARGAY_BGP_PORT", "-1"},
+        {"MARGAY_BGP_HOLD_TIME", "2"},
+        {"MARGAY_PIN_ROOT", "margay"},
+        {"MARGAY_HTTP_LISTEN", "9099"},
+        {"FELIX_LOGSEVERITYSCREEN", "loud"},
+        {"FELIX_DEFAULTENDPOINTTOHOSTACTION", "Reject"},
         {"FELIX_IPV4NORMALROUTEPRIORITY", "0"},
     };
     for (const auto& [name, value] : wrong)
@@ -195,8 +220,10 @@ TEST(Config, values_that_only_make_sense_together_are_refused_alone)
 
 TEST(Config, calico_variables_that_change_nothing_are_named)
 {
-    const auto config = with_env({{"USE_POD_CIDR", "true"}, {"IP6", "none"},
-                                  {"FELIX_BPFENABLED", "true"}, {"FELIX_INTERFACEPREFIX", "cali"}});
+    const auto config = with_env({{"USE_POD_CIDR", "true"},
+                                  {"IP6", "none"},
+                                  {"FELIX_BPFENABLED", "true"},
+                                  {"FELIX_INTERFACEPREFIX", "cali"}});
 
     ASSERT_TRUE(config);
     EXPECT_THAT(config->warnings, ElementsAre(HasSubstr("USE_POD_CIDR=true changes nothing"),
@@ -205,7 +232,8 @@ TEST(Config, calico_variables_that_change_nothing_are_named)
 
 TEST(Config, yaml_gives_scalars_and_lists_and_unknown_keys_are_refused)
 {
-    const auto values = parse_yaml("etcdEndpoints: [http://a:1, http://b:2]\nas: 64512\n", "f.yaml");
+    const auto values =
+        parse_yaml("etcdEndpoints: [http://a:1, http://b:2]\nas: 64512\n", "f.yaml");
     ASSERT_TRUE(values);
     EXPECT_EQ(values->at("etcdEndpoints"), "http://a:1,http://b:2");
     EXPECT_EQ(values->at("as"), "64512");
@@ -223,8 +251,8 @@ TEST(Config, yaml_gives_scalars_and_lists_and_unknown_keys_are_refused)
 
 TEST(Config, printing_shows_value_and_source_but_no_secret)
 {
-    const auto config = with_env({{"ETCD_USERNAME", "u"}, {"ETCD_PASSWORD", "hunter2"},
-                                  {"ETCD_ENDPOINTS", "http://a:1"}});
+    const auto config = with_env(
+        {{"ETCD_USERNAME", "u"}, {"ETCD_PASSWORD", "hunter2"}, {"ETCD_ENDPOINTS", "http://a:1"}});
     ASSERT_TRUE(config);
 
     for (const std::string& text : {print_table(*config), print_json(*config)}) {

@@ -61,7 +61,8 @@ TEST_F(RoutePlanTest, wanted_route_is_added_once)
     EXPECT_THAT(run(plan), IsEmpty());
 }
 
-TEST_F(RoutePlanTest, adoption_keeps_what_is_right_replaces_what_differs_removes_the_rest_when_in_sync)
+TEST_F(RoutePlanTest,
+       adoption_keeps_what_is_right_replaces_what_differs_removes_the_rest_when_in_sync)
 {
     plan.want(block("10.0.0.0/26"));
     plan.want(block("10.0.1.0/26", 3));
@@ -76,7 +77,8 @@ TEST_F(RoutePlanTest, adoption_keeps_what_is_right_replaces_what_differs_removes
 
 TEST_F(RoutePlanTest, routes_by_other_nodes_wait_for_bgp_after_a_restart)
 {
-    plan.resync({block("10.0.0.0/26"), block("10.0.1.0/26"), blackhole_route(prefix("10.0.2.0/26"))});
+    plan.resync(
+        {block("10.0.0.0/26"), block("10.0.1.0/26"), blackhole_route(prefix("10.0.2.0/26"))});
     plan.allow_removals(RoutePlan::Keep::ByGateway);
     EXPECT_THAT(run(plan), ElementsAre(Kind::Remove)) << "the blackhole alone";
     EXPECT_EQ(plan.pending(), 0u);
@@ -98,8 +100,8 @@ TEST_F(RoutePlanTest, workload_routes_are_ours_only_on_workload_interfaces)
     Route other_scope = workload_route(Ipv4(0x0a000007), kPod);
     other_scope.scope = 0;
     plan.allow_removals();
-    plan.resync({workload_route(address, kPod), workload_route(Ipv4(0x0a000006), kUplink),
-                 other_scope});
+    plan.resync(
+        {workload_route(address, kPod), workload_route(Ipv4(0x0a000006), kUplink), other_scope});
     EXPECT_THAT(plan.actual(), SizeIs(1));
     EXPECT_THAT(run(plan), ElementsAre(Kind::Remove));
 }
@@ -201,8 +203,8 @@ TEST_F(RoutePlanTest, foreign_replacement_of_ours_is_a_conflict_and_not_overwrit
     run(plan);
     plan.learn(foreign(block("10.0.0.0/26", 9)), true, "nm");
     EXPECT_THAT(run(plan), IsEmpty());
-    EXPECT_THAT(reports(), ElementsAre(RouteReport::Kind::RemovedByOther,
-                                       RouteReport::Kind::Conflict));
+    EXPECT_THAT(reports(),
+                ElementsAre(RouteReport::Kind::RemovedByOther, RouteReport::Kind::Conflict));
 }
 
 TEST_F(RoutePlanTest, loss_with_an_interface_names_nobody)
