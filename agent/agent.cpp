@@ -4,29 +4,12 @@
 
 #include "agent/kernel/sysctl.h"
 #include "agent/report.h"
+#include "agent/startup/datastore.h"
 
 #include <algorithm>
 #include <array>
 
 namespace margay {
-namespace {
-
-store::StoreConfig store_config(const config::Config& config)
-{
-    store::StoreConfig out;
-    out.type = config.datastore() == config::Datastore::Etcd ? store::StoreType::EtcdV3
-                                                             : store::StoreType::File;
-    out.endpoints = config.etcd_endpoints;
-    out.username = config.etcd_username;
-    out.password = config.etcd_password;
-    out.ca_file = config.etcd_ca_file;
-    out.cert_file = config.etcd_cert_file;
-    out.key_file = config.etcd_key_file;
-    out.folder = config.file_store;
-    return out;
-}
-
-} // namespace
 
 Agent::Agent(Executor& executor, Log log, const config::Config& config, std::string node)
     : executor_(executor), log_(std::move(log)), config_(config), settings_(config),
@@ -107,6 +90,10 @@ Status Agent::start_kernel()
     if (!socket)
         return socket.error();
     netlink_.emplace(std::move(*socket));
+    auto patterns = Pattern::compile_all(config_.uplinks);
+    if (!patterns)
+        return patterns.error();
+    uplink_patterns_ = std::move(*patterns);
     auto firewall = kernel::Firewall::open();
     if (!firewall)
         return firewall.error();
@@ -162,7 +149,7 @@ Status Agent::start_datapath()
 
 Status Agent::start_store()
 {
-    const auto wanted = store_config(config_);
+    const auto wanted = startup::store_config(config_);
     if (auto valid = store::validate(wanted); !valid)
         return valid;
     calc_.set_ipip_enabled(config_.ipip_enabled);

@@ -26,6 +26,7 @@
 #include "agent/status/control.h"
 #include "agent/status/http.h"
 #include "agent/store/store.h"
+#include "margay/pattern.h"
 
 #include <functional>
 #include <map>
@@ -137,6 +138,7 @@ private:
     // The data path.
     std::unique_ptr<datapath::Datapath> datapath_;
     bool adopted_ = false; // a previous run left its state in force
+    std::vector<Pattern> uplink_patterns_; // config_.uplinks
     std::set<kernel::IfIndex> uplinks_;
     bool uplinks_due_ = true;
     RouteClaims routes_;

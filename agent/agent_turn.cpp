@@ -10,7 +10,6 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
-#include <regex>
 
 namespace margay {
 namespace {
@@ -451,9 +450,7 @@ bool Agent::wants_uplink(const kernel::Link& link) const
     if (is_workload(link.name) || link.loopback() || link.name == "tunl0")
         return false;
     if (!config_.uplinks.empty())
-        return std::ranges::any_of(config_.uplinks, [&](const std::string& pattern) {
-            return std::regex_search(link.name, std::regex(pattern));
-        });
+        return first_match(uplink_patterns_, link.name) != nullptr;
     if (!links_.table().addresses(link.ifindex).empty())
         return true;
     return std::ranges::any_of(paths_, [&](const auto& entry) {
@@ -627,6 +624,8 @@ void Agent::flush()
     }
     if (calc_.dirty()) // sets that nobody reads any more
         schedule_turn(kNextTurn);
+    else if (datapath_->hooks_due()) // the guard opens to devices whose hooks are in place
+        schedule_turn(flushed ? kNextTurn : kAfterFailure);
     else if (calc_.waiting() || routes_.pending())
         schedule_turn(kAfterFailure);
 }

@@ -1,5 +1,7 @@
 # margay_add_test(<label>.<path> SOURCES ... LIBS ... [TIMEOUT s] [SERIAL])
 # One GoogleTest binary a thing under test; the first word of its name is its ctest label.
+# Nobody waits for a test's own code, everybody for its compiler.
+set(margay_test_options $<$<CONFIG:Release>:-O0>)
 add_custom_target(unit_tests) # everything that needs no root: what the sanitizer build runs
 
 function(margay_add_test name)
@@ -8,6 +10,8 @@ function(margay_add_test name)
   add_executable(test.${name} ${T_SOURCES})
   target_link_libraries(test.${name} PRIVATE ${T_LIBS} GTest::gmock GTest::gtest_main)
   target_include_directories(test.${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_options(test.${name} PRIVATE ${margay_test_options})
+  margay_precompile(test.${name} test)
   set_target_properties(test.${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   if(label MATCHES "^(unit|wire)$")
     add_dependencies(unit_tests test.${name})

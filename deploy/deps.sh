@@ -75,6 +75,12 @@ if [ ! -e $policy ]; then
     trap 'rm -f $policy' EXIT
 fi
 
+# Nor shall a server that came with us start when the machine does.
+services=(etcd bird)
+enabled() { systemctl is-enabled "$1" >/dev/null 2>&1; }
+ours=()
+for service in "${services[@]}"; do enabled "$service" || ours+=("$service"); done
+
 echo "deps: installing ${#missing[@]} packages: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q=2
@@ -88,3 +94,7 @@ EOF
     exit 1
 fi
 "${apt[@]}" "${missing[@]}" >/dev/null
+for service in "${ours[@]}"; do
+    ! enabled "$service" || systemctl disable "$service" >/dev/null 2>&1 ||
+        echo "deps: could not disable $service, which was installed with the packages" >&2
+done

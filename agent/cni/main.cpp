@@ -2,6 +2,7 @@
 // margay-pod: the datastore half of a CNI plugin, for pods without Kubernetes.
 #include "agent/cni/pod.h"
 #include "agent/config/config.h"
+#include "agent/startup/datastore.h"
 #include "agent/startup/startup.h"
 #include "agent/store/store.h"
 
@@ -79,21 +80,6 @@ Status read_labels(Wanted& wanted)
     return {};
 }
 
-store::StoreConfig store_config(const config::Config& config)
-{
-    store::StoreConfig result;
-    result.type = config.datastore() == config::Datastore::File ? store::StoreType::File
-                                                                : store::StoreType::EtcdV3;
-    result.endpoints = config.etcd_endpoints;
-    result.username = config.etcd_username;
-    result.password = config.etcd_password;
-    result.ca_file = config.etcd_ca_file;
-    result.cert_file = config.etcd_cert_file;
-    result.key_file = config.etcd_key_file;
-    result.folder = config.file_store;
-    return result;
-}
-
 Status execute(Wanted& wanted, const config::Config& config)
 {
     if (Status ok = read_labels(wanted); !ok)
@@ -108,7 +94,7 @@ Status execute(Wanted& wanted, const config::Config& config)
     const auto pod = complete(wanted.pod);
     if (!pod)
         return pod.error();
-    const auto kv = store::make_kv(store_config(config));
+    const auto kv = store::make_kv(startup::store_config(config));
     if (!kv)
         return kv.error();
     const SystemClock clock;

@@ -1,28 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/config/parse.h"
 
+#include "margay/pattern.h"
+
 #include <netinet/in.h>
 
 #include <algorithm>
 #include <bit>
 #include <charconv>
-#include <regex>
 
 namespace margay::config {
 namespace {
 
 // kube-proxy's drop and masquerade bits, and the half that Calico takes by default.
 constexpr std::uint32_t kForeignMarks = 0xffff0000u | 0x0000c000u;
-
-bool is_regex(const std::string& text)
-{
-    try { // the only way std::regex reports a syntax error
-        std::regex compiled(text);
-        return true;
-    } catch (const std::regex_error&) {
-        return false;
-    }
-}
 
 std::optional<std::uint8_t> parse_protocol(std::string_view text)
 {
@@ -267,7 +258,7 @@ bool is_autodetection_method(std::string_view text)
 bool is_regex_list(std::string_view text)
 {
     const auto items = split(text, ',');
-    return !items.empty() && std::ranges::all_of(items, is_regex);
+    return !items.empty() && Pattern::compile_all(items).has_value();
 }
 
 bool is_etcd_url(std::string_view text)

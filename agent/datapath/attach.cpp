@@ -267,6 +267,7 @@ Status Attacher::attach_clsact(const HookId& id, const ProgramRef& program)
             return status;
     if (Status status = clsact::attach(id.ifindex, id.hook == Hook::Ingress, program.fd); !status)
         return status;
+    ++changes_;
     attachments_[id] = {AttachKind::Clsact, program.id};
     return had_link ? detach_link(id) : Status{};
 }
@@ -285,6 +286,7 @@ Status Attacher::create_link(const HookId& id, const ProgramRef& program, std::u
         return status;
     if (bpf_obj_pin(link.get(), pin_path(id).c_str()) != 0)
         return attach_error(errno, "pin link of", id); // closing the link detaches
+    ++changes_;
     attachments_[id] = {kind, program.id};
     return {};
 }
@@ -301,6 +303,7 @@ Status Attacher::exchange(const HookId& id, const ProgramRef& program)
             attachments_.erase(id);
         return attach_error(err, "exchange program of", id);
     }
+    ++changes_;
     attachments_[id].program_id = program.id;
     return {};
 }

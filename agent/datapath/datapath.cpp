@@ -23,6 +23,8 @@ constexpr auto kLongestPause = 10s;
 constexpr auto kHousekeeping = 10s;
 // Compiling and loading a program costs as much as many map writes.
 constexpr std::size_t kLoadsPerTurn = 16;
+// The kernel waits for a grace period at each: a turn is to stay far below a BGP hold time.
+constexpr std::size_t kHooksPerTurn = 8;
 
 std::uint32_t kernel_hz()
 {
@@ -288,7 +290,7 @@ Status Datapath::swap_programs(const Status& world)
             return status;
         stages_installed_ = true;
     }
-    return devices_.attach();
+    return devices_.attach(kHooksPerTurn);
 }
 
 void Datapath::seal()

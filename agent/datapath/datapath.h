@@ -129,6 +129,8 @@ public:
     void flush_soon();
     bool settled() const; // in sync, and nothing is pending
 
+    // Devices wait for programs: a flush() attaches some at a time, and what was refused comes again.
+    bool hooks_due() const { return devices_.pending(); }
     // Devices with a program of ours on both tc hooks, those of an earlier run included.
     std::vector<std::uint32_t> judged_devices() const { return attacher_.both_ways(); }
 

@@ -37,11 +37,16 @@ void Devices::gone(std::uint32_t ifindex)
     (void)attacher_.forget(ifindex);
 }
 
-Status Devices::attach()
+Status Devices::attach(std::size_t limit)
 {
+    const std::size_t enough = attacher_.changes() + limit;
     Status first;
     pending_ = false;
     for (auto it = wanted_.begin(); it != wanted_.end(); ++it) {
+        if (attacher_.changes() >= enough) {
+            pending_ = true;
+            break;
+        }
         auto& [ifindex, wanted] = *it;
         const Status status = attach_device(ifindex, wanted);
         wanted.problem = status ? std::string{} : status.error().what;

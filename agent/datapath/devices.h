@@ -30,8 +30,9 @@ public:
     // The device is deleted.
     void gone(std::uint32_t ifindex);
 
-    // Attaches and exchanges. Every device is tried; the first error is returned.
-    Status attach();
+    // Attaches and exchanges until about `limit` hooks were changed; pending() tells whether something
+    // is left. Within it every device is tried; the first error is returned.
+    Status attach(std::size_t limit);
     // Detaches from what nobody wants.
     Status detach_unwanted();
     bool pending() const { return pending_; }

@@ -2,12 +2,12 @@
 #include "agent/kernel/autodetect.h"
 
 #include "margay/fd.h"
+#include "margay/pattern.h"
 
 #include <netdb.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <regex>
 
 namespace margay::kernel {
 namespace {
@@ -38,41 +38,6 @@ std::vector<std::string> split(std::string_view text)
     return parts;
 }
 
-// The library's only way to refuse a pattern is an exception; it ends here.
-Result<std::regex> compile(const std::string& pattern)
-{
-    try {
-        return std::regex(pattern, std::regex::ECMAScript | std::regex::nosubs);
-    } catch (const std::regex_error& error) {
-        return Error{Errc::Invalid, 0, "interface pattern '" + pattern + "': " + error.what()};
-    }
-}
-
-struct Pattern {
-    std::string text;
-    std::regex regex;
-};
-
-Result<std::vector<Pattern>> compile_all(const std::vector<std::string>& texts)
-{
-    std::vector<Pattern> patterns;
-    for (const std::string& text : texts) {
-        auto regex = compile(text);
-        if (!regex)
-            return regex.error();
-        patterns.push_back({text, std::move(*regex)});
-    }
-    return patterns;
-}
-
-const Pattern* first_match(const std::vector<Pattern>& patterns, const std::string& name)
-{
-    for (const Pattern& pattern : patterns)
-        if (std::regex_search(name, pattern.regex))
-            return &pattern;
-    return nullptr;
-}
-
 // What a method says of one address: empty when it may win, else why not.
 struct Judge {
     const AutodetectMethod& method;
@@ -90,10 +55,10 @@ struct Judge {
             exclude = excluded_interfaces();
         if (method.kind == Kind::SkipInterface)
             exclude.insert(exclude.end(), method.patterns.begin(), method.patterns.end());
-        auto included = compile_all(include);
+        auto included = Pattern::compile_all(include);
         if (!included)
             return included.error();
-        auto excluded = compile_all(exclude);
+        auto excluded = Pattern::compile_all(exclude);
         if (!excluded)
             return excluded.error();
         return Judge{method, std::move(*included), std::move(*excluded), reach_source};
@@ -102,7 +67,7 @@ struct Judge {
     std::string objection(const std::string& interface, Ipv4 address) const
     {
         if (const Pattern* pattern = first_match(excluded, interface))
-            return "interface matches the excluded " + pattern->text;
+            return "interface matches the excluded " + pattern->text();
         if (method.kind == Kind::Interface && !first_match(included, interface))
             return "interface matches no pattern";
         // The kernel's own choice of a source is not judged further.
@@ -144,7 +109,7 @@ Result<AutodetectMethod> with_patterns(Kind kind, std::string_view value, std::s
     method.patterns = split(value);
     if (method.patterns.empty())
         return Error{Errc::Invalid, 0, "'" + std::string(whole) + "': no pattern given"};
-    if (const auto compiled = compile_all(method.patterns); !compiled)
+    if (const auto compiled = Pattern::compile_all(method.patterns); !compiled)
         return compiled.error();
     return method;
 }
@@ -273,12 +238,12 @@ Prefix4 with_interface_length(Ipv4 address, const LinkTable& table)
 
 Result<HostMtu> detect_host_mtu(const LinkTable& table, std::string_view pattern)
 {
-    const auto regex = compile(std::string(pattern));
-    if (!regex)
-        return regex.error();
+    const auto wanted = Pattern::compile(std::string(pattern));
+    if (!wanted)
+        return wanted.error();
     HostMtu smallest;
     for (const auto& [ifindex, link] : table.links()) {
-        if (!link.up() || link.mtu == 0 || !std::regex_search(link.name, *regex))
+        if (!link.up() || link.mtu == 0 || !wanted->matches(link.name))
             continue;
         if (smallest.interface.empty() || link.mtu < smallest.mtu)
             smallest = {link.mtu, link.name};

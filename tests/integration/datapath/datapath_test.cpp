@@ -208,6 +208,27 @@ TEST_P(DatapathTest, pods_reach_each_other_once_everything_is_stated_and_not_bef
     EXPECT_EQ(hook(a, "ingress").kind, GetParam() ? "tcx" : "clsact");
 }
 
+TEST_P(DatapathTest, a_turn_attaches_some_devices_and_further_turns_the_rest)
+{
+    std::vector<std::uint32_t> many;
+    for (int i = 0; i < 20; ++i) {
+        const std::string name = "calim" + std::to_string(i);
+        node.must("ip link add " + name + " type veth peer name far" + std::to_string(i));
+        many.push_back(if_nametoindex(name.c_str()));
+        datapath->want_workload_device(many.back());
+    }
+    want_all();
+    datapath->set_in_sync();
+    ok(datapath->flush());
+    EXPECT_TRUE(datapath->hooks_due());
+    EXPECT_LT(datapath->judged_devices().size(), many.size());
+    EXPECT_FALSE(datapath->settled());
+    for (int turns = 0; datapath->hooks_due() && turns < 20; ++turns)
+        ok(datapath->flush());
+    EXPECT_THAT(datapath->judged_devices(), ::testing::IsSupersetOf(many));
+    EXPECT_TRUE(datapath->settled());
+}
+
 TEST_P(DatapathTest, uplink_reads_notes_of_xdp_while_xdp_runs_and_only_then)
 {
     add_veth(node, "mguplink", a.netns, "mgwire");
