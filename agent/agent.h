@@ -170,6 +170,7 @@ private:
     std::set<Prefix4> paths_due_;
     std::set<Ipv4> host_addresses_;
     model::OwnNode own_node_;
+    bool own_node_stated_ = false;
     bool own_node_held_ = false; // deleted, and what it was stays in force until it is back
     model::FelixConfiguration felix_;
     std::map<std::string, std::string> warnings_; // by topic, what is wrong now

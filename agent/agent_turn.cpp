@@ -276,6 +276,7 @@ void Agent::apply_own_node(const model::OwnNode& own)
     if (own_node_held_)
         return;
     own_node_ = own;
+    own_node_stated_ = true;
     for (const auto& [prefix, path] : paths_)
         paths_due_.insert(prefix); // the outer source may have changed
     set_datapath_config();
@@ -516,7 +517,9 @@ void Agent::set_datapath_config()
 
 void Agent::ensure_tunnel_device()
 {
-    if (!synced_ || !netlink_)
+    // Before the datastore has told the own Node, the address that an earlier run gave stays: routes
+    // of the host hang on it.
+    if (!own_node_stated_ || !netlink_)
         return;
     kernel::TunnelSpec spec;
     spec.address = own_node_.tunnel_address;

@@ -2,6 +2,7 @@
 # One GoogleTest binary a thing under test; the first word of its name is its ctest label.
 # Nobody waits for a test's own code, everybody for its compiler.
 set(margay_test_options $<$<CONFIG:Release>:-O0>)
+add_custom_target(root_tests) # the other tests, and the programs that they run
 add_custom_target(unit_tests) # everything that needs no root: what the sanitizer build runs
 
 function(margay_add_test name)
@@ -15,6 +16,8 @@ function(margay_add_test name)
   set_target_properties(test.${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   if(label MATCHES "^(unit|wire)$")
     add_dependencies(unit_tests test.${name})
+  else()
+    add_dependencies(root_tests test.${name})
   endif()
   add_test(NAME ${name} COMMAND test.${name})
   if(NOT T_TIMEOUT)

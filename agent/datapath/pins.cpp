@@ -4,14 +4,25 @@
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <linux/magic.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <string_view>
 
 namespace margay::datapath {
+namespace {
+
+bool is_bpffs(const std::string& path)
+{
+    struct statfs info{};
+    return ::statfs(path.c_str(), &info) == 0 && info.f_type == BPF_FS_MAGIC;
+}
+
+} // namespace
 
 Status make_folder(const std::string& path)
 {
@@ -80,10 +91,21 @@ Status replace_pin(int fd, const std::string& path)
     return {};
 }
 
-bool on_bpffs(const std::string& path)
+Status need_bpffs(const std::string& path)
 {
-    struct statfs info{};
-    return ::statfs(path.c_str(), &info) == 0 && info.f_type == BPF_FS_MAGIC;
+    constexpr std::string_view kUsual = "/sys/fs/bpf"; // a folder that the kernel makes
+    if (path.starts_with(kUsual) && !is_bpffs(std::string(kUsual)) &&
+        ::mount("bpf", kUsual.data(), "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0)
+        return system_error(errno, "mount a bpffs at " + std::string(kUsual));
+    std::string existing = path;
+    struct stat info{};
+    while (!existing.empty() && ::stat(existing.c_str(), &info) != 0)
+        existing.resize(existing.rfind('/') == std::string::npos ? 0 : existing.rfind('/'));
+    if (is_bpffs(existing))
+        return {};
+    return Error{Errc::Invalid, 0,
+                 path + " is not on a bpffs: name a folder below /sys/fs/bpf, or mount one there "
+                        "(mount -t bpf bpf FOLDER)"};
 }
 
 } // namespace margay::datapath

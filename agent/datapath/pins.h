@@ -19,7 +19,8 @@ Status remove_pin(const std::string& path);
 Status remove_tree(const std::string& path);
 // Pins `fd` under `path`, replacing what is there: a reader finds the old object or the new one.
 Status replace_pin(int fd, const std::string& path);
-// Pins that live on something else than a bpffs would be lost without a word.
-bool on_bpffs(const std::string& path);
+// Pins that live on something else than a bpffs would be lost without a word: mounts one at
+// /sys/fs/bpf if `path` lies there and nobody has, and refuses any other place without.
+Status need_bpffs(const std::string& path);
 
 } // namespace margay::datapath

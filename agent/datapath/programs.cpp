@@ -75,11 +75,11 @@ Result<Programs> Programs::open(const ProgramOptions& options, const ObjectOpene
     capture_libbpf_text();
     Programs programs;
     programs.folder_ = options.pin_root + "/v" + std::to_string(MARGAY_ABI_VERSION);
+    if (Status status = need_bpffs(programs.folder_); !status)
+        return status.error();
     for (const auto& folder : {programs.link_folder(), programs.folder_ + "/programs"})
         if (Status status = make_folder(folder); !status)
             return status.error();
-    if (!on_bpffs(programs.folder_))
-        return Error{Errc::Invalid, 0, "pin root " + options.pin_root + " is not on a bpffs"};
     std::vector<char> log(1 << 20);
     auto objects = opener(options, log);
     if (!objects)

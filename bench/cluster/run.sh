@@ -105,7 +105,6 @@ request_response() {
     wait $server 2>/dev/null || true
 }
 
-command -v ethtool >/dev/null || apt-get install -y -q=2 --no-install-recommends ethtool >/dev/null
 {
     make_plain plain
     make_plain vxlan

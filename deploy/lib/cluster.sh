@@ -160,6 +160,7 @@ down() {
         [ -e "$file" ] || continue
         pid=$(cat "$file")
         kill -KILL "$pid" 2>/dev/null || true
+        eventually 10 not kill -0 "$pid" || true # or it writes into the folder that is to go
     done
     ip netns list 2>/dev/null | awk '{print $1}' | { grep "^$prefix-" || true; } | while read -r name; do
         ip netns pids "$name" 2>/dev/null | xargs -r kill -KILL 2>/dev/null || true

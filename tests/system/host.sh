@@ -9,7 +9,7 @@ state=/run/margay-test-$prefix
 nodes=(n1 n2)
 pods=(n1-a n1-b n2-a n2-b)
 taken=
-trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n*/margayd.log; kill $taken 2>/dev/null; down; exit $status' EXIT
+trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n*/margayd.log; kill $taken 2>/dev/null || true; down; exit $status' EXIT
 status() { in_node "$1" margayctl status -o json; }
 drops() { in_node n1 margayctl drops -o json | jq --arg r "$1" '[.counters[] | select(.reason == $r) | .packets] | add // 0'; }
 take() { # take NODE PORT: as a server of the user's would

@@ -66,6 +66,7 @@ public:
     PinFolder()
     {
         static int number = 0;
+        EXPECT_TRUE(need_bpffs("/sys/fs/bpf"));
         path_ = "/sys/fs/bpf/mg" + std::to_string(::getpid()) + "-" + std::to_string(number++);
     }
     ~PinFolder() { EXPECT_TRUE(remove_tree(path_)); }

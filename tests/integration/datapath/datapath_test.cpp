@@ -6,7 +6,9 @@
 #include <bpf/bpf.h>
 #include <gmock/gmock.h>
 #include <net/if.h>
+#include <sched.h>
 #include <spdlog/sinks/null_sink.h>
+#include <sys/mount.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -578,6 +580,24 @@ TEST(DatapathOpenTest, pin_root_that_is_no_bpffs_is_refused_by_name)
     ASSERT_FALSE(opened);
     EXPECT_THAT(opened.error().what, HasSubstr(options.programs.pin_root));
     EXPECT_TRUE(remove_tree(options.programs.pin_root));
+}
+
+// In a child with mounts of its own, for others use this one's bpffs.
+TEST(BpffsTest, one_is_mounted_where_the_machine_has_none)
+{
+    const auto child = [] {
+        if (::unshare(CLONE_NEWNS) != 0 ||
+            ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+            return 1;
+        while (::umount2("/sys/fs/bpf", MNT_DETACH) == 0) {
+        }
+        if (make_folder("/sys/fs/bpf/mg-none"))
+            return 2; // still one there
+        if (!need_bpffs("/sys/fs/bpf/mg-none/v1") || !make_folder("/sys/fs/bpf/mg-none/v1"))
+            return 3;
+        return 0;
+    };
+    EXPECT_EXIT(::_exit(child()), ::testing::ExitedWithCode(0), "");
 }
 
 } // namespace
