@@ -97,6 +97,7 @@ private:
     bool is_announced(const Prefix4& prefix) const;
     void watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops);
     void write_static_neighbours();
+    void want_nat_sets();
     void want_host_addresses();
     void set_datapath_config();
     void update_uplinks();

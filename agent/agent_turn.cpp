@@ -236,6 +236,8 @@ void Agent::apply_nodes(const model::Changes& changes)
             nodes_.erase(address);
         }
     }
+    if (!changes.nodes.empty())
+        want_nat_sets();
 }
 
 void Agent::apply_pools(const model::Changes& changes)
@@ -254,18 +256,30 @@ void Agent::apply_pools(const model::Changes& changes)
     }
     if (changes.pools.empty())
         return;
-    firewall_sets_.nat_sources.clear();
-    firewall_sets_.nat_exempt.clear();
+    want_nat_sets();
     std::vector<Prefix4> tunnelled;
-    for (const auto& [cidr, pool] : pools_) {
-        firewall_sets_.nat_exempt.insert(cidr);
-        if (pool.nat_outgoing)
-            firewall_sets_.nat_sources.insert(cidr);
+    for (const auto& [cidr, pool] : pools_)
         if (pool.ipip_mode != model::Encapsulation::Never)
             tunnelled.push_back(cidr);
-    }
-    firewall_dirty_ = true;
     join_.set_tunnelled_pools(std::move(tunnelled));
+}
+
+// Whose traffic natOutgoing translates, and towards whom it does not.
+void Agent::want_nat_sets()
+{
+    std::set<Prefix4> sources;
+    std::set<Prefix4> exempt;
+    for (const auto& [cidr, pool] : pools_) {
+        exempt.insert(cidr);
+        if (pool.nat_outgoing)
+            sources.insert(cidr);
+    }
+    if (felix_.nat_outgoing_exclusions == "IPPoolsAndHostIPs")
+        for (const auto& [address, node] : nodes_)
+            exempt.insert(Prefix4::host(address));
+    firewall_dirty_ |= sources != firewall_sets_.nat_sources || exempt != firewall_sets_.nat_exempt;
+    firewall_sets_.nat_sources = std::move(sources);
+    firewall_sets_.nat_exempt = std::move(exempt);
 }
 
 void Agent::apply_own_node(const model::OwnNode& own)
@@ -304,6 +318,7 @@ void Agent::apply_felix(const model::FelixConfiguration& felix)
                 want_local_route(prefix, route);
             }
     apply_external_nodes();
+    want_nat_sets();
     set_datapath_config();
     ensure_tunnel_device();
     firewall_rules_dirty_ = true;
@@ -552,6 +567,9 @@ kernel::FirewallConfig Agent::firewall_config() const
     wanted.pending = kernel::MarkMatch{marks.mark_pending, marks.mark_pending};
     wanted.tunnel_address = own_node_.tunnel_address;
     wanted.nat_address = felix_.nat_outgoing_address;
+    wanted.nat_ports = felix_.nat_port_range;
+    if (felix_.nat_outgoing_interface_filter)
+        wanted.nat_out_interfaces = {*felix_.nat_outgoing_interface_filter};
     return wanted;
 }
 

@@ -52,7 +52,6 @@ private:
     void run();
     void finish(Result<startup::NodeState> result);
 
-    Executor& executor_;
     Log log_;
     const config::Config& config_;
     std::string node_;

@@ -48,7 +48,6 @@ std::vector<std::string> program_text(const policy::Program& program)
 
 std::string packet_text(const datapath::Record& record)
 {
-    std::string text = fmt::format("{} {}", record.source.str(), record.destination.str());
     switch (record.protocol) {
     case IPPROTO_TCP:
     case IPPROTO_UDP:
@@ -59,6 +58,8 @@ std::string packet_text(const datapath::Record& record)
         return fmt::format("icmp {} > {} type {} code {}", record.source.str(),
                            record.destination.str(), record.icmp_type, record.icmp_code);
     default:
+        if (record.source.is_zero() && record.destination.is_zero())
+            return "not IPv4"; // nothing of it was read; the reason says what it is
         return fmt::format("proto {} {} > {}", record.protocol, record.source.str(),
                            record.destination.str());
     }

@@ -5,7 +5,10 @@
  */
 #pragma once
 
+#include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
+
+#include <bpf/bpf_endian.h>
 
 #include "bpf/maps.bpf.h"
 
@@ -58,12 +61,21 @@ static __always_inline int limit_allows(__u32 which, __u32 most)
     return 1;
 }
 
+/* Workloads that speak IPv6 do so all the time: that shall not hide what policies drop. */
+static __always_inline int may_report(const struct __sk_buff *skb)
+{
+    if (skb->protocol != bpf_htons(ETH_P_IP) &&
+        !limit_allows(LIMIT_FOREIGN_EVENTS, FOREIGN_EVENTS_PER_SECOND))
+        return 0;
+    return limit_allows(LIMIT_EVENTS, EVENTS_PER_SECOND);
+}
+
 static __rare void report(const struct __sk_buff *skb, const struct packet *pkt, __u8 kind,
                           __u32 policy, __u32 rule)
 {
     struct event *event;
 
-    if (!limit_allows(LIMIT_EVENTS, EVENTS_PER_SECOND)) {
+    if (!may_report(skb)) {
         count(REASON_EVENT_LOST, 0);
         return;
     }

@@ -76,6 +76,7 @@ ABI_SIZE(struct counter, 16);
 
 #define EVENTS_BYTES (1 << 20)
 #define EVENTS_PER_SECOND 1000 /* a CPU; what is more is counted as EVENT_LOST */
+#define FOREIGN_EVENTS_PER_SECOND 1 /* of them, about packets that are not IPv4 */
 #define ICMP_PER_SECOND 1000   /* a CPU; errors sent to workloads */
 
 enum event_kind {
@@ -105,7 +106,7 @@ struct event {
 };
 ABI_SIZE(struct event, 56);
 
-enum limit { LIMIT_EVENTS, LIMIT_ICMP, LIMIT_COUNT };
+enum limit { LIMIT_EVENTS, LIMIT_FOREIGN_EVENTS, LIMIT_ICMP, LIMIT_COUNT };
 
 struct limit_window {
     __u32 start; /* jiffies */

@@ -348,6 +348,20 @@ std::vector<std::uint32_t> Attacher::both_ways() const
     return devices;
 }
 
+bool Attacher::drop_lost()
+{
+    const auto lost = [](const auto& entry) {
+        const auto& [id, attachment] = entry;
+        if (attachment.kind == AttachKind::Clsact)
+            return clsact::query(id.ifindex, id.hook == Hook::Ingress) != attachment.program_id;
+        if (id.hook != Hook::Xdp)
+            return !device_runs(id, attachment.program_id);
+        const auto xdp = xdp_state(id.ifindex);
+        return !xdp || xdp->program_id != attachment.program_id;
+    };
+    return std::erase_if(attachments_, lost) != 0;
+}
+
 Status Attacher::detach(const HookId& id)
 {
     const auto it = attachments_.find(id);

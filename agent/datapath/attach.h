@@ -67,6 +67,8 @@ public:
     Status attach(const HookId& id, const ProgramRef& program);
     // The same for XDP. Off detaches. True if the program runs afterwards (Auto may say no).
     Result<bool> attach_xdp(std::uint32_t ifindex, XdpMode mode, const ProgramRef& program);
+    // Forgets what no longer runs, because somebody else detached it. True if there was any.
+    bool drop_lost();
     // What is not there is detached already.
     Status detach(const HookId& id);
     // The device is gone: only its pins and our memory of it are left.

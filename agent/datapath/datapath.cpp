@@ -357,7 +357,11 @@ void Datapath::schedule(bool failed)
     const bool waiting = failed || (everything_stated_ && (!settled() || classes_.unplaced() > 0));
     if (!waiting) {
         pause_ = kFirstPause;
-        retry_.start(kHousekeeping, [this] { (void)flush(); });
+        retry_.start(kHousekeeping, [this] {
+            if (devices_.look_again())
+                log_->warn("a program of ours was detached by somebody else: attaching it again");
+            (void)flush();
+        });
         return;
     }
     retry_.start(pause_, [this] { (void)flush(); });

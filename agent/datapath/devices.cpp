@@ -94,6 +94,13 @@ Status Devices::attach_hook(const HookId& id, const char* name)
     return attacher_.attach(id, *program);
 }
 
+bool Devices::look_again()
+{
+    const bool lost = attacher_.drop_lost();
+    pending_ |= lost;
+    return lost;
+}
+
 Status Devices::detach_unwanted()
 {
     std::vector<HookId> unwanted;

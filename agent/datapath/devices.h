@@ -33,6 +33,8 @@ public:
     // Attaches and exchanges until about `limit` hooks were changed; pending() tells whether something
     // is left. Within it every device is tried; the first error is returned.
     Status attach(std::size_t limit);
+    // What somebody else detached is to be attached again. True if there was any.
+    bool look_again();
     // Detaches from what nobody wants.
     Status detach_unwanted();
     bool pending() const { return pending_; }

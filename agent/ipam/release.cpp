@@ -79,7 +79,7 @@ Result<std::vector<Ipv4>> Ipam::release(const std::vector<Release>& requests)
             not_given.push_back(request.address);
     }
     for (const auto& [cidr, group] : by_block) {
-        const auto rest = release_in(cidr, [&group = group](const Block&) { return group; });
+        const auto rest = release_in(cidr, [&all = group](const Block&) { return all; });
         if (!rest)
             return rest.error();
         not_given.insert(not_given.end(), rest->begin(), rest->end());

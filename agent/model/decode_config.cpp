@@ -199,13 +199,13 @@ void read_nat_port_range(const Fields& spec, FelixConfiguration& config)
         return;
     if (!member->is_string()) {
         if (const auto port = spec.integer("natPortRange", 0, 65535))
-            config.nat_port_range = std::to_string(*port) + ":" + std::to_string(*port);
+            config.nat_port_range.emplace(*port, *port);
         return;
     }
     const auto text = spec.text_or_empty("natPortRange");
     const auto range = parse_port(text);
     if (range && range->name.empty())
-        config.nat_port_range = std::to_string(range->first) + ":" + std::to_string(range->last);
+        config.nat_port_range.emplace(range->first, range->last);
     else
         spec.fail("natPortRange", quoted_for_people(text) + " is not a range of ports");
 }

@@ -257,7 +257,7 @@ struct FelixConfiguration {
     std::optional<Ipv4> nat_outgoing_address{};
     std::optional<std::string> nat_outgoing_exclusions{}; // IPPoolsOnly, IPPoolsAndHostIPs
     std::optional<std::string> nat_outgoing_interface_filter{};
-    std::optional<std::string> nat_port_range{}; // "lo:hi"
+    std::optional<std::pair<std::uint16_t, std::uint16_t>> nat_port_range{}; // first, last
     std::optional<std::string> mtu_iface_pattern{};
     std::optional<std::string> log_severity_screen{};
     std::optional<std::string> log_prefix{};

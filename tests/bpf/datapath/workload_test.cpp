@@ -23,6 +23,17 @@ TEST_F(Workload, ipv6_is_denied)
     expect_drop(from_a(Bytes(40, 0x60), {.ethertype = 0x86dd}), REASON_IPV6);
 }
 
+TEST_F(Workload, ipv6_fills_no_list_of_drops)
+{
+    for (int i = 0; i < 10; i++)
+        from_a(Bytes(40, 0x60), {.ethertype = 0x86dd});
+    int foreign = 0;
+    for (const event& told : events())
+        foreign += told.reason == REASON_IPV6;
+    EXPECT_GE(foreign, 1);
+    EXPECT_LE(foreign, 2) << "one a second";
+}
+
 TEST_F(Workload, ipv6_towards_it_is_denied)
 {
     expect_drop(to_a(Bytes(40, 0x60), {.ethertype = 0x86dd}), REASON_IPV6);

@@ -174,6 +174,26 @@ TEST_P(AttachTest, equal_program_is_left_alone)
                           ::testing::PrintToString(*list_folder(links)));
 }
 
+TEST_P(AttachTest, what_somebody_else_detached_is_noticed_and_attached_again)
+{
+    Attacher attacher = this->attacher();
+    ok(attacher.adopt());
+    ok(attacher.attach(ingress, first.ref()));
+    ok(attacher.attach(egress, first.ref()));
+    EXPECT_FALSE(attacher.drop_lost());
+    if (tcx())
+        netns.must("bpftool link detach pinned " + links + "/" + std::to_string(ingress.ifindex) +
+                   "_ingress");
+    else
+        netns.must("tc qdisc del dev mgb clsact");
+    EXPECT_TRUE(attacher.drop_lost());
+    EXPECT_FALSE(attacher.attachments().contains(ingress));
+    ok(attacher.attach(ingress, first.ref()));
+    const auto before = first.count();
+    send_frames(5);
+    EXPECT_GE(first.count(), before + 5);
+}
+
 TEST_P(AttachTest, detached_hook_runs_nothing_and_leaves_neither_pin_nor_qdisc)
 {
     Attacher attacher = this->attacher();
