@@ -63,8 +63,9 @@ fi
 # The other compiler works while tests wait for timers.
 if has asan; then
     step "build (clang, ASan and UBSan), in the background"
-    cmake --preset asan >/dev/null
-    nice -n 19 cmake --build build/asan --target unit_tests >build/asan.log 2>&1 &
+    mkdir -p build
+    nice -n 19 sh -c 'cmake --preset asan && cmake --build build/asan --target unit_tests' \
+        >build/asan.log 2>&1 &
     asan=$!
     trap 'kill $asan 2>/dev/null || true' EXIT
 fi

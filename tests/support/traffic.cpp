@@ -3,6 +3,7 @@
 // The system tests run it in pods while they break things.
 //
 //   traffic udp-send ADDRESS PORT PACKETS_PER_SECOND SECONDS
+//   traffic udp-gso ADDRESS PORT BURSTS       ten numbered packets in one send (UDP_SEGMENT)
 //   traffic udp-receive PORT SECONDS          until SECONDS pass without a packet after the first
 //   traffic tcp-send ADDRESS PORT SECONDS [BYTES_PER_SECOND]   a stream of a known pattern
 //   traffic tcp-receive PORT                  one stream, until it ends; the pattern is checked
@@ -18,6 +19,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -134,6 +136,29 @@ int udp_send(const char* address, int port, int rate, int duration)
     }
     std::printf("{\"sent\":%llu,\"refused\":%llu}\n", static_cast<unsigned long long>(n),
                 static_cast<unsigned long long>(refused));
+    return 0;
+}
+
+int udp_gso(const char* address, int port, int bursts)
+{
+    constexpr std::size_t kSegment = 1200;
+    constexpr std::size_t kSegments = 10;
+    const Fd fd = open_socket(SOCK_DGRAM);
+    const auto to = endpoint(address, port);
+    const int segment = kSegment;
+    if (::connect(fd.get(), as_sockaddr(to), sizeof(to)) != 0 ||
+        ::setsockopt(fd.get(), SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment)) != 0)
+        die("connect with UDP_SEGMENT");
+    std::array<char, kSegment * kSegments> burst{};
+    std::uint64_t n = 0;
+    for (int i = 0; i < bursts && !stop_asked; i++) {
+        for (std::size_t s = 0; s < kSegments; s++, n++)
+            std::memcpy(burst.data() + s * kSegment, &n, sizeof(n));
+        if (::send(fd.get(), burst.data(), burst.size(), 0) < 0)
+            die("send a burst");
+        std::this_thread::sleep_for(milliseconds(5));
+    }
+    std::printf("{\"sent\":%llu,\"refused\":0}\n", static_cast<unsigned long long>(n));
     return 0;
 }
 
@@ -296,6 +321,8 @@ int main(int argc, char** argv)
         std::signal(SIGTERM, [](int) { stop_asked = 1; });
     if (what == "udp-send" && argc == 6)
         return udp_send(argv[2], number(argv[3]), number(argv[4]), number(argv[5]));
+    if (what == "udp-gso" && argc == 5)
+        return udp_gso(argv[2], number(argv[3]), number(argv[4]));
     if (what == "udp-receive" && argc == 4)
         return udp_receive(number(argv[2]), number(argv[3]));
     if (what == "tcp-send" && (argc == 5 || argc == 6))
@@ -306,8 +333,7 @@ int main(int argc, char** argv)
         return tcp_connect(argv[2], number(argv[3]), number(argv[4]), number(argv[5]));
     if (what == "tcp-serve" && argc == 3)
         return tcp_serve(number(argv[2]));
-    std::fprintf(
-        stderr,
-        "usage: traffic udp-send|udp-receive|tcp-send|tcp-receive|tcp-connect|tcp-serve ...\n");
+    std::fprintf(stderr, "usage: traffic udp-send|udp-gso|udp-receive|tcp-send|tcp-receive|"
+                         "tcp-connect|tcp-serve ...\n");
     return 2;
 }

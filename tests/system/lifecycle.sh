@@ -63,6 +63,28 @@ calico apply -f "$state/hosts.yaml" >/dev/null
 check "host reaches a remote pod, which sees the tunnel address" eventually 20 ping_from n1 "$(pod_ip n2-a)"
 calico delete GlobalNetworkPolicy hosts >/dev/null
 
+bold "offloads survive the tunnel"
+# On a veth whole segments stand on the wire: what was cut on the way would be seen as small packets.
+big_on_wire() { # big_on_wire PROTOCOL: waits for a tunnel packet far above the MTU
+    in_ns n2 timeout 20 tcpdump -nn -c 1 -i eth0 "ip proto 4 and ip[29] == $1 and greater 4000" >/dev/null 2>&1
+}
+big_on_wire 6 & watcher=$!
+traffic n2-a tcp-receive 7000 >"$state/gso-tcp" & stream=$!
+eventually 5 listens n2-a 7000
+in_ns n1-a "$bin/traffic" tcp-send "$(pod_ip n2-a)" 7000 3 >"$state/gso-tcp-sent"
+wait $stream || fail "the stream with offloads ends well"
+wait $watcher || fail "TCP segments cross the tunnel whole"
+ok "TCP segments cross the tunnel whole"
+big_on_wire 17 & watcher=$!
+traffic n2-a udp-receive 7001 2 >"$state/gso-udp" & stream=$!
+eventually 5 in_ns n2-a sh -c 'ss -Hlun "sport = :7001" | grep -q .' || fail "the receiver of bursts listens"
+in_ns n1-a "$bin/traffic" udp-gso "$(pod_ip n2-a)" 7001 400 >"$state/gso-udp-sent" || fail "bursts can be sent (UDP GSO)"
+wait $stream || fail "the receiver of bursts ends well"
+wait $watcher || fail "UDP bursts cross the tunnel whole"
+jq -en --slurpfile s "$state/gso-udp-sent" --slurpfile r "$state/gso-udp" '$r[0].received == $s[0].sent and $r[0].missing == 0' >/dev/null ||
+    fail "no packet of a burst is lost" "$(cat "$state/gso-udp-sent" "$state/gso-udp")"
+ok "UDP bursts cross the tunnel whole, and none is lost: $(cat "$state/gso-udp")"
+
 bold "a flow goes on while the slow path's maps are empty"
 traffic n2-a tcp-receive 7100 >"$state/stream" & stream=$!
 eventually 5 listens n2-a 7100
