@@ -79,7 +79,7 @@ TEST_F(BirdTest, routes_go_both_ways_with_calicos_preference_and_are_withdrawn_b
         << node.peer().why_down;
     EXPECT_EQ(node.speaker().routes().size(), 2u);
     EXPECT_TRUE(until([&] { return node.peer().end_of_rib_received; }));
-    EXPECT_TRUE(node.synced());
+    EXPECT_TRUE(until([&] { return node.synced(); }));
     EXPECT_TRUE(node.peer().graceful_restart);
     EXPECT_EQ(node.peer().hold_time, Seconds(90));
 

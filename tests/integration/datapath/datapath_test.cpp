@@ -587,7 +587,7 @@ TEST(BpffsTest, one_is_mounted_where_the_machine_has_none)
 {
     const auto child = [] {
         if (::unshare(CLONE_NEWNS) != 0 ||
-            ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+            ::mount("none", "/sys", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
             return 1;
         while (::umount2("/sys/fs/bpf", MNT_DETACH) == 0) {
         }

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+// What changed in the datastore, made wanted state of data path, kernel, firewall and BGP.
+#include "agent/agent.h"
+
+#include "agent/kernel/neighbours.h"
+
+namespace margay {
+namespace {
+
+datapath::RouteWant local_want(const model::WantedRoute& route)
+{
+    datapath::RouteWant want;
+    want.kind = route.kind == model::RouteKind::Host ? ROUTE_HOST : ROUTE_BLACKHOLE;
+    return want;
+}
+
+} // namespace
+
+void Agent::apply_bgp(const model::Changes& changes)
+{
+    // While the own Node is away it is being repaired: sessions go on with what they have.
+    if (!own_node_held_) {
+        peering_->apply(changes);
+    } else {
+        model::Changes rest = changes;
+        rest.bgp.reset();
+        peering_->apply(rest);
+    }
+    join_.set_peers(peering_->peer_addresses());
+    if (!peering_->speaker())
+        join_.set_bgp_settled(); // nobody to wait for
+}
+
+void Agent::apply_endpoints(const model::Changes& changes)
+{
+    for (const auto& [interface, endpoint] : changes.endpoints) {
+        if (endpoint)
+            endpoints_[interface] = *endpoint;
+        else
+            endpoints_.erase(interface);
+        want_endpoint(interface);
+    }
+}
+
+// Called when the endpoint changes and when its interface does: both must be there.
+void Agent::want_endpoint(const std::string& interface)
+{
+    const auto endpoint = endpoints_.find(interface);
+    const kernel::Link* link = links_.table().find(interface);
+    if (endpoint == endpoints_.end() || link == nullptr) {
+        slots_.erase(interface);
+        datapath_->forget_endpoint(interface);
+        for (const auto& [prefix, route] : local_routes_)
+            if (route.interface_name == interface)
+                want_local_route(prefix, route);
+        return;
+    }
+    datapath::EndpointWant want;
+    want.ifindex = link->ifindex;
+    want.host_mac = link->mac;
+    want.mac = endpoint->second.mac.value_or(model::Mac{});
+    if (!endpoint->second.addresses.empty())
+        want.address = endpoint->second.addresses.front();
+    want.ingress = endpoint->second.ingress;
+    want.egress = endpoint->second.egress;
+    const auto slot = datapath_->want_endpoint(interface, want);
+    warn_once("endpoint " + interface, slot ? "" : slot.error().what);
+    if (slot)
+        slots_[interface] = *slot;
+    neighbours_due_.insert(interface);
+    for (const auto& [prefix, route] : local_routes_)
+        if (route.interface_name == interface)
+            want_local_route(prefix, route);
+}
+
+void Agent::apply_routes(const model::Changes& changes)
+{
+    for (const auto& [prefix, route] : changes.routes) {
+        const bool remote = route && route->kind == model::RouteKind::Remote;
+        join_.set_owned(prefix,
+                        remote ? std::optional(routing::Owned{route->node, route->node_address,
+                                                              route->encap, is_announced(prefix)})
+                               : std::nullopt);
+        if (route && !remote) {
+            local_routes_[prefix] = *route;
+            want_local_route(prefix, *route);
+            paths_due_.insert(prefix); // a local route keeps a remote one out of the kernel
+        } else if (const auto known = local_routes_.find(prefix); known != local_routes_.end()) {
+            if (known->second.kind == model::RouteKind::LocalWorkload)
+                kernel_routes_.unwant(workload_route(prefix, 0).key());
+            else
+                kernel_routes_.unwant(kernel::blackhole_route(prefix).key());
+            local_routes_.erase(known);
+            routes_.forget(RouteClaims::Layer::Local, prefix);
+            paths_due_.insert(prefix);
+        }
+    }
+}
+
+void Agent::want_local_route(const Prefix4& prefix, const model::WantedRoute& route)
+{
+    if (route.kind != model::RouteKind::LocalWorkload) {
+        routes_.want(RouteClaims::Layer::Local, prefix, local_want(route));
+        if (route.kind == model::RouteKind::Blackhole && prefix.length < 32)
+            kernel_routes_.want(kernel::blackhole_route(prefix));
+        return;
+    }
+    const kernel::Link* link = links_.table().find(route.interface_name);
+    datapath::RouteWant want; // without interface: an own address without workload
+    const auto slot = slots_.find(route.interface_name);
+    if (slot != slots_.end()) {
+        want.kind = ROUTE_ENDPOINT;
+        want.endpoint = slot->second;
+    }
+    routes_.want(RouteClaims::Layer::Local, prefix, want);
+    if (link != nullptr && link->up()) // the kernel takes no route by a device that is down
+        kernel_routes_.want(workload_route(prefix, link->ifindex));
+    else
+        kernel_routes_.unwant(workload_route(prefix, 0).key());
+}
+
+kernel::Route Agent::workload_route(const Prefix4& prefix, kernel::IfIndex ifindex) const
+{
+    return kernel::workload_route(prefix.addr, ifindex, settings_.workload_route_metric);
+}
+
+// The host reaches a pod without asking, also one that answers no ARP.
+void Agent::write_static_neighbours()
+{
+    for (const std::string& interface : std::exchange(neighbours_due_, {})) {
+        const auto endpoint = endpoints_.find(interface);
+        const kernel::Link* link = links_.table().find(interface);
+        if (endpoint == endpoints_.end() || !endpoint->second.mac || link == nullptr || !link->up())
+            continue; // one that is left over goes with its interface
+        for (const Ipv4 address : endpoint->second.addresses)
+            warn_if("ARP entry of ", Prefix4::host(address),
+                    kernel::set_static_neighbour(*netlink_, link->ifindex, address,
+                                                 *endpoint->second.mac));
+    }
+}
+
+void Agent::apply_nodes(const model::Changes& changes)
+{
+    for (const auto& [address, node] : changes.nodes) {
+        join_.set_node(address, node ? std::optional(node->name) : std::nullopt);
+        if (node) {
+            warn_if("node ", Prefix4::host(address),
+                    datapath_->want_node(Prefix4::host(address), false));
+            // A remote node's own address is no pod's; without this entry it were "outside" too,
+            // but a node address may lie inside a pool.
+            datapath::RouteWant outside;
+            outside.kind = ROUTE_OUTSIDE;
+            routes_.want(RouteClaims::Layer::NodeAddress, Prefix4::host(address), outside);
+            nodes_[address] = *node;
+        } else {
+            if (external_nodes_.contains(Prefix4::host(address)))
+                warn_if("node ", Prefix4::host(address),
+                        datapath_->want_node(Prefix4::host(address), true));
+            else
+                datapath_->forget_node(Prefix4::host(address));
+            routes_.forget(RouteClaims::Layer::NodeAddress, Prefix4::host(address));
+            nodes_.erase(address);
+        }
+    }
+    if (!changes.nodes.empty())
+        want_nat_sets();
+}
+
+void Agent::apply_pools(const model::Changes& changes)
+{
+    for (const auto& [cidr, pool] : changes.pools) {
+        if (pool) {
+            pools_[cidr] = *pool;
+            datapath::RouteWant none; // an address of the pool that no node holds
+            none.kind = ROUTE_NONE;
+            none.tunnelled = pool->ipip_mode == model::Encapsulation::Always;
+            routes_.want(RouteClaims::Layer::Pool, cidr, none);
+        } else {
+            pools_.erase(cidr);
+            routes_.forget(RouteClaims::Layer::Pool, cidr);
+        }
+    }
+    if (changes.pools.empty())
+        return;
+    want_nat_sets();
+    std::vector<Prefix4> tunnelled;
+    for (const auto& [cidr, pool] : pools_)
+        if (pool.ipip_mode != model::Encapsulation::Never)
+            tunnelled.push_back(cidr);
+    join_.set_tunnelled_pools(std::move(tunnelled));
+}
+
+// Whose traffic natOutgoing translates, and towards whom it does not.
+void Agent::want_nat_sets()
+{
+    std::set<Prefix4> sources;
+    std::set<Prefix4> exempt;
+    for (const auto& [cidr, pool] : pools_) {
+        exempt.insert(cidr);
+        if (pool.nat_outgoing)
+            sources.insert(cidr);
+    }
+    if (felix_.nat_outgoing_exclusions == "IPPoolsAndHostIPs")
+        for (const auto& [address, node] : nodes_)
+            exempt.insert(Prefix4::host(address));
+    firewall_dirty_ |= sources != firewall_sets_.nat_sources || exempt != firewall_sets_.nat_exempt;
+    firewall_sets_.nat_sources = std::move(sources);
+    firewall_sets_.nat_exempt = std::move(exempt);
+}
+
+void Agent::apply_own_node(const model::OwnNode& own)
+{
+    registration_->check({own.present, own.address, own.tunnel_address});
+    // Somebody deleted the own Node: margayd writes it again, and goes on as it was meanwhile.
+    own_node_held_ = !own.present && own_node_.present;
+    if (own_node_held_)
+        return;
+    own_node_ = own;
+    own_node_stated_ = true;
+    for (const auto& [prefix, path] : paths_)
+        paths_due_.insert(prefix); // the outer source may have changed
+    set_datapath_config();
+    ensure_tunnel_device();
+    firewall_rules_dirty_ = true;
+}
+
+void Agent::apply_felix(const model::FelixConfiguration& felix)
+{
+    felix_ = felix;
+    auto overlaid = config::with_datastore(config_, felix_settings(felix));
+    std::string refused;
+    for (const std::string& line : overlaid.refused)
+        refused += (refused.empty() ? "" : "; ") + line;
+    warn_once("FelixConfiguration", refused);
+    const config::Config before = std::exchange(settings_, std::move(overlaid.config));
+    log_->set_level(spdlog::level::from_str(std::string(to_string(settings_.log_level))));
+    if (before.interface_prefixes != settings_.interface_prefixes)
+        apply_interface_prefixes(before.interface_prefixes);
+    if (before.workload_route_metric != settings_.workload_route_metric)
+        for (const auto& [prefix, route] : local_routes_)
+            if (route.kind == model::RouteKind::LocalWorkload) {
+                kernel_routes_.unwant(
+                    kernel::workload_route(prefix.addr, 0, before.workload_route_metric).key());
+                want_local_route(prefix, route);
+            }
+    apply_external_nodes();
+    want_nat_sets();
+    set_datapath_config();
+    ensure_tunnel_device();
+    firewall_rules_dirty_ = true;
+    for (const auto& [prefix, path] : paths_)
+        paths_due_.insert(prefix);
+}
+
+// Interfaces that are workloads' now, and those that no longer are.
+void Agent::apply_interface_prefixes(const std::vector<std::string>& before)
+{
+    for (const auto& [index, link] : links_.table().links()) {
+        const bool was = has_prefix(link.name, before);
+        if (was == is_workload(link.name))
+            continue;
+        if (was)
+            datapath_->forget_device(index);
+        else
+            adopt_workload(link);
+    }
+    want_host_addresses();
+}
+
+void Agent::apply_external_nodes()
+{
+    const std::set<Prefix4> now(settings_.external_nodes.begin(), settings_.external_nodes.end());
+    const auto is_node = [this](const Prefix4& prefix) {
+        return prefix.length == 32 && nodes_.contains(prefix.addr);
+    };
+    for (const Prefix4& prefix : external_nodes_)
+        if (!now.contains(prefix) && !is_node(prefix))
+            datapath_->forget_node(prefix);
+    for (const Prefix4& prefix : now)
+        if (!external_nodes_.contains(prefix) && !is_node(prefix))
+            warn_if("external node ", prefix, datapath_->want_node(prefix, true));
+    external_nodes_ = now;
+}
+
+} // namespace margay
