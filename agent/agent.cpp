@@ -137,6 +137,7 @@ Status Agent::start_datapath()
     datapath::Options options;
     options.programs.pin_root = config_.pin_root;
     options.programs.constants = mark_constants(config_.mark_mask);
+    options.on_hooks_changed = [this] { schedule_turn(); };
     auto opened = datapath::Datapath::open(executor_, clock_, log_, options);
     if (!opened)
         return opened.error();

@@ -216,7 +216,7 @@ void Agent::apply_own_node(const model::OwnNode& own)
     if (own_node_held_)
         return;
     own_node_ = own;
-    own_node_stated_ = true;
+    own_node_stated_ |= own.present;
     for (const auto& [prefix, path] : paths_)
         paths_due_.insert(prefix); // the outer source may have changed
     set_datapath_config();

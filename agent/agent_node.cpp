@@ -59,7 +59,7 @@ void Agent::set_datapath_config()
 
 void Agent::ensure_tunnel_device()
 {
-    // Before the datastore has told the own Node, the address that an earlier run gave stays: routes
+    // Before the datastore has told the own Node (it may have been deleted while we were away), the address that an earlier run gave stays: routes
     // of the host hang on it.
     if (!own_node_stated_ || !netlink_)
         return;
@@ -95,8 +95,9 @@ kernel::FirewallConfig Agent::firewall_config() const
     wanted.tunnel_address = own_node_.tunnel_address;
     wanted.nat_address = felix_.nat_outgoing_address;
     wanted.nat_ports = felix_.nat_port_range;
-    if (felix_.nat_outgoing_interface_filter)
-        wanted.nat_out_interfaces = {*felix_.nat_outgoing_interface_filter};
+    const std::string filter = felix_.nat_outgoing_interface_filter.value_or("");
+    if (!filter.empty() && filter != "+") // else any
+        wanted.nat_out_interfaces = {filter};
     return wanted;
 }
 
@@ -127,7 +128,8 @@ bool Agent::note_judged_devices()
 
 void Agent::update_firewall()
 {
-    if (firewall_rules_dirty_)
+    // An adopted table knows the tunnel address, which we may not yet.
+    if (firewall_rules_dirty_ && (own_node_stated_ || !adopted_))
         return install_firewall();
     firewall_dirty_ |= note_judged_devices();
     if (!firewall_dirty_)

@@ -79,8 +79,6 @@ void Agent::flush()
     }
     if (calc_.dirty()) // sets that nobody reads any more
         schedule_turn(kNextTurn);
-    else if (datapath_->hooks_due()) // the guard opens to devices whose hooks are in place
-        schedule_turn(flushed ? kNextTurn : kAfterFailure);
     else if (calc_.waiting() || routes_.pending())
         schedule_turn(kAfterFailure);
 }

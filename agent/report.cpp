@@ -59,7 +59,7 @@ std::string packet_text(const datapath::Record& record)
                            record.destination.str(), record.icmp_type, record.icmp_code);
     default:
         if (record.source.is_zero() && record.destination.is_zero())
-            return "not IPv4"; // nothing of it was read; the reason says what it is
+            return "headers not read"; // the reason says why
         return fmt::format("proto {} {} > {}", record.protocol, record.source.str(),
                            record.destination.str());
     }

@@ -62,12 +62,9 @@ static __always_inline int limit_allows(__u32 which, __u32 most)
 }
 
 /* Workloads that speak IPv6 do so all the time: that shall not hide what policies drop. */
-static __always_inline int may_report(const struct __sk_buff *skb)
+static __always_inline int is_foreign(const struct __sk_buff *skb)
 {
-    if (skb->protocol != bpf_htons(ETH_P_IP) &&
-        !limit_allows(LIMIT_FOREIGN_EVENTS, FOREIGN_EVENTS_PER_SECOND))
-        return 0;
-    return limit_allows(LIMIT_EVENTS, EVENTS_PER_SECOND);
+    return skb->protocol != bpf_htons(ETH_P_IP);
 }
 
 static __rare void report(const struct __sk_buff *skb, const struct packet *pkt, __u8 kind,
@@ -75,7 +72,9 @@ static __rare void report(const struct __sk_buff *skb, const struct packet *pkt,
 {
     struct event *event;
 
-    if (!may_report(skb)) {
+    if (is_foreign(skb) && !limit_allows(LIMIT_FOREIGN_EVENTS, FOREIGN_EVENTS_PER_SECOND))
+        return; /* counted by its reason, and told often enough */
+    if (!limit_allows(LIMIT_EVENTS, EVENTS_PER_SECOND)) {
         count(REASON_EVENT_LOST, 0);
         return;
     }

@@ -35,6 +35,7 @@ cleanup() {
     for mount in sys/fs/bpf sys proc dev/pts dev run; do
         umount -R -l "$root/$mount" 2>/dev/null || true
     done
+    umount -l "$root" 2>/dev/null || true
     [ $keep = yes ] || rm -rf "$root"
 }
 trap cleanup EXIT
@@ -46,6 +47,7 @@ git clone -q "$source" "$root/root/margay"
 for file in /etc/resolv.conf /etc/hosts; do
     [ -e $file ] && cp -L $file "$root$file"
 done
+mount --bind "$root" "$root" # "ip netns exec" wants / to be a mount point
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --make-rslave "$root/sys"

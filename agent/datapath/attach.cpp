@@ -352,6 +352,8 @@ bool Attacher::drop_lost()
 {
     const auto lost = [](const auto& entry) {
         const auto& [id, attachment] = entry;
+        if (!device_exists(id.ifindex))
+            return false; // its deletion is news of another kind
         if (attachment.kind == AttachKind::Clsact)
             return clsact::query(id.ifindex, id.hook == Hook::Ingress) != attachment.program_id;
         if (id.hook != Hook::Xdp)

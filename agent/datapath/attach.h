@@ -76,7 +76,7 @@ public:
     Status detach_all();
 
     const std::map<HookId, Attachment>& attachments() const { return attachments_; }
-    // How often a program was put on a hook. Each takes a grace period of the kernel, 12 ms.
+    // How often a program was put on a hook.
     std::size_t changes() const { return changes_; }
     // Devices that have something of ours at ingress and at egress.
     std::vector<std::uint32_t> both_ways() const;

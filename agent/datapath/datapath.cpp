@@ -23,8 +23,6 @@ constexpr auto kLongestPause = 10s;
 constexpr auto kHousekeeping = 10s;
 // Compiling and loading a program costs as much as many map writes.
 constexpr std::size_t kLoadsPerTurn = 16;
-// The kernel waits for a grace period at each: a turn is to stay far below a BGP hold time.
-constexpr std::size_t kHooksPerTurn = 8;
 
 std::uint32_t kernel_hz()
 {
@@ -57,6 +55,7 @@ Result<std::unique_ptr<Datapath>> Datapath::open(Executor& executor, const Clock
                                                     *std::move(programs), *std::move(tables)));
     if (Status status = datapath->adopt(); !status)
         return status.error();
+    datapath->look_after_hooks();
     return datapath;
 }
 
@@ -75,7 +74,9 @@ Datapath::Datapath(Executor& executor, const Clock& clock, Log log, const Option
                     [this](std::uint32_t slot, std::uint32_t rule) {
                         return policies_.describe(slot, rule);
                     }}),
-      retry_(executor), soon_(executor), pause_(kFirstPause), pick_up_(options.pick_up)
+      retry_(executor), soon_(executor), watch_(executor), pause_(kFirstPause),
+      pick_up_(options.pick_up), look_again_(options.look_again),
+      on_hooks_changed_(options.on_hooks_changed)
 {
 }
 
@@ -290,7 +291,7 @@ Status Datapath::swap_programs(const Status& world)
             return status;
         stages_installed_ = true;
     }
-    return devices_.attach(kHooksPerTurn);
+    return devices_.attach();
 }
 
 void Datapath::seal()
@@ -357,22 +358,42 @@ void Datapath::schedule(bool failed)
     const bool waiting = failed || (everything_stated_ && (!settled() || classes_.unplaced() > 0));
     if (!waiting) {
         pause_ = kFirstPause;
-        retry_.start(kHousekeeping, [this] {
-            if (devices_.look_again())
-                log_->warn("a program of ours was detached by somebody else: attaching it again");
-            (void)flush();
-        });
+        retry_.start(kHousekeeping, [this] { (void)flush_by_itself(); });
         return;
     }
-    retry_.start(pause_, [this] { (void)flush(); });
+    retry_.start(pause_, [this] { (void)flush_by_itself(); });
     pause_ = std::min<std::chrono::milliseconds>(pause_ * 2, kLongestPause);
+}
+
+// The owner did not ask for this flush, but has to know when it moved a hook: the guard lets through
+// what is judged, and nothing else.
+Status Datapath::flush_by_itself()
+{
+    const std::size_t before = attacher_.changes();
+    Status status = flush();
+    if (attacher_.changes() != before && on_hooks_changed_)
+        on_hooks_changed_();
+    return status;
+}
+
+// On a timer of its own, whatever else goes on.
+void Datapath::look_after_hooks()
+{
+    watch_.start(look_again_, [this] { look_after_hooks(); });
+    if (!committed_ || !devices_.look_again())
+        return;
+    log_->warn("a program of ours was detached by somebody else: attaching it again");
+    if (on_hooks_changed_)
+        on_hooks_changed_();
+    else
+        flush_soon();
 }
 
 void Datapath::flush_soon()
 {
     if (!soon_.running())
         soon_.start(0ns, [this] {
-            if (Status status = flush(); !status)
+            if (Status status = flush_by_itself(); !status)
                 log_->warn("flush incomplete error=\"{}\"", status.error().what);
         });
 }

@@ -20,6 +20,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,6 +50,10 @@ struct Options {
     bool force_clsact = false; // no TCX even where the kernel has it
     // For so long after the very first start, replies of flows that began before it are picked up.
     std::chrono::seconds pick_up{20};
+    // How often the kernel is asked whether our programs still run.
+    std::chrono::milliseconds look_again{10'000};
+    // Hooks were attached, or found lost, outside a flush() of the owner, who should flush() again.
+    std::function<void()> on_hooks_changed{};
 };
 
 // What the programs are told at run time, in the agent's words.
@@ -129,8 +134,6 @@ public:
     void flush_soon();
     bool settled() const; // in sync, and nothing is pending
 
-    // Devices wait for programs: a flush() attaches some at a time, and what was refused comes again.
-    bool hooks_due() const { return devices_.pending(); }
     // Devices with a program of ours on both tc hooks, those of an earlier run included.
     std::vector<std::uint32_t> judged_devices() const { return attacher_.both_ways(); }
 
@@ -157,6 +160,8 @@ private:
     void expire();
     std::string unplaced_text() const;
     void schedule(bool failed);
+    Status flush_by_itself();
+    void look_after_hooks();
 
     const Clock& clock_;
     Log log_;
@@ -173,8 +178,11 @@ private:
     Events events_;
     Timer retry_;
     Timer soon_;
+    Timer watch_;
     std::chrono::milliseconds pause_;
     std::chrono::seconds pick_up_;
+    std::chrono::milliseconds look_again_;
+    std::function<void()> on_hooks_changed_;
     std::uint32_t grace_until_ = 0; // jiffies; 0: none
     Clock::Time grace_end_{};
     bool everything_stated_ = false;

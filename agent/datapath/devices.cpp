@@ -37,16 +37,11 @@ void Devices::gone(std::uint32_t ifindex)
     (void)attacher_.forget(ifindex);
 }
 
-Status Devices::attach(std::size_t limit)
+Status Devices::attach()
 {
-    const std::size_t enough = attacher_.changes() + limit;
     Status first;
     pending_ = false;
     for (auto it = wanted_.begin(); it != wanted_.end(); ++it) {
-        if (attacher_.changes() >= enough) {
-            pending_ = true;
-            break;
-        }
         auto& [ifindex, wanted] = *it;
         const Status status = attach_device(ifindex, wanted);
         wanted.problem = status ? std::string{} : status.error().what;
@@ -60,29 +55,32 @@ Status Devices::attach(std::size_t limit)
     return first;
 }
 
-Status Devices::attach_device(std::uint32_t ifindex, const Wanted& wanted)
+Status Devices::attach_device(std::uint32_t ifindex, Wanted& wanted)
 {
     const char* out = wanted.uplink ? "to_uplink" : "to_workload";
     if (Status status = attach_hook({ifindex, Hook::Egress}, out); !status)
         return status;
     if (wanted.uplink)
-        return attach_uplink(ifindex, wanted.xdp);
+        return attach_uplink(ifindex, wanted);
     return attach_hook({ifindex, Hook::Ingress}, "from_workload");
 }
 
 // XDP's notes need a reader as long as it runs: that one comes before it and goes after it.
-Status Devices::attach_uplink(std::uint32_t ifindex, XdpMode mode)
+Status Devices::attach_uplink(std::uint32_t ifindex, Wanted& wanted)
 {
     const HookId ingress{ifindex, Hook::Ingress};
     const auto program = programs_.program("uplink_xdp");
     if (!program)
         return program.error();
-    if (may_run_xdp(ifindex, mode))
+    const XdpMode mode = wanted.xdp_refused ? XdpMode::Off : wanted.xdp;
+    const bool may_run = may_run_xdp(ifindex, mode);
+    if (may_run)
         if (Status status = attach_hook(ingress, "from_uplink_xdp"); !status)
             return status;
     const auto runs = attacher_.attach_xdp(ifindex, mode, *program);
     if (!runs)
         return runs.error();
+    wanted.xdp_refused |= may_run && !*runs;
     return attach_hook(ingress, *runs ? "from_uplink_xdp" : "from_uplink");
 }
 

@@ -30,9 +30,8 @@ public:
     // The device is deleted.
     void gone(std::uint32_t ifindex);
 
-    // Attaches and exchanges until about `limit` hooks were changed; pending() tells whether something
-    // is left. Within it every device is tried; the first error is returned.
-    Status attach(std::size_t limit);
+    // Attaches and exchanges. Every device is tried; the first error is returned.
+    Status attach();
     // What somebody else detached is to be attached again. True if there was any.
     bool look_again();
     // Detaches from what nobody wants.
@@ -51,14 +50,15 @@ private:
         bool uplink = false;
         XdpMode xdp = XdpMode::Off;
         std::string problem{};
+        bool xdp_refused = false; // by the driver, in Auto: not asked again
         bool operator==(const Wanted& other) const
         {
             return uplink == other.uplink && xdp == other.xdp;
         }
     };
     void want(std::uint32_t ifindex, const Wanted& wanted);
-    Status attach_device(std::uint32_t ifindex, const Wanted& wanted);
-    Status attach_uplink(std::uint32_t ifindex, XdpMode mode);
+    Status attach_device(std::uint32_t ifindex, Wanted& wanted);
+    Status attach_uplink(std::uint32_t ifindex, Wanted& wanted);
     Status attach_hook(const HookId& id, const char* program);
 
     Attacher& attacher_;

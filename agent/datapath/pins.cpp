@@ -3,7 +3,9 @@
 
 #include <bpf/bpf.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -11,15 +13,39 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <string_view>
+
+#include "margay/fd.h"
 
 namespace margay::datapath {
 namespace {
+
+constexpr const char* kUsual = "/sys/fs/bpf"; // a folder that the kernel makes
 
 bool is_bpffs(const std::string& path)
 {
     struct statfs info{};
     return ::statfs(path.c_str(), &info) == 0 && info.f_type == BPF_FS_MAGIC;
+}
+
+// True where mounts are the machine's own: a bpffs mounted in a namespace of ours alone would go
+// with us, and every pin with it.
+bool mounts_are_the_hosts()
+{
+    struct stat ours{};
+    struct stat first{};
+    return ::stat("/proc/self/ns/mnt", &ours) == 0 && ::stat("/proc/1/ns/mnt", &first) == 0 &&
+           ours.st_ino == first.st_ino;
+}
+
+Status mount_usual_bpffs()
+{
+    const Fd folder(::open(kUsual, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder.valid() || ::flock(folder.get(), LOCK_EX) != 0) // two mounts would hide each other
+        return system_error(errno, std::string("lock ") + kUsual);
+    if (is_bpffs(kUsual) ||
+        ::mount("bpf", kUsual, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0)
+        return {};
+    return system_error(errno, std::string("mount a bpffs at ") + kUsual);
 }
 
 } // namespace
@@ -93,10 +119,10 @@ Status replace_pin(int fd, const std::string& path)
 
 Status need_bpffs(const std::string& path)
 {
-    constexpr std::string_view kUsual = "/sys/fs/bpf"; // a folder that the kernel makes
-    if (path.starts_with(kUsual) && !is_bpffs(std::string(kUsual)) &&
-        ::mount("bpf", kUsual.data(), "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0)
-        return system_error(errno, "mount a bpffs at " + std::string(kUsual));
+    if ((path == kUsual || path.starts_with(std::string(kUsual) + "/")) && !is_bpffs(kUsual) &&
+        mounts_are_the_hosts())
+        if (Status mounted = mount_usual_bpffs(); !mounted)
+            return mounted;
     std::string existing = path;
     struct stat info{};
     while (!existing.empty() && ::stat(existing.c_str(), &info) != 0)

@@ -20,7 +20,8 @@ Status remove_tree(const std::string& path);
 // Pins `fd` under `path`, replacing what is there: a reader finds the old object or the new one.
 Status replace_pin(int fd, const std::string& path);
 // Pins that live on something else than a bpffs would be lost without a word: mounts one at
-// /sys/fs/bpf if `path` lies there and nobody has, and refuses any other place without.
+// /sys/fs/bpf if `path` lies there and nobody has (not in a private mount namespace, with which it
+// would go), and refuses any other place without.
 Status need_bpffs(const std::string& path);
 
 } // namespace margay::datapath

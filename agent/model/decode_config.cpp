@@ -3,6 +3,9 @@
 
 #include "agent/model/json_fields.h"
 
+#include <algorithm>
+#include <cctype>
+
 namespace margay::model {
 namespace {
 
@@ -191,6 +194,14 @@ void read_observability(const FelixReader& reader, FelixConfiguration& config)
     reader.read("healthPort", "HealthPort", config.health_port, kPort);
 }
 
+// Port 0 is no port; a range that ends there is Calico's way to say none.
+void set_nat_ports(FelixConfiguration& config, std::uint64_t first, std::uint64_t last)
+{
+    if (last > 0)
+        config.nat_port_range.emplace(static_cast<std::uint16_t>(std::max<std::uint64_t>(first, 1)),
+                                      static_cast<std::uint16_t>(last));
+}
+
 // "lo:hi" as a text, or a single number.
 void read_nat_port_range(const Fields& spec, FelixConfiguration& config)
 {
@@ -199,18 +210,28 @@ void read_nat_port_range(const Fields& spec, FelixConfiguration& config)
         return;
     if (!member->is_string()) {
         if (const auto port = spec.integer("natPortRange", 0, 65535))
-            config.nat_port_range.emplace(*port, *port);
+            set_nat_ports(config, *port, *port);
         return;
     }
     const auto text = spec.text_or_empty("natPortRange");
     const auto range = parse_port(text);
     if (range && range->name.empty())
-        config.nat_port_range.emplace(range->first, range->last);
+        set_nat_ports(config, range->first, range->last);
     else
         spec.fail("natPortRange", quoted_for_people(text) + " is not a range of ports");
 }
 
 // Of a closed list of words, as the API spells them.
+// One name of an interface, or the beginning of one before "+" (iptables' wildcard).
+bool is_interface_filter(std::string_view text)
+{
+    if (text.ends_with('+'))
+        text.remove_suffix(1);
+    return text.size() <= 15 && std::ranges::all_of(text, [](unsigned char c) {
+               return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-';
+           });
+}
+
 void check_word(const Fields& spec, std::string_view field, const std::optional<std::string>& value,
                 std::initializer_list<std::string_view> known)
 {
@@ -240,6 +261,11 @@ Resource decode_felix_configuration(const Document& document)
     check_word(document.spec, "workloadSourceSpoofing", config.workload_source_spoofing,
                {"Disabled", "Any"});
     check_word(document.spec, "routeSource", config.route_source, {"CalicoIPAM", "WorkloadIPs"});
+    if (const auto& filter = config.nat_outgoing_interface_filter;
+        filter && !is_interface_filter(*filter))
+        document.spec.fail("iptablesNATOutgoingInterfaceFilter",
+                           quoted_for_people(*filter) +
+                               " is not an interface's name, nor a beginning of one and \"+\"");
     check_word(document.spec, "natOutgoingExclusions", config.nat_outgoing_exclusions,
                {"IPPoolsOnly", "IPPoolsAndHostIPs"});
     for (const char* field : {"wireguardEnabled", "wireguardEnabledV6", "vxlanEnabled"})

@@ -83,15 +83,14 @@ std::string text_field(const json::object& object, std::string_view field)
     return text ? std::string(*text) : std::string();
 }
 
-// The object below `field`, made if it is absent or null.
-Result<json::object*> object_field(json::object& object, std::string_view field)
+// Sees to it that there is an object below `field`, also where it is absent or null. No reference
+// into `object` survives this: operator[] may move all members, even for a key that is there.
+Status make_object(json::object& object, std::string_view field)
 {
     json::value& value = object[field];
     if (value.is_null())
         value.emplace_object();
-    if (!value.is_object())
-        return invalid(std::string(field) + " is no object");
-    return &value.get_object();
+    return value.is_object() ? Status{} : Status{invalid(std::string(field) + " is no object")};
 }
 
 Status take_identity(Document& doc, json::object& metadata)
@@ -139,27 +138,26 @@ Result<Document> to_document(json::object& object, const StampFor& stamp_for)
     if (version != kApiVersion)
         return invalid("apiVersion \"" + version + "\": only " + std::string(kApiVersion) +
                        " is known");
-    auto metadata = object_field(object, "metadata");
-    if (!metadata)
-        return metadata.error();
-    auto spec = object_field(object, "spec");
-    if (!spec)
-        return spec.error();
+    for (const char* field : {"metadata", "spec"})
+        if (auto made = make_object(object, field); !made)
+            return made.error();
+    json::object& metadata = object.at("metadata").get_object();
+    json::object& spec = object.at("spec").get_object();
     for (const char* map : {"labels", "annotations"}) // text to text, checked before it is read
-        if (const auto* value = (*metadata)->if_contains(map);
+        if (const auto* value = metadata.if_contains(map);
             value && !value->is_object() && !value->is_null())
             return invalid(std::string("metadata.") + map + " is no object");
-    if (auto ok = name_by_spec(kind, **metadata, **spec); !ok)
+    if (auto ok = name_by_spec(kind, metadata, spec); !ok)
         return ok.error();
-    if (auto ok = take_identity(doc, **metadata); !ok)
+    if (auto ok = take_identity(doc, metadata); !ok)
         return ok.error();
     doc.key = resource_key(*doc.kind, doc.ns, doc.name);
-    stamp_metadata(doc, **metadata, stamp_for);
-    if (auto ok = add_defaults(kind, **metadata, **spec); !ok)
+    stamp_metadata(doc, metadata, stamp_for);
+    if (auto ok = add_defaults(kind, metadata, spec); !ok)
         return ok.error();
     json::object stored{{"kind", kind}, {"apiVersion", version}};
-    stored["metadata"] = std::move(**metadata);
-    stored["spec"] = std::move(**spec);
+    stored["metadata"] = std::move(metadata);
+    stored["spec"] = std::move(spec);
     if (auto* status = object.if_contains("status"); status && status->is_object())
         stored["status"] = std::move(*status);
     doc.json = json::serialize(stored);
@@ -275,19 +273,17 @@ Result<std::string> merge_stored(std::string_view stored, std::string_view wante
     json::value new_value = json::parse({wanted.data(), wanted.size()}, error);
     if (error || !new_value.is_object())
         return invalid("the wanted value is no JSON object");
-    auto kept = object_field(old_value.get_object(), "metadata");
-    if (!kept)
-        return kept.error();
-    auto metadata = object_field(new_value.get_object(), "metadata");
-    if (!metadata)
-        return metadata.error();
+    for (json::value* value : {&old_value, &new_value})
+        if (auto made = make_object(value->get_object(), "metadata"); !made)
+            return made.error();
+    json::object& kept = old_value.at("metadata").get_object();
+    json::object& metadata = new_value.at("metadata").get_object();
     for (const char* field : {"labels", "annotations"}) {
-        (*kept)->erase(field);
-        if (auto* value = (*metadata)->if_contains(field))
-            (**kept)[field] = std::move(*value);
+        kept.erase(field);
+        if (auto* value = metadata.if_contains(field))
+            kept[field] = std::move(*value);
     }
-    json::value merged(std::move(**kept));
-    new_value.get_object()["metadata"] = std::move(merged);
+    metadata = std::move(kept);
     return json::serialize(new_value);
 }
 

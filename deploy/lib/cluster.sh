@@ -154,13 +154,15 @@ add_pod() { # add_pod NODE LETTER ROLE
         --namespace default --pod "$pod" --label "role=$3" --label "node=$1" >"$state/pods/$pod.json"
 }
 
+is_dead() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
+
 down() {
     local pid
     for file in "$state"/*/pid "$state"/etcd.pid; do
         [ -e "$file" ] || continue
         pid=$(cat "$file")
         kill -KILL "$pid" 2>/dev/null || true
-        eventually 10 not kill -0 "$pid" || true # or it writes into the folder that is to go
+        eventually 10 is_dead "$pid" || true # or it writes into the folder that is to go
     done
     ip netns list 2>/dev/null | awk '{print $1}' | { grep "^$prefix-" || true; } | while read -r name; do
         ip netns pids "$name" 2>/dev/null | xargs -r kill -KILL 2>/dev/null || true

@@ -37,6 +37,7 @@ build_guest() {
     local root=$state/guest modules=$state/kernel/lib/modules/$guest_release
     mkdir -p "$root"/{bin,proc,sys,dev,tmp,run,modules,etc}
     install /bin/busybox "$root/bin/busybox"
+    [ -e "$state/kernel/lib" ] || ln -s usr/lib "$state/kernel/lib" # packages of a merged /usr
     depmod -b "$state/kernel" "$guest_release"
     for module in "$@"; do
         modprobe -S "$guest_release" -d "$state/kernel" --show-depends "$module" 2>/dev/null |

@@ -51,6 +51,19 @@ spec: {cidr: 10.20.0.0/16, ipipMode: Always, natOutgoing: true}
 "nodeSelector":"all()","allowedUses":["Workload","Tunnel"],"assignmentMode":"Automatic"}})j"));
 }
 
+TEST(ManifestTest, a_document_may_lack_its_spec)
+{
+    // As few and as many fields as make the insertion of "spec" move the others.
+    std::string more;
+    for (int fields = 0; fields < 12; fields++) {
+        const auto doc = one(R"({"apiVersion":"projectcalico.org/v3","kind":"Tier",)" + more +
+                             R"("metadata":{"name":"three"}})");
+        EXPECT_EQ(json::parse(doc.json).at("metadata").at("name"), "three");
+        EXPECT_TRUE(json::parse(doc.json).at("spec").is_object());
+        more += "\"f" + std::to_string(fields) + "\":1,";
+    }
+}
+
 TEST(ManifestTest, ipv6_pool_has_blocks_of_122)
 {
     const auto doc = one("{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: six}, "
