@@ -39,6 +39,7 @@ if [ $build = yes ]; then
 fi
 bin=${MARGAY_BIN:-$PWD/build/bin}
 results=bench/results
+mkdir -p "$results"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 has() { [[ " ${parts[*]} " == *" $1 "* ]]; }
