@@ -97,6 +97,9 @@ private:
     bool is_announced(const Prefix4& prefix) const;
     void watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops);
     void write_static_neighbours();
+    void want_node(const Prefix4& source, bool external);
+    void forget_node(const Prefix4& source);
+    void retry_nodes();
     void want_nat_sets();
     void want_host_addresses();
     void set_datapath_config();
@@ -164,6 +167,7 @@ private:
     std::map<Prefix4, model::WantedRoute> local_routes_;
     std::map<Ipv4, model::WantedNode> nodes_;
     std::set<Prefix4> external_nodes_;
+    std::map<Prefix4, bool> refused_nodes_; // no room in the data path; true: external
     std::map<Prefix4, model::WantedPool> pools_;
     std::map<Prefix4, PlannedPath> paths_;
     std::map<Prefix4, std::vector<Ipv4>> hops_of_;

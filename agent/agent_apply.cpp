@@ -144,8 +144,7 @@ void Agent::apply_nodes(const model::Changes& changes)
     for (const auto& [address, node] : changes.nodes) {
         join_.set_node(address, node ? std::optional(node->name) : std::nullopt);
         if (node) {
-            warn_if("node ", Prefix4::host(address),
-                    datapath_->want_node(Prefix4::host(address), false));
+            want_node(Prefix4::host(address), false);
             // A remote node's own address is no pod's; without this entry it were "outside" too,
             // but a node address may lie inside a pool.
             datapath::RouteWant outside;
@@ -154,16 +153,39 @@ void Agent::apply_nodes(const model::Changes& changes)
             nodes_[address] = *node;
         } else {
             if (external_nodes_.contains(Prefix4::host(address)))
-                warn_if("node ", Prefix4::host(address),
-                        datapath_->want_node(Prefix4::host(address), true));
+                want_node(Prefix4::host(address), true);
             else
-                datapath_->forget_node(Prefix4::host(address));
+                forget_node(Prefix4::host(address));
             routes_.forget(RouteClaims::Layer::NodeAddress, Prefix4::host(address));
             nodes_.erase(address);
         }
     }
     if (!changes.nodes.empty())
         want_nat_sets();
+}
+
+// Who may send IPIP to us. Without room for it, it is denied and tried again.
+void Agent::want_node(const Prefix4& source, bool external)
+{
+    const Status wanted = datapath_->want_node(source, external);
+    warn_if("node ", source, wanted);
+    if (wanted)
+        refused_nodes_.erase(source);
+    else
+        refused_nodes_[source] = external;
+}
+
+void Agent::forget_node(const Prefix4& source)
+{
+    refused_nodes_.erase(source);
+    warn_if("node ", source, {});
+    datapath_->forget_node(source);
+}
+
+void Agent::retry_nodes()
+{
+    for (const auto& [source, external] : std::exchange(refused_nodes_, {}))
+        want_node(source, external);
 }
 
 void Agent::apply_pools(const model::Changes& changes)
@@ -275,10 +297,10 @@ void Agent::apply_external_nodes()
     };
     for (const Prefix4& prefix : external_nodes_)
         if (!now.contains(prefix) && !is_node(prefix))
-            datapath_->forget_node(prefix);
+            forget_node(prefix);
     for (const Prefix4& prefix : now)
         if (!external_nodes_.contains(prefix) && !is_node(prefix))
-            warn_if("external node ", prefix, datapath_->want_node(prefix, true));
+            want_node(prefix, true);
     external_nodes_ = now;
 }
 

@@ -59,8 +59,8 @@ void Agent::set_datapath_config()
 
 void Agent::ensure_tunnel_device()
 {
-    // Before the datastore has told the own Node (it may have been deleted while we were away), the address that an earlier run gave stays: routes
-    // of the host hang on it.
+    // Before the datastore has told the own Node (it may have been deleted while we were away), the
+    // address that an earlier run gave stays: routes of the host hang on it.
     if (!own_node_stated_ || !netlink_)
         return;
     kernel::TunnelSpec spec;

@@ -27,6 +27,7 @@ void Agent::turn()
         apply(changes);
     apply_paths();
     routes_.retry();
+    retry_nodes();
     flush();
 }
 
@@ -79,7 +80,7 @@ void Agent::flush()
     }
     if (calc_.dirty()) // sets that nobody reads any more
         schedule_turn(kNextTurn);
-    else if (calc_.waiting() || routes_.pending())
+    else if (calc_.waiting() || routes_.pending() || !refused_nodes_.empty())
         schedule_turn(kAfterFailure);
 }
 

@@ -69,17 +69,28 @@ fi
 # Servers of the tests are started by the tests alone. The policy file is the one switch that
 # every Debian package asks before it starts a service.
 policy=/usr/sbin/policy-rc.d
-if [ ! -e $policy ]; then
-    printf '#!/bin/sh\nexit 101\n' >$policy
-    chmod 755 $policy
-    trap 'rm -f $policy' EXIT
-fi
-
+own_policy=no
 # Nor shall a server that came with us start when the machine does.
 services=(etcd bird)
 enabled() { systemctl is-enabled "$1" >/dev/null 2>&1; }
 ours=()
 for service in "${services[@]}"; do enabled "$service" || ours+=("$service"); done
+
+leave_services_alone() { # also after an interrupted installation
+    local service
+    for service in "${ours[@]}"; do
+        ! enabled "$service" || systemctl disable "$service" >/dev/null 2>&1 ||
+            echo "deps: could not disable $service, which was installed with the packages" >&2
+    done
+    [ $own_policy = no ] || rm -f $policy
+}
+trap leave_services_alone EXIT
+trap 'exit 130' INT TERM HUP
+if [ ! -e $policy ]; then
+    own_policy=yes
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+fi
 
 echo "deps: installing ${#missing[@]} packages: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
@@ -94,7 +105,3 @@ EOF
     exit 1
 fi
 "${apt[@]}" "${missing[@]}" >/dev/null
-for service in "${ours[@]}"; do
-    ! enabled "$service" || systemctl disable "$service" >/dev/null 2>&1 ||
-        echo "deps: could not disable $service, which was installed with the packages" >&2
-done

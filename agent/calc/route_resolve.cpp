@@ -145,8 +145,9 @@ std::vector<Prefix4> RouteCalc::own_confirmed_blocks() const
 }
 
 // 1. Nothing inside a pool that must not be exported. 2. Exactly an own confirmed block: yes.
-// 3. Inside one: no, the block stands for it. 4. An own endpoint elsewhere, borrowed from another
-// node's block, is announced by itself, if it is inside any pool, a disabled one too.
+// 3. Inside one: no, the block stands for it. 4. An own endpoint or tunnel address elsewhere,
+// borrowed from another node's block, is announced by itself, if it is inside any pool, a disabled
+// one too.
 std::map<Prefix4, model::Announcement> RouteCalc::announcements() const
 {
     std::vector<Prefix4> hidden;
@@ -161,9 +162,13 @@ std::map<Prefix4, model::Announcement> RouteCalc::announcements() const
     for (const auto& block : blocks)
         if (!inside_any(hidden, block))
             announced.emplace(block, model::Announcement::Block);
+    const auto is_own = [](const model::WantedRoute& route) {
+        return route.kind == model::RouteKind::LocalWorkload ||
+               route.kind == model::RouteKind::Host;
+    };
     for (const auto& [prefix, route] : routes_)
-        if (route.kind == model::RouteKind::LocalWorkload && !inside_any(blocks, prefix) &&
-            !inside_any(hidden, prefix) && inside_any(pools, prefix))
+        if (is_own(route) && !inside_any(blocks, prefix) && !inside_any(hidden, prefix) &&
+            inside_any(pools, prefix))
             announced.emplace(prefix, model::Announcement::Borrowed);
     return announced;
 }

@@ -162,6 +162,7 @@ Result<policy::SetId> Datapath::claim_set(std::string_view name)
     if (!id)
         return Error{id.error().code, 0,
                      "address set " + std::string(name) + ": " + id.error().what};
+    classes_.claimed(*id);
     return *id;
 }
 
@@ -245,6 +246,7 @@ Status Datapath::flush_steps(maps::Budget& budget)
 {
     expire();
     end_grace();
+    classes_.refresh(clock_.now());
     const Status loaded = endpoints_.prepare(kLoadsPerTurn, clock_.now());
     touch_endpoints();
     const Status world = tables_.write_world(budget);
@@ -334,6 +336,8 @@ Status Datapath::finish(maps::Budget& budget)
             return status;
         committed_ = true;
     }
+    if (!endpoints_.pending() && tables_.pending() == 0)
+        classes_.leave_adopted(clock_.now());
     return {};
 }
 

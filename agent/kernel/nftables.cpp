@@ -46,6 +46,7 @@ FirewallConfig guard_of(const FirewallConfig& config)
     guard.workload_prefixes = config.workload_prefixes;
     guard.guard = config.guard;
     guard.judged = config.judged;
+    guard.pending = config.pending;
     guard.bypass = config.bypass;
     return guard;
 }

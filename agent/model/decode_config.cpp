@@ -221,7 +221,6 @@ void read_nat_port_range(const Fields& spec, FelixConfiguration& config)
         spec.fail("natPortRange", quoted_for_people(text) + " is not a range of ports");
 }
 
-// Of a closed list of words, as the API spells them.
 // One name of an interface, or the beginning of one before "+" (iptables' wildcard).
 bool is_interface_filter(std::string_view text)
 {
@@ -232,6 +231,7 @@ bool is_interface_filter(std::string_view text)
            });
 }
 
+// Of a closed list of words, as the API spells them.
 void check_word(const Fields& spec, std::string_view field, const std::optional<std::string>& value,
                 std::initializer_list<std::string_view> known)
 {

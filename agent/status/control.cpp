@@ -25,6 +25,7 @@ using Protocol = asio::local::stream_protocol;
 
 constexpr std::size_t kRequestMax = 64 * 1024;
 constexpr std::size_t kSessionsMax = 32;
+constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr auto kDeadline = std::chrono::seconds(30);
 
 std::string failure(const std::string& text)
@@ -121,7 +122,7 @@ class Server final : public ControlServer {
 public:
     Server(Executor& executor, Log log, std::string path, ControlHandler handler)
         : executor_(executor), log_(std::move(log)), path_(std::move(path)),
-          handler_(std::move(handler)), acceptor_(executor)
+          handler_(std::move(handler)), acceptor_(executor), pause_(executor)
     {
     }
     ~Server() override
@@ -166,10 +167,12 @@ private:
         acceptor_.async_accept([this](boost::system::error_code ec, Protocol::socket socket) {
             if (ec == asio::error::operation_aborted || !acceptor_.is_open())
                 return; // destroyed: `this` is gone in the first case
-            if (!ec && *open_ < kSessionsMax)
-                std::make_shared<Session>(executor_, std::move(socket), handler_, open_)->run();
-            if (ec)
+            if (ec) { // out of descriptors: it would fail again at once
                 log_->warn("control accept failed: {}", ec.message());
+                return pause_.start(kAcceptPause, [this] { accept(); });
+            }
+            if (*open_ < kSessionsMax)
+                std::make_shared<Session>(executor_, std::move(socket), handler_, open_)->run();
             accept();
         });
     }
@@ -179,6 +182,7 @@ private:
     std::string path_;
     ControlHandler handler_;
     Protocol::acceptor acceptor_;
+    Timer pause_;
     std::shared_ptr<std::size_t> open_ = std::make_shared<std::size_t>(0);
     bool listening_ = false;
 };
@@ -194,7 +198,8 @@ ControlServer::create(Executor& executor, Log log, const std::string& path, Cont
     return std::unique_ptr<ControlServer>(std::move(server));
 }
 
-Result<std::string> control_request(const std::string& path, const Request& request)
+Result<std::string> control_request(const std::string& path, const Request& request,
+                                    std::chrono::seconds timeout)
 {
     asio::io_context context;
     Protocol::socket socket(context);
@@ -215,7 +220,14 @@ Result<std::string> control_request(const std::string& path, const Request& requ
         return Error{Errc::Unavailable, ec.value(),
                      "margayd closed the connection: " + ec.message()};
     std::string reply;
-    asio::read(socket, asio::dynamic_buffer(reply), ec);
+    bool whole = false;
+    asio::async_read(socket, asio::dynamic_buffer(reply),
+                     [&whole](const boost::system::error_code&, std::size_t) { whole = true; });
+    context.run_for(timeout);
+    if (!whole)
+        return Error{Errc::Unavailable, ETIMEDOUT,
+                     "margayd at " + path + " takes the request and does not answer within " +
+                         std::to_string(timeout.count()) + " s; see its log"};
 
     const json::value parsed = json::parse(reply, ec);
     if (ec || !parsed.is_object())

@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -34,7 +35,10 @@ public:
     virtual ~ControlServer() = default; // closes and unlinks
 };
 
-// The client's half, blocking: for margayctl and tests.
-Result<std::string> control_request(const std::string& path, const Request&);
+// The client's half, blocking: for margayctl and tests. Unavailable: nobody listens, or no answer in
+// time.
+inline constexpr std::chrono::seconds kAnswerTime{15};
+Result<std::string> control_request(const std::string& path, const Request&,
+                                    std::chrono::seconds timeout = kAnswerTime);
 
 } // namespace margay::status

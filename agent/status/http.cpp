@@ -15,6 +15,7 @@ using tcp = asio::ip::tcp;
 
 constexpr std::size_t kHeaderMax = 8 * 1024;
 constexpr std::size_t kSessionsMax = 64;
+constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr auto kDeadline = std::chrono::seconds(15);
 
 class Session : public std::enable_shared_from_this<Session> {
@@ -73,7 +74,7 @@ private:
 class Server final : public HttpServer {
 public:
     Server(Executor& executor, Log log, HttpHandler handler)
-        : log_(std::move(log)), handler_(std::move(handler)), acceptor_(executor)
+        : log_(std::move(log)), handler_(std::move(handler)), acceptor_(executor), pause_(executor)
     {
     }
 
@@ -108,9 +109,11 @@ private:
         acceptor_.async_accept([this](boost::system::error_code ec, tcp::socket socket) {
             if (ec == asio::error::operation_aborted)
                 return; // destroyed: `this` is gone
-            if (ec)
+            if (ec) { // out of descriptors: it would fail again at once
                 log_->warn("HTTP accept failed: {}", ec.message());
-            else if (*open_ < kSessionsMax)
+                return pause_.start(kAcceptPause, [this] { accept(); });
+            }
+            if (*open_ < kSessionsMax)
                 std::make_shared<Session>(std::move(socket), handler_, open_)->run();
             accept();
         });
@@ -119,6 +122,7 @@ private:
     Log log_;
     HttpHandler handler_;
     tcp::acceptor acceptor_;
+    Timer pause_;
     std::shared_ptr<std::size_t> open_ = std::make_shared<std::size_t>(0);
 };
 

@@ -60,6 +60,18 @@ model::ProgramRef allow_all()
     return program_with(rule, "profile/allow");
 }
 
+model::ProgramRef allow_all_but(policy::SetId set)
+{
+    policy::Rule deny;
+    deny.action = policy::Action::Deny;
+    deny.source.sets = {set};
+    policy::Rule allow;
+    allow.action = policy::Action::Allow;
+    policy::Program program;
+    program.profiles.push_back({"profile/not-bad", {deny, allow}});
+    return shared(std::move(program));
+}
+
 model::ProgramRef allow_from(policy::SetId set)
 {
     policy::Rule rule;
@@ -338,6 +350,59 @@ TEST_P(DatapathTest, what_nobody_wants_after_a_restart_goes)
     }
 }
 
+// The policy was edited while the agent was away: its set has no name any more, but the endpoint
+// runs the old program until the new one is loaded, which here cannot be.
+TEST_P(DatapathTest, adopted_program_denies_by_its_set_until_it_is_exchanged)
+{
+    const auto bad = *datapath->claim_set("bad");
+    ingress_b = allow_all_but(bad);
+    ok(datapath->want_class(Prefix4::host(a.address), {bad}));
+    const auto around = Prefix4{a.address, 24}.network();
+    ok(datapath->want_class(around, {bad}));
+    bring_up();
+    ASSERT_FALSE(a.pings(b));
+    kill();
+
+    start();
+    const auto other = *datapath->claim_set("other");
+    ingress_b = allow_all_but(CLASS_SET_MAX);
+    want_all();
+    datapath->set_in_sync();
+    EXPECT_FALSE(datapath->flush());
+    EXPECT_FALSE(a.pings(b)) << "nobody states the prefix";
+    ok(datapath->want_class(Prefix4::host(a.address), {other}));
+    EXPECT_FALSE(datapath->flush());
+    EXPECT_FALSE(a.pings(b)) << "stated, with other sets";
+    ok(datapath->want_class(Prefix4::host(a.address), {}));
+    EXPECT_FALSE(datapath->flush());
+    EXPECT_FALSE(a.pings(b)) << "no longer stated";
+
+    want_pod(b, allow_all_but(other));
+    ok(datapath->flush());
+    EXPECT_TRUE(a.pings(b));
+    ok(datapath->flush());
+    EXPECT_TRUE(datapath->settled());
+    for (const auto& table : datapath->status().tables)
+        if (table.name == "classes4") {
+            EXPECT_EQ(table.entries, 0u) << "what was kept is gone";
+        }
+}
+
+// A set that a policy names again has the members of this run at once.
+TEST_P(DatapathTest, set_that_is_named_again_after_a_restart_has_its_new_members)
+{
+    const auto friends = *datapath->claim_set("friends");
+    ingress_b = allow_from(friends);
+    ok(datapath->want_class(Prefix4::host(a.address), {friends}));
+    bring_up();
+    ASSERT_TRUE(a.pings(b));
+    kill();
+    start();
+    ASSERT_EQ(*datapath->claim_set("friends"), friends);
+    bring_up();
+    EXPECT_FALSE(a.pings(b));
+}
+
 TEST_P(DatapathTest, remote_prefix_of_an_earlier_run_waits_until_the_routes_are_complete)
 {
     const auto prefix = *Prefix4::parse("10.9.0.0/26");
@@ -418,14 +483,7 @@ TEST_P(DatapathTest, address_without_room_for_its_class_is_denied_until_there_is
         sets.push_back(*datapath->claim_set("set " + std::to_string(i)));
     std::sort(sets.begin(), sets.end());
     const auto bad = *datapath->claim_set("bad");
-    policy::Rule deny;
-    deny.action = policy::Action::Deny;
-    deny.source.sets = {bad};
-    policy::Rule allow;
-    allow.action = policy::Action::Allow;
-    policy::Program program;
-    program.profiles.push_back({"profile/not-bad", {deny, allow}});
-    ingress_b = shared(std::move(program));
+    ingress_b = allow_all_but(bad);
     bring_up();
     ASSERT_TRUE(a.pings(b));
 

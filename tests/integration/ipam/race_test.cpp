@@ -76,6 +76,10 @@ TEST(Race, scarce_addresses_are_held_by_one_at_a_time_and_all_come_back)
                 for (const Ipv4 address : assigned->addresses)
                     EXPECT_TRUE(held.insert(address).second) << address.str() << " given twice";
                 given += static_cast<int>(assigned->addresses.size());
+            }
+            std::this_thread::yield(); // others may assign while it is held
+            {
+                const std::scoped_lock lock(mutex);
                 for (const Ipv4 address : assigned->addresses)
                     held.erase(address); // before the release: afterwards it is not ours
             }

@@ -190,11 +190,16 @@ TEST_F(FirewallTest, table_with_another_guard_or_without_is_not_adopted)
         const auto adopted = firewall->adopt(config);
         return adopted && *adopted;
     };
+    config.pending = MarkMatch{0x00800000, 0x00800000};
     EXPECT_FALSE(adopts()) << "no table";
     install();
     EXPECT_TRUE(adopts());
     sh("nft flush chain inet margay guard_to");
     EXPECT_FALSE(adopts()) << "the guard lost a rule";
+    install();
+    EXPECT_TRUE(adopts());
+    sh("nft flush chain inet margay pending_forward");
+    EXPECT_FALSE(adopts()) << "what waits for a judgement could leave";
     install();
     config.judged = {0x00400000, 0x00400000};
     EXPECT_FALSE(adopts()) << "another mark";

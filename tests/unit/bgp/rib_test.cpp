@@ -119,6 +119,7 @@ TEST(Decision, med_of_one_neighbour_does_not_make_the_result_depend_on_the_order
     from2.as_path = path({Asn{2}});
     from1_low.med = 1;
     from1_high.med = 2;
+    from2.med = 3; // says nothing beside those of another neighbour
     std::vector<Candidate> all{{&from1_low, false, false, Ipv4(3), Ip(Ipv4(3))},
                                {&from1_high, false, false, Ipv4(1), Ip(Ipv4(1))},
                                {&from2, false, false, Ipv4(2), Ip(Ipv4(2))}};

@@ -167,6 +167,17 @@ TEST_F(Routes, an_address_we_borrowed_is_announced_and_never_sent_to_the_blocks_
     EXPECT_EQ(world.announcements.at(net("10.20.2.0/32")), model::Announcement::Borrowed);
 }
 
+TEST_F(Routes, a_borrowed_tunnel_address_is_announced)
+{
+    world.affinity("n1", "10.20.1.0/30", "");
+    world.sync();
+    EXPECT_THAT(world.announcements, ElementsAre(Key(net("10.20.1.0/30"))));
+    world.node("n1", R"j("ipv4Address":"192.0.2.1/24","ipv4IPIPTunnelAddr":"10.20.2.3")j");
+    world.sync();
+    EXPECT_THAT(world.announcements,
+                ElementsAre(Key(net("10.20.1.0/30")), Key(net("10.20.2.3/32"))));
+}
+
 TEST_F(Routes, tunnel_addresses_outside_the_nodes_own_block_are_routes)
 {
     EXPECT_EQ(route("10.20.2.0/32"), "none") << "inside n2's block";

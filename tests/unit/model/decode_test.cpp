@@ -332,6 +332,28 @@ TEST(DecodeFelix, annotation_wins_over_the_field_and_lists_convert)
                 HasSubstr("spec.workloadSourceSpoofing: 'Sometimes' is not a known value"));
 }
 
+// What goes into nftables' rules is a range, a name or nothing: never a text of somebody's.
+TEST(DecodeFelix, nat_options_are_ranges_and_names)
+{
+    const ResourceKey key{Kind::FelixConfiguration, "", "default"};
+    const auto with = [](const std::string& spec) { return R"({"spec":{)" + spec + "}}"; };
+    const auto config = good<FelixConfiguration>(
+        key,
+        with(R"("natPortRange":"32768:65535","iptablesNATOutgoingInterfaceFilter":"bond0.7+")"));
+    ASSERT_TRUE(config.nat_port_range);
+    EXPECT_EQ(*config.nat_port_range, std::pair(std::uint16_t{32768}, std::uint16_t{65535}));
+    EXPECT_EQ(config.nat_outgoing_interface_filter, "bond0.7+");
+    EXPECT_FALSE(good<FelixConfiguration>(key, with(R"("natPortRange":0)")).nat_port_range)
+        << "0 is Calico's word for the kernel's own choice";
+    for (const char* wrong : {R"("9:1")", R"("1:70000")", R"("many")", "70000"})
+        EXPECT_THAT(error(key, with(std::string(R"("natPortRange":)") + wrong)),
+                    HasSubstr("spec.natPortRange"));
+    for (const char* wrong : {"eth0 accept", "eth0;", "a-name-that-is-too-long+", "et+h0"})
+        EXPECT_THAT(error(key, with(std::string(R"("iptablesNATOutgoingInterfaceFilter":")") +
+                                    wrong + "\"")),
+                    HasSubstr("iptablesNATOutgoingInterfaceFilter"));
+}
+
 TEST(DecodeBgp, configuration)
 {
     const ResourceKey key{Kind::BgpConfiguration, "", "default"};

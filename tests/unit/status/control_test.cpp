@@ -82,5 +82,13 @@ TEST_F(ControlTest, silent_daemon_is_named_with_its_path)
     EXPECT_THAT(reply.error().what, HasSubstr(path));
 }
 
+TEST_F(ControlTest, daemon_that_takes_the_request_and_says_nothing_is_not_waited_for_for_ever)
+{
+    // Nobody runs the executor: the kernel takes the connection, no one answers.
+    const auto reply = control_request(path, {"echo", {}}, std::chrono::seconds(0));
+    ASSERT_FALSE(reply);
+    EXPECT_THAT(reply.error().what, HasSubstr("does not answer within"));
+}
+
 } // namespace
 } // namespace margay::status

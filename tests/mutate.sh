@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# Proves that tests can fail: plants the faults of tests/mutations/*.txt one after the other, builds
+# the test named there, and expects it to turn red. Takes half an hour; not part of tests/run.sh.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+    cat <<'EOF'
+usage: tests/mutate.sh [--list | --uncovered] [PATTERN]
+  PATTERN      only tests whose ctest name matches this regular expression
+  --list       names the mutations, plants none
+  --uncovered  names the tests without a mutation; exits 1 if there is one
+Needs a configured build/ (cmake --preset release), root, and no changes in the files it mutates.
+A file is put back right after its test, also when the script is interrupted.
+EOF
+}
+
+mode=run
+pattern=.
+for arg in "$@"; do
+    case $arg in
+    --list | --uncovered) mode=${arg#--} ;;
+    -h | --help) usage; exit 0 ;;
+    -*) echo "mutate.sh: unknown argument '$arg'" >&2; usage >&2; exit 2 ;;
+    *) pattern=$arg ;;
+    esac
+done
+die() { echo "mutate.sh: $*" >&2; exit 2; }
+
+planted=()
+restore() {
+    local file
+    for file in "${planted[@]}"; do git checkout -q -- "$file"; done
+    planted=()
+}
+trap restore EXIT
+trap 'exit 130' INT TERM
+
+# Replaces the one occurrence of $old in $file by $new.
+plant() {
+    [ -n "$old" ] || return 0
+    [ -f "$file" ] || die "$test: no file $file"
+    local content rest
+    content=$(cat "$file"; printf x) # keeps the newlines at the end
+    content=${content%x}
+    rest=${content#*"$old"}
+    [ "$rest" != "$content" ] || die "$test: text not found in $file: $old"
+    [ "${rest#*"$old"}" = "$rest" ] || die "$test: text is not unique in $file: $old"
+    if [[ " ${planted[*]} " != *" $file "* ]]; then
+        git diff --quiet HEAD -- "$file" || die "$file has changes; commit them first"
+        planted+=("$file")
+    fi
+    printf '%s' "${content%%"$old"*}$new$rest" >"$file"
+    old= new=
+}
+
+targets_of() { # what must be built for a test
+    case $1 in
+    system.*) echo demo_programs margayd-rebuilt traffic bpf_load_check ;;
+    *) echo "test.$1" ;;
+    esac
+}
+
+red=0
+lost=()
+judge() {
+    local log=build/mutate.log
+    printf '%s' "$title"
+    # shellcheck disable=SC2046 # several targets
+    if ! cmake --build build --target $(targets_of "$test") >$log 2>&1; then
+        printf ' - DOES NOT BUILD\n'
+        grep -A 5 'error:' $log || tail -n 20 $log
+        lost+=("$test")
+    elif ctest --test-dir build -R "^${test//./\\.}\$" --no-tests=error --output-on-failure >$log 2>&1; then
+        printf ' - GREEN\n'
+        lost+=("$test")
+    else
+        printf ' - red: %s\n' "$(first_failure $log)"
+        red=$((red + 1))
+    fi
+    restore
+}
+first_failure() {
+    grep -m1 -oE '\[  FAILED  \] [A-Za-z0-9_./]+' "$1" || grep -m1 -E 'FAIL|failed' "$1" ||
+        grep -m1 -oE '\*\*\*[A-Za-z ]+' "$1"
+}
+
+finish_block() {
+    [ -n "$test" ] || return 0
+    if [[ $test =~ $pattern ]]; then
+        case $mode in
+        list) echo "$title" ;;
+        run) plant; judge ;;
+        esac
+    fi
+    test='' file='' title='' old='' new=''
+}
+end_replacement() {
+    if [ $mode = run ] && [[ $test =~ $pattern ]]; then plant; fi
+    old='' new=''
+}
+
+# A block ends with an empty line; within it each group of "-" and "+" lines is one replacement.
+read_list() {
+    local line last=''
+    while IFS= read -r line <&3 || [ -n "$line" ]; do
+        case $line in
+        '') finish_block ;;
+        '# '*) title=${line#\# } ;;
+        'test '*) test=${line#test } ;;
+        'file '*) end_replacement; file=${line#file } ;;
+        -*) [ "$last" != + ] || end_replacement
+            old+=${line#-}$'\n' ;;
+        +*) new+=${line#+}$'\n' ;;
+        *) die "$1: cannot read '$line'" ;;
+        esac
+        last=${line:0:1}
+    done 3<"$1"
+    finish_block
+}
+
+if [ $mode = uncovered ]; then
+    missing=0
+    while read -r name; do
+        grep -qx "test $name" tests/mutations/*.txt || { echo "$name"; missing=1; }
+    done < <(ctest --test-dir build -N | sed -n 's/^ *Test *#[0-9]*: //p')
+    exit $missing
+fi
+test='' file='' title='' old='' new=''
+for list in tests/mutations/*.txt; do read_list "$list"; done
+[ $mode = run ] || exit 0
+echo "mutate.sh: $red red, ${#lost[@]} not"
+[ ${#lost[@]} = 0 ] || { printf '  %s\n' "${lost[@]}"; exit 1; }
