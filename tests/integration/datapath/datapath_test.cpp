@@ -200,6 +200,7 @@ struct DatapathTest : ::testing::TestWithParam<bool> {
                 return state;
         return {};
     }
+    std::pair<std::string, bool> uplink_programs(std::uint32_t ifindex) const;
     std::uint64_t packets(std::string_view reason) const
     {
         const auto counters = datapath->counters();
@@ -253,29 +254,49 @@ TEST_P(DatapathTest, lost_hook_comes_back_however_often_the_owner_flushes)
     EXPECT_TRUE(a.pings(b));
 }
 
+// What runs on an uplink: the program at tc's ingress, and whether there is one at XDP.
+std::pair<std::string, bool> DatapathTest::uplink_programs(std::uint32_t ifindex) const
+{
+    std::pair<std::string, bool> found;
+    for (const auto& state : datapath->status().hooks) {
+        if (state.ifindex == ifindex && state.hook == "ingress")
+            found.first = state.program;
+        if (state.ifindex == ifindex && state.hook == "xdp")
+            found.second = true;
+    }
+    return found;
+}
+
 TEST_P(DatapathTest, uplink_reads_notes_of_xdp_while_xdp_runs_and_only_then)
 {
     add_veth(node, "mguplink", a.netns, "mgwire");
     const auto up = inside(node, [] { return if_nametoindex("mguplink"); });
-    const auto runs = [&] {
-        std::pair<std::string, bool> found;
-        for (const auto& state : datapath->status().hooks) {
-            if (state.ifindex == up && state.hook == "ingress")
-                found.first = state.program;
-            if (state.ifindex == up && state.hook == "xdp")
-                found.second = true;
-        }
-        return found;
-    };
     datapath->want_uplink(up, XdpMode::Auto);
     bring_up();
-    EXPECT_EQ(runs(), std::pair(std::string("from_uplink"), false)) << "no native XDP on veth";
+    EXPECT_EQ(uplink_programs(up), std::pair(std::string("from_uplink"), false))
+        << "not on veth, which loses by it";
     datapath->want_uplink(up, XdpMode::Native);
     ok(datapath->flush());
-    EXPECT_EQ(runs(), std::pair(std::string("from_uplink_xdp"), true));
+    EXPECT_EQ(uplink_programs(up), std::pair(std::string("from_uplink_xdp"), true));
     datapath->want_uplink(up, XdpMode::Off);
     ok(datapath->flush());
-    EXPECT_EQ(runs(), std::pair(std::string("from_uplink"), false));
+    EXPECT_EQ(uplink_programs(up), std::pair(std::string("from_uplink"), false));
+}
+
+// A bridge has no native XDP.
+TEST_P(DatapathTest, uplink_whose_driver_refuses_xdp_runs_without_it_in_auto_and_says_so_in_native)
+{
+    node.must("ip link add mgbridge type bridge && ip link set mgbridge up");
+    const auto up = inside(node, [] { return if_nametoindex("mgbridge"); });
+    datapath->want_uplink(up, XdpMode::Auto);
+    bring_up();
+    EXPECT_EQ(uplink_programs(up), std::pair(std::string("from_uplink"), false));
+    datapath->want_uplink(up, XdpMode::Native);
+    EXPECT_FALSE(datapath->flush());
+    EXPECT_FALSE(datapath->settled());
+    datapath->want_uplink(up, XdpMode::Generic);
+    ok(datapath->flush());
+    EXPECT_EQ(uplink_programs(up), std::pair(std::string("from_uplink_xdp"), true));
 }
 
 TEST_P(DatapathTest, pinned_maps_read_well_in_bpftool)
