@@ -4,6 +4,8 @@
 
 #include "agent/kernel/neighbours.h"
 
+#include <fmt/ranges.h>
+
 namespace margay {
 namespace {
 
@@ -18,14 +20,16 @@ datapath::RouteWant local_want(const model::WantedRoute& route)
 
 void Agent::apply_bgp(const model::Changes& changes)
 {
-    // While the own Node is away it is being repaired: sessions go on with what they have.
-    if (!own_node_held_) {
-        peering_->apply(changes);
-    } else {
-        model::Changes rest = changes;
-        rest.bgp.reset();
-        peering_->apply(rest);
-    }
+    // While the own Node is away it is being repaired: sessions go on with what they have. Without
+    // it there are no peers either, so that news waits, the latest of each.
+    if (changes.bgp)
+        held_bgp_.bgp = changes.bgp;
+    for (const auto& [name, peer] : changes.mesh_peers)
+        held_bgp_.mesh_peers.insert_or_assign(name, peer);
+    for (const auto& [prefix, announcement] : changes.announcements)
+        held_bgp_.announcements.insert_or_assign(prefix, announcement);
+    if (!own_node_held_)
+        peering_->apply(std::exchange(held_bgp_, {}));
     join_.set_peers(peering_->peer_addresses());
     if (!peering_->speaker())
         join_.set_bgp_settled(); // nobody to wait for
@@ -250,10 +254,8 @@ void Agent::apply_felix(const model::FelixConfiguration& felix)
 {
     felix_ = felix;
     auto overlaid = config::with_datastore(config_, felix_settings(felix));
-    std::string refused;
-    for (const std::string& line : overlaid.refused)
-        refused += (refused.empty() ? "" : "; ") + line;
-    warn_once("FelixConfiguration", refused);
+    refused_settings_ = overlaid.refused;
+    warn_once("FelixConfiguration", fmt::format("{}", fmt::join(refused_settings_, "; ")));
     const config::Config before = std::exchange(settings_, std::move(overlaid.config));
     log_->set_level(spdlog::level::from_str(std::string(to_string(settings_.log_level))));
     if (before.interface_prefixes != settings_.interface_prefixes)

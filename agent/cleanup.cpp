@@ -12,12 +12,14 @@
 namespace margay {
 namespace {
 
-Status remove_routes()
+// Routes of workloads have the protocol of a person's; their interface tells whose they are.
+Status remove_routes(const std::vector<std::string>& workload_prefixes)
 {
     Executor executor;
     kernel::RouteTable table(
-        executor, kernel::RouteTable::Callbacks{[](const std::string&) { return false; }, [] {},
-                                                [](const kernel::RouteReport&) {}});
+        executor, kernel::RouteTable::Callbacks{
+                      [&](const std::string& name) { return has_prefix(name, workload_prefixes); },
+                      [] {}, [](const kernel::RouteReport&) {}});
     if (auto started = table.start(); !started)
         return started;
     table.remove_all();
@@ -52,9 +54,9 @@ Status remove_firewall()
 Status cleanup_host(const config::Config& config,
                     const std::function<void(const std::string&)>& say)
 {
-    if (status::control_request(config.control_socket(), status::Request{"status", {}}))
+    if (status::somebody_listens(config.control_socket()))
         return Error{Errc::Conflict, 0,
-                     "margayd is running (it answers at " + config.control_socket() +
+                     "margayd is running (it listens at " + config.control_socket() +
                          "): stop it first, or it would put everything back"};
     Status first;
     const auto step = [&](const std::string& what, const Status& done) {
@@ -63,13 +65,15 @@ Status cleanup_host(const config::Config& config,
         if (!done && first)
             first = done;
     };
-    step("routes of protocol 80", remove_routes());
+    step("routes of Margay and to workloads", remove_routes(config.interface_prefixes));
     step("tunnel device tunl0", remove_tunnel());
     step("eBPF programs, links and maps below " + config.pin_root,
          datapath::cleanup(config.pin_root));
     step("nftables table " + std::string(kernel::kFirewallTable), remove_firewall());
     std::error_code ignored;
     std::filesystem::remove(config.control_socket(), ignored);
+    say("left as they are: sysctls (ip_forward and those of workload interfaces), the datastore, " +
+        config.nodename_file);
     return first;
 }
 

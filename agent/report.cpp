@@ -146,10 +146,19 @@ json::array Report::problems() const
     for (const model::Issue& issue : agent_.quarantine_.issues())
         out.push_back({{"key", issue.key},
                        {"what", model::issue_kind_name(issue.kind)},
-                       {"reason", issue.reason}});
+                       {"reason", issue.reason},
+                       {"in_force", issue.in_force}});
     if (agent_.store_)
         for (const store::Problem& problem : agent_.store_->status().problems)
-            out.push_back({{"key", problem.source}, {"what", "bad"}, {"reason", problem.reason}});
+            out.push_back({{"key", problem.source},
+                           {"what", "bad"},
+                           {"reason", problem.reason},
+                           {"in_force", "what was read before"}});
+    for (const std::string& refused : agent_.refused_settings_)
+        out.push_back({{"key", "FelixConfiguration"},
+                       {"what", "bad"},
+                       {"reason", refused},
+                       {"in_force", "the setting as it was given to margayd"}});
     return out;
 }
 
@@ -408,19 +417,40 @@ json::object Report::events() const
     return {{"events", records()}};
 }
 
+// From the kernel, with what each slot is for. An array that lost its programs shows.
 json::object Report::programs() const
 {
-    json::array rows;
-    for (const auto& info : agent_.datapath_->policies().list())
-        rows.push_back({{"array", "policies"},
-                        {"slot", info.slot},
-                        {"program", fmt::format("{} rules, {} instructions",
-                                                policy::rule_count(info.program->program),
-                                                info.instructions)}});
-#define STAGE_ROW(id, program) \
-    rows.push_back({{"array", "stages"}, {"slot", STAGE_##id}, {"program", #program}});
+    std::map<std::pair<std::string, std::uint32_t>, std::string> purpose;
+#define STAGE_ROW(id, program) purpose[{"stages", STAGE_##id}] = #program;
     STAGES(STAGE_ROW)
 #undef STAGE_ROW
+    for (const auto& info : agent_.datapath_->policies().list())
+        purpose[{"policies", info.slot}] =
+            fmt::format("{} rules, {} endpoints' directions",
+                        policy::rule_count(info.program->program), info.users);
+    json::array rows;
+    const auto add = [&rows](const std::string& array, std::uint32_t slot, const json::value& id,
+                             std::string_view program, std::string_view what) {
+        rows.push_back({{"array", array},
+                        {"slot", slot},
+                        {"program_id", id},
+                        {"program", program},
+                        {"purpose", what}});
+    };
+    for (const char* array : {"stages", "policies"}) {
+        const auto filled = agent_.datapath_->filled_slots(array);
+        if (!filled) {
+            add(array, 0, nullptr, "-", filled.error().what);
+            continue;
+        }
+        for (const auto& slot : *filled) {
+            const auto known = purpose.extract({array, slot.number});
+            add(array, slot.number, slot.program_id, slot.program,
+                known ? known.mapped() : "continues another, or rests until its number is free");
+        }
+    }
+    for (const auto& [slot, what] : purpose) // the kernel has nothing there
+        add(slot.first, slot.second, nullptr, "MISSING", what);
     return {{"slots", std::move(rows)}};
 }
 
@@ -440,12 +470,12 @@ std::string Report::metrics() const
                static_cast<double>(store.revision));
     text.counter("margay_datastore_relists_total", "Full listings after the first",
                  static_cast<double>(store.relists));
-    std::map<std::string_view, double> issues{{"bad", 0}, {"skipped", 0}, {"not-enforced", 0}};
-    for (const model::Issue& issue : agent_.quarantine_.issues())
-        issues[model::issue_kind_name(issue.kind)]++;
+    std::map<std::string, double> issues{{"bad", 0}, {"skipped", 0}, {"not-enforced", 0}};
+    for (const json::value& problem : problems())
+        issues[std::string(problem.at("what").as_string())]++;
     for (const auto& [kind, count] : issues)
         text.gauge("margay_datastore_bad_values", "Values of the datastore that are not in force",
-                   count, {{"kind", std::string(kind)}});
+                   count, {{"kind", kind}});
     text.gauge("margay_endpoints", "Local workload endpoints",
                static_cast<double>(agent_.endpoints_.size()));
     text.gauge("margay_policy_programs", "Compiled policy programs",

@@ -103,10 +103,10 @@ jq -r '
         echo
         echo "## Two nodes, two pods, one CPU"
         echo
-        echo "| path | forward, ns a packet (min to max) | lost | TCP request-response, µs mean / p50 / p99 |"
+        echo "| path | forward, ns a packet (min to max) | TCP request-response, µs mean / p50 / p99 |"
         echo "|---|---|---|---|"
         jq -r '.cluster as $c | ["plain", "vxlan", "margay"][] | . as $w | $c.forward[$w] as $f | $c.request_response[$w] as $r |
-            "| \($w) | \($f.ns) (\($f.min) to \($f.max)) | \($f.lost) | \($r.mean_us) / \($r.p50_us) / \($r.p99_us) |"' "$results/$name.json"
+            "| \($w) | \($f.ns) (\($f.min) to \($f.max)) | \($r.mean_us) / \($r.p50_us) / \($r.p99_us) |"' "$results/$name.json"
     fi
     if has scale; then
         echo

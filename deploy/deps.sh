@@ -68,6 +68,7 @@ fi
 
 # Servers of the tests are started by the tests alone. The policy file is the one switch that
 # every Debian package asks before it starts a service.
+# One that is there steps aside: it may allow what we do not want.
 policy=/usr/sbin/policy-rc.d
 own_policy=no
 # Nor shall a server that came with us start when the machine does.
@@ -78,19 +79,20 @@ for service in "${services[@]}"; do enabled "$service" || ours+=("$service"); do
 
 leave_services_alone() { # also after an interrupted installation
     local service
+    trap '' INT TERM HUP
+    [ $own_policy = no ] || rm -f $policy
+    [ ! -e $policy.before-margay ] || mv $policy.before-margay $policy
     for service in "${ours[@]}"; do
         ! enabled "$service" || systemctl disable "$service" >/dev/null 2>&1 ||
             echo "deps: could not disable $service, which was installed with the packages" >&2
     done
-    [ $own_policy = no ] || rm -f $policy
 }
 trap leave_services_alone EXIT
 trap 'exit 130' INT TERM HUP
-if [ ! -e $policy ]; then
-    own_policy=yes
-    printf '#!/bin/sh\nexit 101\n' >$policy
-    chmod 755 $policy
-fi
+[ ! -e $policy ] || mv $policy $policy.before-margay
+own_policy=yes
+printf '#!/bin/sh\nexit 101\n' >$policy
+chmod 755 $policy
 
 echo "deps: installing ${#missing[@]} packages: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive

@@ -11,7 +11,8 @@ usage: tests/mutate.sh [--list | --uncovered] [PATTERN]
   --list       names the mutations, plants none
   --uncovered  names the tests without a mutation; exits 1 if there is one
 Needs a configured build/ (cmake --preset release), root, and no changes in the files it mutates.
-A file is put back right after its test, also when the script is interrupted.
+A file is put back right after its test, also when the script is interrupted. What is there meanwhile
+is a fault: edit, build and commit nothing else in this tree while it runs.
 EOF
 }
 
@@ -28,12 +29,23 @@ done
 die() { echo "mutate.sh: $*" >&2; exit 2; }
 
 planted=()
+saved=$(mktemp -d)
 restore() {
     local file
-    for file in "${planted[@]}"; do git checkout -q -- "$file"; done
+    trap '' INT TERM
+    for file in "${planted[@]}"; do
+        if cmp -s "$file" "$saved/$file.planted"; then
+            cp "$saved/$file" "$file"
+        else
+            keep=yes
+            echo "mutate.sh: $file was edited while it had a fault; the original: $saved/$file" >&2
+        fi
+    done
     planted=()
+    trap 'exit 130' INT TERM
 }
-trap restore EXIT
+keep=no
+trap 'restore; [ $keep = yes ] || rm -rf "$saved"' EXIT
 trap 'exit 130' INT TERM
 
 # Replaces the one occurrence of $old in $file by $new.
@@ -47,10 +59,14 @@ plant() {
     [ "$rest" != "$content" ] || die "$test: text not found in $file: $old"
     [ "${rest#*"$old"}" = "$rest" ] || die "$test: text is not unique in $file: $old"
     if [[ " ${planted[*]} " != *" $file "* ]]; then
-        git diff --quiet HEAD -- "$file" || die "$file has changes; commit them first"
+        git ls-files --error-unmatch "$file" >/dev/null 2>&1 && git diff --quiet HEAD -- "$file" ||
+            die "$file has changes; commit them first"
+        mkdir -p "$saved/$(dirname "$file")"
+        cp "$file" "$saved/$file"
         planted+=("$file")
     fi
-    printf '%s' "${content%%"$old"*}$new$rest" >"$file"
+    printf '%s' "${content%%"$old"*}$new$rest" >"$saved/$file.planted"
+    cp "$saved/$file.planted" "$file"
     old= new=
 }
 

@@ -86,9 +86,13 @@ void PolicyCalc::resolve_dirty()
     }
 }
 
-// Tiers with a resource first, by order, then by name.
+// Tiers with a resource first, by order, then by name. What stands in for a policy of a tier that
+// nobody can read comes before all: in any later place an Allow could decide before it.
 std::strong_ordering PolicyCalc::order_of_tiers(const std::string& a, const std::string& b) const
 {
+    if ((a == model::kUnreadableTier) != (b == model::kUnreadableTier))
+        return a == model::kUnreadableTier ? std::strong_ordering::less
+                                           : std::strong_ordering::greater;
     const auto left = tiers_.find(a);
     const auto right = tiers_.find(b);
     if ((left == tiers_.end()) != (right == tiers_.end()))

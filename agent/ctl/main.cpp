@@ -158,7 +158,11 @@ const std::vector<Command> kCommands = {
                         {"PACKET", "packet"},
                         {"BY", "by"}})},
     {"programs", "programs", "Contents of the program arrays (what bpftool cannot show)",
-     listing("slots", {{"ARRAY", "array"}, {"SLOT", "slot"}, {"PROGRAM", "program"}})},
+     listing("slots", {{"ARRAY", "array"},
+                       {"SLOT", "slot"},
+                       {"ID", "program_id"},
+                       {"PROGRAM", "program"},
+                       {"PURPOSE", "purpose"}})},
 };
 
 const std::vector<Command> kBgpCommands = {

@@ -13,11 +13,6 @@ class4_key make_key(const Prefix4& prefix)
     return {network.length, network.addr.be()};
 }
 
-Prefix4 prefix_of(const class4_key& key)
-{
-    return {Ipv4::from_be(key.addr), static_cast<std::uint8_t>(std::min(key.prefix_bits, 32u))};
-}
-
 struct class_sets bits_of(const SetList& sets)
 {
     struct class_sets bits{};
@@ -35,25 +30,6 @@ SetList sets_of(const struct class_sets& bits)
     return sets;
 }
 
-SetList merged(const SetList& a, const SetList& b)
-{
-    SetList all;
-    std::set_union(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(all));
-    return all;
-}
-
-// What the map holds for the longest prefix around this one.
-template <typename Value>
-const Value* longest_around(const std::map<Prefix4, Value>& map, const Prefix4& prefix)
-{
-    for (int length = prefix.length; length >= 0; length--) {
-        const auto it = map.find(Prefix4{prefix.addr, static_cast<std::uint8_t>(length)}.network());
-        if (it != map.end())
-            return &it->second;
-    }
-    return nullptr;
-}
-
 } // namespace
 
 Classes::Classes(Tables& tables)
@@ -69,82 +45,6 @@ void Classes::adopt()
     for (const auto& [id, bits] : known)
         if (ids_.adopt(sets_of(bits), id))
             tables_.class_sets.set(id, bits);
-    tables_.classes4.each_actual([&](const class4_key& key, std::uint32_t id) {
-        const auto bits = tables_.class_sets.wanted(id);
-        if (!bits)
-            return;
-        const SetList sets = sets_of(*bits);
-        unnamed_.insert(sets.begin(), sets.end());
-        adopted_.emplace(prefix_of(key), sets);
-    });
-}
-
-SetList Classes::kept(const Prefix4& prefix) const
-{
-    SetList sets;
-    if (unnamed_.empty())
-        return sets;
-    if (const SetList* had = longest_around(adopted_, prefix))
-        std::set_intersection(had->begin(), had->end(), unnamed_.begin(), unnamed_.end(),
-                              std::back_inserter(sets));
-    return sets;
-}
-
-void Classes::refresh(Clock::Time now)
-{
-    if (adopted_.empty())
-        return;
-    std::vector<std::pair<Prefix4, SetList>> due;
-    for (const auto& [prefix, entry] : wanted_)
-        if (entry.placed != merged(entry.sets, kept(prefix)))
-            due.emplace_back(prefix, entry.sets);
-    for (const auto& [prefix, sets] : due)
-        (void)want(prefix, sets, now); // without room it is unplaced, and known as that
-    for (const auto& [prefix, had] : adopted_) {
-        if (wanted_.contains(prefix) || unplaced_.contains(prefix))
-            continue;
-        const SetList keep = kept(prefix);
-        const Entry* around = longest_around(wanted_, prefix);
-        if (keep.empty())
-            end_lingering(prefix, now);
-        else
-            linger(prefix, around ? merged(around->sets, keep) : keep, now);
-    }
-}
-
-void Classes::leave_adopted(Clock::Time now)
-{
-    unnamed_.clear();
-    refresh(now);
-    adopted_.clear();
-}
-
-void Classes::linger(const Prefix4& prefix, const SetList& sets, Clock::Time now)
-{
-    if (const auto it = lingering_.find(prefix); it != lingering_.end() && it->second == sets)
-        return;
-    const auto id = ids_.acquire(sets);
-    end_lingering(prefix, now);
-    lingering_[prefix] = id ? std::optional(sets) : std::nullopt;
-    write_class(prefix, id ? *id : CLASS_UNKNOWN, sets);
-}
-
-void Classes::end_lingering(const Prefix4& prefix, Clock::Time now)
-{
-    const auto it = lingering_.find(prefix);
-    if (it == lingering_.end())
-        return;
-    if (it->second)
-        ids_.release(*it->second, now);
-    lingering_.erase(it);
-    tables_.classes4.erase(make_key(prefix));
-}
-
-void Classes::write_class(const Prefix4& prefix, std::uint32_t id, const SetList& sets)
-{
-    if (id != CLASS_UNKNOWN)
-        tables_.class_sets.set(id, bits_of(sets));
-    tables_.classes4.set(make_key(prefix), id);
 }
 
 Status Classes::want(const Prefix4& prefix, const SetList& sets, Clock::Time now)
@@ -163,20 +63,19 @@ Status Classes::place(const Prefix4& prefix, const SetList& sets, Clock::Time no
 {
     if (sets.back() >= CLASS_SET_MAX)
         return Error{Errc::Invalid, 0, "address set id " + std::to_string(sets.back())};
-    const SetList full = merged(sets, kept(prefix));
     const auto it = wanted_.find(prefix);
-    if (it != wanted_.end() && it->second.sets == sets && it->second.placed == full)
+    if (it != wanted_.end() && it->second == sets)
         return {};
-    const auto id = ids_.acquire(full);
+    const auto id = ids_.acquire(sets);
     if (!id)
         return Error{id.error().code, 0, "class of " + prefix.str() + ": " + id.error().what};
     if (it != wanted_.end())
-        ids_.release(it->second.placed, now);
-    end_lingering(prefix, now);
-    touch(it == wanted_.end() ? SetList{} : it->second.sets, sets);
-    wanted_[prefix] = {sets, full};
+        ids_.release(it->second, now);
+    touch(it == wanted_.end() ? SetList{} : it->second, sets);
+    wanted_[prefix] = sets;
     unplaced_changed_ |= unplaced_.erase(prefix) > 0;
-    write_class(prefix, *id, full);
+    tables_.class_sets.set(*id, bits_of(sets));
+    tables_.classes4.set(make_key(prefix), *id);
     return {};
 }
 
@@ -184,12 +83,11 @@ Status Classes::place(const Prefix4& prefix, const SetList& sets, Clock::Time no
 void Classes::displace(const Prefix4& prefix, const SetList& sets, Clock::Time now)
 {
     if (const auto it = wanted_.find(prefix); it != wanted_.end()) {
-        ids_.release(it->second.placed, now);
+        ids_.release(it->second, now);
         wanted_.erase(it);
     }
-    end_lingering(prefix, now);
     unplaced_changed_ |= unplaced_.insert_or_assign(prefix, sets).second;
-    write_class(prefix, CLASS_UNKNOWN, sets);
+    tables_.classes4.set(make_key(prefix), CLASS_UNKNOWN);
 }
 
 void Classes::forget(const Prefix4& prefix, Clock::Time now)
@@ -201,8 +99,8 @@ void Classes::forget(const Prefix4& prefix, Clock::Time now)
     const auto it = wanted_.find(prefix);
     if (it == wanted_.end())
         return;
-    ids_.release(it->second.placed, now);
-    touch(it->second.sets, {});
+    ids_.release(it->second, now);
+    touch(it->second, {});
     wanted_.erase(it);
     tables_.classes4.erase(make_key(prefix));
 }

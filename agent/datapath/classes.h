@@ -8,10 +8,6 @@
 // A prefix for whose combination there is no room is unplaced: it carries CLASS_UNKNOWN, with which
 // every program that asks for a set of its addresses denies, and expire() tries again.
 //
-// After a restart endpoints run adopted programs until their new ones are loaded, and those may ask
-// for sets that no policy names any more. A prefix keeps what it had of these until leave_adopted():
-// a Deny by such a set does not open because its policy was edited meanwhile.
-//
 // Class ids need no dictionary: after a restart "class_sets" itself says what they stand for.
 
 #pragma once
@@ -19,7 +15,6 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <set>
 #include <vector>
 
@@ -46,13 +41,6 @@ public:
     Status want(const Prefix4& prefix, const SetList& sets, Clock::Time now);
     void forget(const Prefix4& prefix, Clock::Time now);
 
-    // A policy of this run names the set: its members are those stated here.
-    void claimed(policy::SetId set) { unnamed_.erase(set); }
-    // Follows what changed in the kept sets. Before each write of the tables.
-    void refresh(Clock::Time now);
-    // No endpoint runs an adopted program any more.
-    void leave_adopted(Clock::Time now);
-
     // Sets that an address joined or left since the last call: who uses them must judge again.
     std::set<policy::SetId> take_touched() { return std::exchange(touched_, {}); }
     // A prefix became unplaced or ceased to be since the last call: everybody judges again.
@@ -62,30 +50,16 @@ public:
     std::size_t unplaced() const { return unplaced_.size(); }
 
 private:
-    struct Entry {
-        SetList sets; // as stated
-        SetList placed; // and what is kept: the class
-    };
-
-    SetList kept(const Prefix4& prefix) const;
-    void linger(const Prefix4& prefix, const SetList& sets, Clock::Time now);
-    void end_lingering(const Prefix4& prefix, Clock::Time now);
-    void write_class(const Prefix4& prefix, std::uint32_t id, const SetList& sets);
     Status place(const Prefix4& prefix, const SetList& sets, Clock::Time now);
     void displace(const Prefix4& prefix, const SetList& sets, Clock::Time now);
     void touch(const SetList& before, const SetList& after);
 
     Tables& tables_;
     KeyedIds<SetList> ids_;
-    std::map<Prefix4, Entry> wanted_;
+    std::map<Prefix4, SetList> wanted_;
     std::map<Prefix4, SetList> unplaced_;
     bool unplaced_changed_ = false;
     std::set<policy::SetId> touched_;
-
-    std::map<Prefix4, SetList> adopted_; // what prefixes had in an earlier run
-    std::set<policy::SetId> unnamed_; // sets in adopted_ that no policy of this run names
-    // Prefixes of adopted_ that nobody states now, with the class they have; none: CLASS_UNKNOWN.
-    std::map<Prefix4, std::optional<SetList>> lingering_;
 };
 
 } // namespace margay::datapath

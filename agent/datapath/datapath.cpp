@@ -90,6 +90,7 @@ Status Datapath::adopt()
     policies_.adopt();
     classes_.adopt();
     routes_.adopt();
+    succeeds_ = tables_.endpoints.actual_size() > 0;
     // A pin that cannot be read costs its own hook, not the start.
     if (Status status = attacher_.adopt(); !status)
         log_->warn("adoption of attachments incomplete error=\"{}\"", status.error().what);
@@ -162,7 +163,6 @@ Result<policy::SetId> Datapath::claim_set(std::string_view name)
     if (!id)
         return Error{id.error().code, 0,
                      "address set " + std::string(name) + ": " + id.error().what};
-    classes_.claimed(*id);
     return *id;
 }
 
@@ -246,8 +246,11 @@ Status Datapath::flush_steps(maps::Budget& budget)
 {
     expire();
     end_grace();
-    classes_.refresh(clock_.now());
     const Status loaded = endpoints_.prepare(kLoadsPerTurn, clock_.now());
+    // Programs of an earlier run read the classes and routes that are about to change, by the names
+    // of its policies. So all new ones are loaded first, and everything changes places in one go.
+    if (succeeds_ && !sealed_ && !(everything_stated_ && endpoints_.prepared()))
+        return loaded;
     touch_endpoints();
     const Status world = tables_.write_world(budget);
     // Programs come before the workloads they guard. But where a map is a new one, the new programs
@@ -304,7 +307,7 @@ void Datapath::seal()
     classes_.seal(now);
     routes_.seal(now);
     sealed_ = true;
-    if (tables_.stale_facts())
+    if (succeeds_) // nobody knows what has changed since
         endpoints_.touch_all();
     log_->info("data path in sync");
 }
@@ -336,8 +339,6 @@ Status Datapath::finish(maps::Budget& budget)
             return status;
         committed_ = true;
     }
-    if (!endpoints_.pending() && tables_.pending() == 0)
-        classes_.leave_adopted(clock_.now());
     return {};
 }
 

@@ -138,6 +138,10 @@ public:
     std::vector<std::uint32_t> judged_devices() const { return attacher_.both_ways(); }
 
     DatapathStatus status() const;
+    Result<std::vector<Programs::Slot>> filled_slots(const std::string& array) const
+    {
+        return programs_.filled_slots(array);
+    }
     const Endpoints& endpoints() const { return endpoints_; }
     const Policies& policies() const { return policies_; }
     const Routes& routes() const { return routes_; }
@@ -185,6 +189,7 @@ private:
     std::function<void()> on_hooks_changed_;
     std::uint32_t grace_until_ = 0; // jiffies; 0: none
     Clock::Time grace_end_{};
+    bool succeeds_ = false; // an earlier run left endpoints
     bool everything_stated_ = false;
     bool routes_complete_ = false;
     bool sealed_ = false;

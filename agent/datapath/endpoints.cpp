@@ -83,8 +83,7 @@ Status Endpoints::prepare(std::size_t loads, Clock::Time now)
     untried_ = 0;
     for (auto it = dirty_.begin(); it != dirty_.end();) {
         State& state = states_.at(*it);
-        const auto cost = static_cast<std::size_t>(!policies_.known(state.want.ingress->hash)) +
-                          static_cast<std::size_t>(!policies_.known(state.want.egress->hash));
+        const std::size_t cost = cost_of(state, now);
         if (cost > 0 && loads == 0) {
             untried_++;
             ++it;
@@ -106,8 +105,23 @@ Status Endpoints::prepare(std::size_t loads, Clock::Time now)
     return first;
 }
 
+// How many programs load_policies() would compile.
+std::size_t Endpoints::cost_of(const State& state, Clock::Time now) const
+{
+    std::size_t cost = 0;
+    for (const auto& program : {state.want.ingress, state.want.egress}) {
+        if (policies_.refusal_of(program->hash, now) != nullptr)
+            return 0;
+        cost += policies_.known(program->hash) ? 0 : 1;
+    }
+    return cost;
+}
+
 Status Endpoints::load_policies(State& state, Clock::Time now)
 {
+    for (const auto& program : {state.want.ingress, state.want.egress})
+        if (const Error* why = policies_.refusal_of(program->hash, now))
+            return *why;
     const auto move_to = [&](const model::ProgramRef& program, policy::ProgramHash& hash,
                              std::uint32_t& slot) -> Status {
         if (hash == program->hash && slot != 0)
@@ -140,10 +154,11 @@ void Endpoints::state_entry(const State& state)
     std::copy(state.want.mac.begin(), state.want.mac.end(), entry.mac);
     std::copy(state.want.host_mac.begin(), state.want.host_mac.end(), entry.host_mac);
     const auto old = tables_.endpoints.actual(state.slot);
+    // Without an entry its flows may still be there, judged by what an earlier run had.
     const bool judged_otherwise =
-        old && old->incarnation == state.incarnation &&
-        (old->egress_policy != entry.egress_policy || old->ingress_policy != entry.ingress_policy ||
-         old->flags != entry.flags);
+        !old || (old->incarnation == state.incarnation &&
+                 (old->egress_policy != entry.egress_policy ||
+                  old->ingress_policy != entry.ingress_policy || old->flags != entry.flags));
     if (judged_otherwise)
         touched_.insert(by_slot_.at(state.slot));
     tables_.endpoints.set(state.slot, entry);
@@ -169,19 +184,21 @@ void Endpoints::touch_all()
 
 void Endpoints::bump(bool settled)
 {
+    std::set<std::string> later;
     for (const auto& name : touched_) {
         State& state = states_.at(name);
-        // Only what the kernel has needs a new generation; the rest begins with its own.
         const auto wanted = tables_.endpoints.wanted(state.slot);
-        if (!wanted)
+        if (!wanted) { // not prepared yet: it may begin with an earlier run's generation
+            later.insert(name);
             continue;
+        }
         state.generation++;
         endpoint next = *wanted;
         next.generation = state.generation;
         tables_.endpoints.set(state.slot, next);
     }
     if (settled)
-        touched_.clear();
+        touched_ = std::move(later);
 }
 
 void Endpoints::release_policies(Clock::Time now)

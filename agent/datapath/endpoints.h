@@ -50,7 +50,7 @@ public:
     void forget(const std::string& name, Clock::Time now);
 
     // Loads policies of what changed, at most `loads` new programs, and states the entries. An
-    // endpoint whose policy cannot be loaded keeps what it has, or stays denied when it is new.
+    // endpoint whose policy cannot be loaded keeps what it has of this run, and is denied otherwise.
     Status prepare(std::size_t loads, Clock::Time now);
     // Whether prepare() came to everything since the last change, be it with an error.
     bool prepared() const { return untried_ == 0; }
@@ -93,6 +93,7 @@ private:
 
     void take_over(State& state) const;
     std::uint32_t new_incarnation(std::uint32_t other) const;
+    std::size_t cost_of(const State& state, Clock::Time now) const;
     Status load_policies(State& state, Clock::Time now);
     void state_entry(const State& state);
 

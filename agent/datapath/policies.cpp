@@ -12,6 +12,8 @@
 namespace margay::datapath {
 namespace {
 
+constexpr std::chrono::seconds kRefusalPause{5};
+
 void add_sets(const policy::Side& side, std::set<policy::SetId>& sets)
 {
     sets.insert(side.sets.begin(), side.sets.end());
@@ -129,10 +131,16 @@ Result<std::uint32_t> Policies::acquire(const model::ProgramRef& program, Clock:
 {
     auto it = entries_.find(program->hash);
     if (it == entries_.end()) {
+        if (const Error* why = refusal_of(program->hash, now))
+            return *why;
         auto entry = load(program, now);
-        if (!entry)
-            return Error{entry.error().code, entry.error().sys,
-                         "policy program " + hex(program->hash) + ": " + entry.error().what};
+        if (!entry) {
+            const Error why{entry.error().code, entry.error().sys,
+                            "policy program " + hex(program->hash) + ": " + entry.error().what};
+            refusals_.insert_or_assign(program->hash, Refusal{why, now + kRefusalPause});
+            return why;
+        }
+        refusals_.erase(program->hash);
         by_slot_[entry->slot] = program->hash;
         it = entries_.emplace(program->hash, *std::move(entry)).first;
     } else if (it->second.users == 0) {
@@ -142,6 +150,12 @@ Result<std::uint32_t> Policies::acquire(const model::ProgramRef& program, Clock:
     }
     it->second.users++;
     return it->second.slot;
+}
+
+const Error* Policies::refusal_of(const policy::ProgramHash& hash, Clock::Time now) const
+{
+    const auto it = refusals_.find(hash);
+    return it == refusals_.end() || now >= it->second.until ? nullptr : &it->second.why;
 }
 
 void Policies::release(const policy::ProgramHash& hash, Clock::Time now)
@@ -224,6 +238,7 @@ Status Policies::expire(Clock::Time now)
     if (!array)
         return array.error();
     Status first;
+    std::erase_if(refusals_, [now](const auto& entry) { return now >= entry.second.until; });
     for (const auto& [key, slot] : ids_.expire(ID_POLICY, now)) {
         installed_.erase(key);
         if (bpf_map_delete_elem(*array, &slot) != 0)

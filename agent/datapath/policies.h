@@ -43,6 +43,9 @@ public:
 
     // Whether acquire() would compile: the expensive case, for the caller's budget.
     bool known(const policy::ProgramHash& hash) const { return entries_.contains(hash); }
+    // Why it was refused a moment ago: it is not tried again for a while, so that others have their
+    // turn.
+    const Error* refusal_of(const policy::ProgramHash& hash, Clock::Time now) const;
     // The address sets that a slot's program asks for.
     const std::set<policy::SetId>& sets_of(std::uint32_t slot) const;
     // "tier default, policy web, rule 2 (Deny)" for what events carry.
@@ -67,6 +70,11 @@ private:
         std::set<policy::SetId> sets;
     };
 
+    struct Refusal {
+        Error why;
+        Clock::Time until;
+    };
+
     Result<policy::CompileContext> context() const;
     Result<std::vector<IdHash>> keys_of(const model::SharedProgram& program,
                                         const policy::CompileContext& context) const;
@@ -78,6 +86,7 @@ private:
     Ids& ids_;
     const Programs& programs_;
     std::map<policy::ProgramHash, Entry> entries_; // by canonical hash
+    std::map<policy::ProgramHash, Refusal> refusals_;
     std::map<std::uint32_t, policy::ProgramHash> by_slot_;
     std::set<IdHash> installed_; // keys whose slot holds their program
 };

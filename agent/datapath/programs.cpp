@@ -68,6 +68,16 @@ Error load_error(int err, const OpenedObject& opened, const std::vector<char>& l
     return error;
 }
 
+std::string program_name(std::uint32_t id)
+{
+    const Fd fd(bpf_prog_get_fd_by_id(id));
+    bpf_prog_info info{};
+    std::uint32_t length = sizeof(info);
+    if (!fd.valid() || bpf_obj_get_info_by_fd(fd.get(), &info, &length) != 0)
+        return "";
+    return info.name;
+}
+
 } // namespace
 
 Result<Programs> Programs::open(const ProgramOptions& options, const ObjectOpener& opener)
@@ -242,6 +252,24 @@ std::vector<Programs::MapState> Programs::maps() const
             states.push_back({name, info.id, info.max_entries, map.adopted});
     }
     return states;
+}
+
+Result<std::vector<Programs::Slot>> Programs::filled_slots(const std::string& array) const
+{
+    const auto fd = map(array);
+    if (!fd)
+        return fd.error();
+    bpf_map_info info{};
+    std::uint32_t length = sizeof(info);
+    if (bpf_obj_get_info_by_fd(*fd, &info, &length) != 0)
+        return system_error(errno, "read map info of " + array);
+    std::vector<Slot> slots;
+    for (std::uint32_t number = 0; number < info.max_entries; number++) {
+        std::uint32_t id = 0;
+        if (bpf_map_lookup_elem(*fd, &number, &id) == 0 && id != 0)
+            slots.push_back({number, id, program_name(id)});
+    }
+    return slots;
 }
 
 std::vector<std::pair<std::string, std::uint32_t>> Programs::programs() const

@@ -81,6 +81,13 @@ public:
     };
     std::vector<MapState> maps() const;
     std::vector<std::pair<std::string, std::uint32_t>> programs() const; // name, id
+    // What the kernel holds in a program array now, which bpftool does not show.
+    struct Slot {
+        std::uint32_t number = 0;
+        std::uint32_t program_id = 0;
+        std::string program; // its name in the kernel, at most 15 characters
+    };
+    Result<std::vector<Slot>> filled_slots(const std::string& array) const;
 
 private:
     Programs() = default;

@@ -245,6 +245,25 @@ void check_word(const Fields& spec, std::string_view field, const std::optional<
 
 } // namespace
 
+// Read, but nothing follows from them yet.
+constexpr std::string_view kWithoutEffect[] = {"interfaceExclude",
+                                               "mtuIfacePattern",
+                                               "bpfDataIfacePattern",
+                                               "deviceRouteProtocol",
+                                               "deviceRouteSourceAddress",
+                                               "removeExternalRoutes",
+                                               "iptablesFilterDenyAction",
+                                               "disableConntrackInvalidCheck",
+                                               "failsafeInboundHostPorts",
+                                               "failsafeOutboundHostPorts",
+                                               "logPrefix",
+                                               "prometheusMetricsEnabled",
+                                               "prometheusMetricsHost",
+                                               "prometheusMetricsPort",
+                                               "healthEnabled",
+                                               "healthHost",
+                                               "healthPort"};
+
 Resource decode_felix_configuration(const Document& document)
 {
     FelixConfiguration config;
@@ -268,6 +287,9 @@ Resource decode_felix_configuration(const Document& document)
                                " is not an interface's name, nor a beginning of one and \"+\"");
     check_word(document.spec, "natOutgoingExclusions", config.nat_outgoing_exclusions,
                {"IPPoolsOnly", "IPPoolsAndHostIPs"});
+    for (const std::string_view field : kWithoutEffect)
+        if (document.spec.has(field))
+            document.top.report().not_enforced.push_back(document.spec.path(field));
     for (const char* field : {"wireguardEnabled", "wireguardEnabledV6", "vxlanEnabled"})
         if (document.spec.flag(field).value_or(false))
             document.top.report().not_enforced.push_back(document.spec.path(field));

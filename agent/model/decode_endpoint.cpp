@@ -153,7 +153,7 @@ Resource decode_workload_endpoint(const Document& document)
         document.top.fail("spec", "is missing");
     else if (endpoint.node.empty())
         spec.fail("node", "is missing");
-    for (const char* field : {"ipNATs", "qosControls"})
+    for (const char* field : {"ipNATs", "qosControls", "allowSpoofedSourcePrefixes"})
         if (spec.has(field))
             spec.report().not_enforced.push_back(spec.path(field));
     if (endpoint.addresses.empty())

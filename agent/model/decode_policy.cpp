@@ -194,7 +194,9 @@ constexpr double kFirst = -std::numeric_limits<double>::infinity();
 void salvage(const Document& document, Policy& policy)
 {
     const auto read = [&](auto part) { return read_cleanly(document, policy, part); };
-    bool sound = read([](const Fields& spec, Policy& p) {
+    bool sound =
+        read([](const Fields& spec, Policy& p) { p.tier = spec.text("tier").value_or("default"); });
+    sound &= read([](const Fields& spec, Policy& p) {
         p.selector = spec.selector("selector").value_or(Selector());
     });
     sound &= read([](const Fields& spec, Policy& p) {
@@ -245,6 +247,7 @@ Policy stand_in_policy(const ResourceKey& key, std::string_view value)
     policy.stands_in = true;
     policy.name = key.name;
     policy.ns = key.ns;
+    policy.tier = kUnreadableTier;
     policy.order = kFirst;
     policy.ingress_rules = deny_all();
     policy.egress_rules = deny_all();
@@ -257,8 +260,8 @@ Policy stand_in_policy(const ResourceKey& key, std::string_view value)
     Report report; // what is wrong has been reported by decode()
     const Fields top(object, "", report);
     const Document document{key, top, top.object("metadata"), top.object("spec")};
-    read_identity(document, policy);
     salvage(document, policy);
+    policy.name = policy_name(document, policy.tier);
     return policy;
 }
 

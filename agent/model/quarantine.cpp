@@ -12,10 +12,15 @@ std::vector<Issue> remarks(const std::string& path, const Decoded& decoded)
 {
     std::vector<Issue> issues;
     for (const auto& entry : decoded.skipped)
-        issues.push_back({Issue::Kind::Skipped, path, entry});
+        issues.push_back({Issue::Kind::Skipped, path, entry, "the rest of the value"});
     for (const auto& field : decoded.not_enforced)
-        issues.push_back({Issue::Kind::NotEnforced, path, field});
+        issues.push_back({Issue::Kind::NotEnforced, path, field, "everything else of it"});
     return issues;
+}
+
+bool is_policy(const ResourceKey& key)
+{
+    return key.kind == Kind::GlobalNetworkPolicy || key.kind == Kind::NetworkPolicy;
 }
 
 } // namespace
@@ -47,7 +52,8 @@ std::optional<Update> Quarantine::admit(std::string_view path,
     }
     auto decoded = decode(*key, *value);
     if (!decoded) {
-        name(name_of_key, {{Issue::Kind::Bad, name_of_key, decoded.error().what}});
+        name(name_of_key,
+             {{Issue::Kind::Bad, name_of_key, decoded.error().what, in_place_of_bad(*key)}});
         return admit_bad(*key, *value);
     }
     name(name_of_key, remarks(name_of_key, *decoded));
@@ -58,11 +64,20 @@ std::optional<Update> Quarantine::admit(std::string_view path,
     return std::move(decoded->update);
 }
 
+std::string Quarantine::in_place_of_bad(const ResourceKey& key) const
+{
+    if (in_force_.contains(key))
+        return "the last good value";
+    if (is_policy(key))
+        return "a policy that denies";
+    return key.kind == Kind::WorkloadEndpoint ? "nothing: the workload is denied" : "nothing";
+}
+
 std::optional<Update> Quarantine::admit_bad(const ResourceKey& key, std::string_view value)
 {
     if (in_force_.contains(key))
         return std::nullopt;
-    if (key.kind == Kind::GlobalNetworkPolicy || key.kind == Kind::NetworkPolicy)
+    if (is_policy(key))
         return Update{key, stand_in_policy(key, value)};
     return std::nullopt;
 }

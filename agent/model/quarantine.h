@@ -29,6 +29,8 @@ struct Issue {
     Kind kind = Kind::Bad;
     std::string key{};    // as stored
     std::string reason{}; // "spec.order: expected a number"
+    std::string
+        in_force{}; // what holds in its place: "the last good value", "denies all it selects"
 
     auto operator<=>(const Issue&) const = default;
 };
@@ -46,6 +48,7 @@ public:
     std::vector<Issue> issues() const;
 
 private:
+    std::string in_place_of_bad(const ResourceKey& key) const;
     std::optional<Update> admit_bad(const ResourceKey& key, std::string_view value);
     void name(const std::string& path, std::vector<Issue> issues);
 

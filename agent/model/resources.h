@@ -169,6 +169,9 @@ struct Rule {
     bool operator==(const Rule&) const = default;
 };
 
+// The tier of a stored policy that does not say it readably: no resource has this name.
+inline constexpr std::string_view kUnreadableTier = "(unreadable)";
+
 // GlobalNetworkPolicy (ns is empty) and NetworkPolicy.
 struct Policy {
     std::string name{}; // the real name: annotation, or the key without a legacy "default."

@@ -109,15 +109,6 @@ private:
     std::string output_;
 };
 
-bool somebody_answers(const std::string& path)
-{
-    asio::io_context context;
-    Protocol::socket probe(context);
-    boost::system::error_code ec;
-    probe.connect(Protocol::endpoint(path), ec);
-    return !ec;
-}
-
 class Server final : public ControlServer {
 public:
     Server(Executor& executor, Log log, std::string path, ControlHandler handler)
@@ -137,7 +128,7 @@ public:
     {
         if (path_.size() >= sizeof(sockaddr_un::sun_path))
             return Error{Errc::Invalid, 0, "control socket path is too long: " + path_};
-        if (somebody_answers(path_))
+        if (somebody_listens(path_))
             return Error{Errc::Exists, 0,
                          "another margayd serves " + path_ +
                              "; stop it first, or use another --run-dir"};
@@ -196,6 +187,15 @@ ControlServer::create(Executor& executor, Log log, const std::string& path, Cont
     if (const auto listening = server->listen(); !listening)
         return listening.error();
     return std::unique_ptr<ControlServer>(std::move(server));
+}
+
+bool somebody_listens(const std::string& path)
+{
+    asio::io_context context;
+    Protocol::socket probe(context);
+    boost::system::error_code ec;
+    probe.connect(Protocol::endpoint(path), ec);
+    return !ec;
 }
 
 Result<std::string> control_request(const std::string& path, const Request& request,

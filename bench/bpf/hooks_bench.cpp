@@ -7,7 +7,8 @@
 //
 // _hot: one established flow. _64k: 65,536 of them in random order. _new_N: every packet begins a
 // flow, judged by an egress (decap: ingress) policy of N rules of which the last matches, compiled
-// and loaded as the agent does.
+// and loaded as the agent does. host_to_pod, host_encap: what the host itself sends; xdp_decap: the
+// outer header taken off before the stack (it has no counter of its own).
 //
 // A repeat's figure is the mean of its rounds' middle half. Prints JSON: nanoseconds, median of 9
 // interleaved repeats, and net of the do-nothing program.
@@ -35,6 +36,7 @@ namespace {
 
 constexpr int kRepeats = 9;
 constexpr std::uint32_t kFlows = 65536;
+constexpr std::size_t kXdpNote = 12; // bpf/tunnel.h struct xdp_note
 
 using Convert = std::function<Bytes(const Bytes&)>;
 
@@ -48,6 +50,7 @@ struct Case {
     std::size_t varies = 0; // where the frame has the port that varies; 0: one flow
     std::uint32_t policy_slot = 0; // new flows: whose policy judges
     std::uint32_t rules = 0;
+    int verdict = kRedirect;
     std::vector<double> samples{};
 };
 
@@ -130,6 +133,11 @@ private:
                 read_ipv4(ipv4({.src = addr(kNode), .dst = addr(kNode2), .proto = 4}, {}), 0);
             return ipv4(outer, forwarded(packet));
         };
+        const auto tunnelled = [](const Bytes& packet) { // no hop: the stack has counted it
+            const auto outer =
+                read_ipv4(ipv4({.src = addr(kNode), .dst = addr(kNode2), .proto = 4}, {}), 0);
+            return ipv4(outer, packet);
+        };
         const auto bare = [](const Bytes& packet) {
             Bytes outer = {0x45, 0, 0, 0, 0, 0, 0, 0, 64, 4, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2};
             outer[3] = static_cast<std::uint8_t>(packet.size() + outer.size());
@@ -139,7 +147,7 @@ private:
         const std::size_t port = kEthernet + 20, inner_port = kEthernet + 40;
 
         std::vector<Case> cases = {
-            {"noop", "noop", if_a_, out, same},
+            {"noop", "noop", if_a_, out, same, std::nullopt, 0, 0, 0, kOk},
             {"bare_encap", "bare_encap", if_a_, out, bare},
             {"bare_decap", "bare_decap", if_up_, in, inner},
             {"encap_hot", "from_workload", if_a_, out, encapsulated, REASON_ENCAPSULATED},
@@ -149,6 +157,20 @@ private:
             {"local_hot", "from_workload", if_a_, local, forwarded, REASON_DELIVERED},
             {"local_64k", "from_workload", if_a_, local, forwarded, REASON_DELIVERED, port},
         };
+        // What the stack brings and what it keeps: for these tc goes on, XDP passes.
+        const auto kept = [&](const char* name, const char* program, std::uint32_t ifindex,
+                              const Bytes& frame, const Convert& expected,
+                              std::optional<reason> path, int verdict = kOk) {
+            Case one{name, program, ifindex, frame, expected, path};
+            one.verdict = verdict;
+            cases.push_back(one);
+        };
+        const Bytes from_host = udp_packet(kNode, 1, kA, 2, 64);
+        kept("host_to_pod", "to_workload", if_a_, frame_at(if_a_, from_host), same,
+             REASON_FROM_STACK);
+        kept("host_encap", "to_uplink", if_up_, frame_at(if_up_, udp_packet(kTunnel, 1, kC, 2, 64)),
+             tunnelled, REASON_ENCAPSULATED);
+        kept("xdp_decap", "uplink_xdp", 0, in, inner, std::nullopt, XDP_PASS);
         const Bytes new_out = frame_at(if_a_, udp_packet(kA, 0, kC, 81, 64));
         const Bytes new_in = frame_at(if_up_, ipip(kNode2, kNode, udp_packet(kC, 0, kA, 91, 64)));
         for (const std::uint32_t rules : {1u, 10u, 100u, 1000u}) {
@@ -223,31 +245,35 @@ private:
     double measure(Case& one)
     {
         Bytes out(one.frame.size() + 256);
-        __sk_buff context{};
-        context.ifindex = one.ifindex;
+        __sk_buff skb{};
+        skb.ifindex = one.ifindex;
+        xdp_md xdp{};
+        xdp.data_end = static_cast<std::uint32_t>(one.frame.size());
+        const bool at_xdp = one.program == "uplink_xdp";
         if (one.rules != 0) {
             forget_flows(one);
             install(one);
         }
-        const int verdict = one.program == "noop" ? kOk : kRedirect;
         const auto before = one.path ? Datapath::count(*one.path) : 0;
         std::vector<double> took;
         took.reserve(rounds_);
         for (std::uint32_t i = 0; i < rounds_; i++) {
             if (one.varies != 0)
                 vary(one, i);
-            context.ingress_ifindex = 0;
-            LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = one.frame.data(),
-                        .data_out = out.data(),
-                        .data_size_in = static_cast<std::uint32_t>(one.frame.size()),
-                        .data_size_out = static_cast<std::uint32_t>(out.size()), .ctx_in = &context,
-                        .ctx_size_in = sizeof(context));
+            LIBBPF_OPTS(
+                bpf_test_run_opts, opts, .data_in = one.frame.data(), .data_out = out.data(),
+                .data_size_in = static_cast<std::uint32_t>(one.frame.size()),
+                .data_size_out = static_cast<std::uint32_t>(out.size()),
+                .ctx_in = at_xdp ? static_cast<void*>(&xdp) : &skb,
+                .ctx_size_in = static_cast<std::uint32_t>(at_xdp ? sizeof(xdp) : sizeof(skb)));
             if (bpf_prog_test_run_opts(programs_.at(one.program), &opts) != 0)
                 fail(one.name + ": test run");
-            if (static_cast<int>(opts.retval) != verdict)
+            if (static_cast<int>(opts.retval) != one.verdict)
                 fail(one.name + ": verdict " + std::to_string(opts.retval));
             took.push_back(opts.duration);
-            if (i + 1 == rounds_ && slice(out, kEthernet, opts.data_size_out - kEthernet) !=
+            // At XDP the note for tc comes first.
+            const std::size_t front = kEthernet + (at_xdp ? kXdpNote : 0);
+            if (i + 1 == rounds_ && slice(out, front, opts.data_size_out - front) !=
                                         one.expected(slice(one.frame, kEthernet)))
                 fail(one.name + ": wrong bytes in the last packet");
         }

@@ -129,7 +129,7 @@ EOF
 
 for round in $(seq 1 "$rounds"); do
     for way in plain vxlan margay; do
-        forward $way | jq -c --arg way $way '{way: $way, kind: "forward", ns: .ns[0], lost: .lost[0]}'
+        forward $way | jq -c --arg way $way '{way: $way, kind: "forward", ns: .ns[0]}'
     done
     echo "bench: cluster round $round of $rounds" >&2
 done >"$state/samples"
@@ -142,7 +142,7 @@ jq -s --argjson frames "$frames" '
     def median: sort | .[(length / 2) | floor];
     {frames: $frames,
      forward: (map(select(.kind == "forward")) | group_by(.way) | map({key: .[0].way, value: {
-        ns: (map(.ns) | median), min: (map(.ns) | min), max: (map(.ns) | max), lost: (map(.lost) | add)}}) | from_entries),
+        ns: (map(.ns) | median), min: (map(.ns) | min), max: (map(.ns) | max)}}) | from_entries),
      request_response: (map(select(.kind == "request_response")) | group_by(.way) | map({key: .[0].way, value: {
         mean_us: (map(.mean_us) | median), p50_us: (map(.p50_us) | median), p99_us: (map(.p99_us) | median)}}) | from_entries)}
 ' "$state/samples"

@@ -371,57 +371,85 @@ TEST_P(DatapathTest, what_nobody_wants_after_a_restart_goes)
     }
 }
 
-// The policy was edited while the agent was away: its set has no name any more, but the endpoint
-// runs the old program until the new one is loaded, which here cannot be.
-TEST_P(DatapathTest, adopted_program_denies_by_its_set_until_it_is_exchanged)
+// The policy was edited while the agent was away, and its set has no name any more.
+TEST_P(DatapathTest, classes_that_adopted_programs_read_change_together_with_the_programs)
 {
     const auto bad = *datapath->claim_set("bad");
     ingress_b = allow_all_but(bad);
     ok(datapath->want_class(Prefix4::host(a.address), {bad}));
-    const auto around = Prefix4{a.address, 24}.network();
-    ok(datapath->want_class(around, {bad}));
     bring_up();
     ASSERT_FALSE(a.pings(b));
     kill();
-
     start();
-    const auto other = *datapath->claim_set("other");
-    ingress_b = allow_all_but(CLASS_SET_MAX);
+    ok(datapath->want_class(Prefix4::host(a.address), {*datapath->claim_set("other")}));
+    ingress_b = allow_all_but(*datapath->claim_set("worse"));
     want_all();
+    ok(datapath->flush());
+    EXPECT_FALSE(a.pings(b)) << "the old program, without the set that it denies";
     datapath->set_in_sync();
-    EXPECT_FALSE(datapath->flush());
-    EXPECT_FALSE(a.pings(b)) << "nobody states the prefix";
-    ok(datapath->want_class(Prefix4::host(a.address), {other}));
-    EXPECT_FALSE(datapath->flush());
-    EXPECT_FALSE(a.pings(b)) << "stated, with other sets";
-    ok(datapath->want_class(Prefix4::host(a.address), {}));
-    EXPECT_FALSE(datapath->flush());
-    EXPECT_FALSE(a.pings(b)) << "no longer stated";
-
-    want_pod(b, allow_all_but(other));
     ok(datapath->flush());
     EXPECT_TRUE(a.pings(b));
-    ok(datapath->flush());
-    EXPECT_TRUE(datapath->settled());
-    for (const auto& table : datapath->status().tables)
-        if (table.name == "classes4") {
-            EXPECT_EQ(table.entries, 0u) << "what was kept is gone";
-        }
 }
 
-// A set that a policy names again has the members of this run at once.
-TEST_P(DatapathTest, set_that_is_named_again_after_a_restart_has_its_new_members)
+TEST_P(DatapathTest, membership_that_ended_while_the_agent_was_away_ends_established_flows)
 {
     const auto friends = *datapath->claim_set("friends");
     ingress_b = allow_from(friends);
     ok(datapath->want_class(Prefix4::host(a.address), {friends}));
     bring_up();
-    ASSERT_TRUE(a.pings(b));
+    Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
+    ASSERT_TRUE(
+        eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
     kill();
     start();
     ASSERT_EQ(*datapath->claim_set("friends"), friends);
+    const auto denied = packets("policy_changed") + packets("policy_ingress");
     bring_up();
+    EXPECT_TRUE(
+        eventually([&] { return packets("policy_changed") + packets("policy_ingress") > denied; }));
     EXPECT_FALSE(a.pings(b));
+}
+
+// No good program of this run: denied. When there is one, what was established is judged by it.
+TEST_P(DatapathTest, endpoint_whose_program_is_refused_after_a_restart_is_denied_until_there_is_one)
+{
+    bring_up();
+    Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
+    ASSERT_TRUE(
+        eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
+    kill();
+    start();
+    ingress_b = allow_all_but(CLASS_SET_MAX);
+    want_all();
+    datapath->set_in_sync();
+    EXPECT_FALSE(datapath->flush());
+    EXPECT_FALSE(a.pings(b));
+    EXPECT_THAT(datapath->endpoints().list()[1].problem, HasSubstr("policy program"));
+    const auto denied = packets("policy_changed") + packets("policy_ingress");
+    want_pod(b, shared({}));
+    ok(datapath->flush());
+    EXPECT_TRUE(eventually([&] {
+        return packets("policy_changed") + packets("policy_ingress") > denied;
+    })) << "its flows go on as an earlier run judged them";
+    want_pod(b, allow_all());
+    ok(datapath->flush());
+    EXPECT_TRUE(a.pings(b));
+}
+
+// More of them than are loaded in a turn.
+TEST_P(DatapathTest, refused_programs_keep_no_other_endpoint_waiting)
+{
+    for (std::uint32_t i = 0; i < 40; i++)
+        ASSERT_TRUE(datapath->want_endpoint(
+            "a" + std::to_string(i), {90'000 + i, a.pod_mac, a.host_mac, Ipv4(0x0a420000 + i), true,
+                                      allow_all_but(CLASS_SET_MAX + i), allow_all()}));
+    want_all();
+    datapath->set_in_sync();
+    EXPECT_TRUE(eventually([&] {
+        (void)datapath->flush();
+        return datapath->endpoints().list().back().actual.has_value(); // b: the last by name
+    })) << datapath->status().problem;
+    EXPECT_TRUE(a.pings(b));
 }
 
 TEST_P(DatapathTest, remote_prefix_of_an_earlier_run_waits_until_the_routes_are_complete)

@@ -235,15 +235,26 @@ TEST_F(Order, policies_for_host_endpoints_alone_do_not_judge_workloads)
     EXPECT_EQ(world.ingress("a"), kOpen);
 }
 
-TEST_F(Order, a_policy_that_cannot_be_read_denies_every_local_workload_before_its_tier)
+// Which tier it was of is not to be read either: before all of them no Allow comes first.
+TEST_F(Order, a_policy_that_cannot_be_read_denies_every_local_workload_before_all_tiers)
 {
-    world.gnp("ok", R"j({"order":-1000,"types":["Ingress"],"ingress":[{"action":"Allow"}]})j");
+    world.put("tiers/first", R"j({"order":-1000})j");
+    world.gnp("ok", R"j({"tier":"first","types":["Ingress"],"ingress":[{"action":"Allow"}]})j");
     world.put_raw("globalnetworkpolicies/broken", "{");
-    EXPECT_EQ(world.ingress("a"),
-              "tier default deny\n  default/broken: [Deny]\n  default/ok: [Allow]\n" + kOpen);
-    EXPECT_THAT(world.egress("a"), HasSubstr("default/broken: [Deny]"));
+    EXPECT_EQ(world.ingress("a"), "tier (unreadable) deny\n  (unreadable)/broken: [Deny]\n"
+                                  "tier first deny\n  first/ok: [Allow]\n" +
+                                      kOpen);
+    EXPECT_THAT(world.egress("a"), HasSubstr("(unreadable)/broken: [Deny]"));
     world.gone("globalnetworkpolicies/broken");
     EXPECT_THAT(world.ingress("a"), Not(HasSubstr("broken")));
+}
+
+TEST_F(Order, a_policy_of_a_readable_tier_that_is_broken_denies_first_in_that_tier)
+{
+    world.gnp("ok", R"j({"order":-1000,"types":["Ingress"],"ingress":[{"action":"Allow"}]})j");
+    world.gnp("broken", R"j({"tier":"default","types":["Ingress"],"order":"x"})j");
+    EXPECT_EQ(world.ingress("a"),
+              "tier default deny\n  default/broken: [Deny]\n  default/ok: [Allow]\n" + kOpen);
 }
 
 } // namespace

@@ -145,13 +145,14 @@ TEST(DecodePolicy, errors_name_field_and_reason)
 
 TEST(DecodePolicy, fields_without_effect_are_named)
 {
-    const auto decoded =
-        decode(kGnp, gnp(
-                         R"("doNotTrack":true,"applyOnForward":true,"egress":[{"action":"Allow",
+    const auto decoded = decode(
+        kGnp,
+        gnp(
+            R"("doNotTrack":true,"preDNAT":true,"applyOnForward":true,"egress":[{"action":"Allow",
            "destination":{"services":{"name":"s","namespace":"n"}},"http":{"methods":["GET"]}}])"));
     ASSERT_TRUE(decoded);
     EXPECT_THAT(decoded->not_enforced,
-                ElementsAre("spec.doNotTrack", "spec.applyOnForward",
+                ElementsAre("spec.doNotTrack", "spec.preDNAT", "spec.applyOnForward",
                             "spec.egress[0].destination.services", "spec.egress[0].http"));
     const auto& rule = std::get<Policy>(decoded->update.value).egress_rules[0];
     EXPECT_TRUE(rule.narrowed_beyond_us());
@@ -194,13 +195,17 @@ TEST(StandIn, an_error_elsewhere_denies_both_directions_first_in_the_tier)
 
 TEST(StandIn, unreadable_selector_or_value_denies_everything_that_the_key_can_select)
 {
-    for (const std::string& value :
-         {gnp(R"("selector":"a ==","types":["Ingress","Egress"])"), std::string("{"),
-          std::string("{}"), std::string(R"({"spec":1})")}) {
+    for (const auto& [value, tier] : std::vector<std::pair<std::string, std::string>>{
+             {gnp(R"("selector":"a ==","types":["Ingress","Egress"])"), "default"},
+             {gnp(R"("tier":"t","selector":"a ==","types":["Ingress","Egress"])"), "t"},
+             {gnp(R"("tier":1,"types":["Ingress","Egress"])"), std::string(kUnreadableTier)},
+             {"{", std::string(kUnreadableTier)},
+             {"{}", std::string(kUnreadableTier)},
+             {R"({"spec":1})", std::string(kUnreadableTier)}}) {
         const auto policy = stand_in_policy(kGnp, value);
         EXPECT_TRUE(policy.selector.is_all()) << value;
         EXPECT_TRUE(policy.ingress && policy.egress);
-        EXPECT_EQ(policy.tier, "default");
+        EXPECT_EQ(policy.tier, tier) << value;
         EXPECT_THAT(policy.ingress_rules, ElementsAre(Rule{}));
         EXPECT_THAT(policy.egress_rules, ElementsAre(Rule{}));
     }
@@ -330,6 +335,16 @@ TEST(DecodeFelix, annotation_wins_over_the_field_and_lists_convert)
     EXPECT_EQ(config.created, "2026-01-02T03:04:05Z");
     EXPECT_THAT(error(key, R"({"spec":{"workloadSourceSpoofing":"Sometimes"}})"),
                 HasSubstr("spec.workloadSourceSpoofing: 'Sometimes' is not a known value"));
+}
+
+TEST(DecodeFelix, settings_without_effect_are_named)
+{
+    const auto decoded = decode({Kind::FelixConfiguration, "", "default"},
+                                R"({"spec":{"interfaceExclude":"kube-ipvs0","ipipMTU":1400,
+        "failsafeInboundHostPorts":[],"reportingInterval":"0s","logSeverityScreen":"Info"}})");
+    ASSERT_TRUE(decoded);
+    EXPECT_THAT(decoded->not_enforced,
+                ElementsAre("spec.interfaceExclude", "spec.failsafeInboundHostPorts"));
 }
 
 // What goes into nftables' rules is a range, a name or nothing: never a text of somebody's.

@@ -23,8 +23,9 @@ TEST(Quarantine, the_last_good_value_stays_in_force)
     ASSERT_TRUE(quarantine.admit(kPolicy, kGoodPolicy));
     EXPECT_FALSE(quarantine.admit(kPolicy, kBadPolicy));
     ASSERT_EQ(quarantine.issues().size(), 1u);
-    EXPECT_EQ(quarantine.issues()[0],
-              (Issue{Issue::Kind::Bad, kPolicy, "spec.order: expected a number"}));
+    EXPECT_EQ(
+        quarantine.issues()[0],
+        (Issue{Issue::Kind::Bad, kPolicy, "spec.order: expected a number", "the last good value"}));
 }
 
 TEST(Quarantine, without_a_good_value_a_policy_is_replaced_by_one_that_denies)
@@ -35,6 +36,7 @@ TEST(Quarantine, without_a_good_value_a_policy_is_replaced_by_one_that_denies)
     const auto& policy = std::get<Policy>(update->value);
     EXPECT_TRUE(policy.stands_in);
     EXPECT_EQ(policy.selector.text(), R"(a == "b")");
+    EXPECT_EQ(quarantine.issues()[0].in_force, "a policy that denies");
     EXPECT_TRUE(quarantine.admit(kPolicy, "{")) << "a stand-in is no good value";
 }
 
