@@ -170,7 +170,7 @@ constexpr Setting kSettings[] = {
      "folder of YAML manifests for datastore type file",
      [](std::string_view t, Config& c) { return store_path(t, c.file_store); }},
     {"wait-for-datastore", "WAIT_FOR_DATASTORE", "false", kBool,
-     "wait for the datastore at start instead of failing",
+     "accepted; margayd always waits for the datastore",
      [](std::string_view t, Config& c) { return store(parse_bool(t), c.wait_for_datastore); }},
 
     {"nodename", "NODENAME FELIX_FELIXHOSTNAME", "", "1 to 253 letters, digits, '-', '.' and '_'",
@@ -263,11 +263,11 @@ constexpr Setting kSettings[] = {
      [](std::string_view t, Config& c) { return store(parse_prefixes(t), c.external_nodes); }},
     {"failsafe-inbound", "FELIX_FAILSAFEINBOUNDHOSTPORTS",
      "tcp:22,udp:68,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667",
-     kFailsafeAllowed, "ports of this host that no policy can close",
+     kFailsafeAllowed, "ports of this host that no host policy shall close (there are none yet)",
      [](std::string_view t, Config& c) { return store(parse_failsafe(t), c.failsafe_inbound); }},
     {"failsafe-outbound", "FELIX_FAILSAFEOUTBOUNDHOSTPORTS",
      "udp:53,udp:67,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667",
-     kFailsafeAllowed, "ports that this host can always reach",
+     kFailsafeAllowed, "ports that this host shall always reach",
      [](std::string_view t, Config& c) { return store(parse_failsafe(t), c.failsafe_outbound); }},
 
     {"bgp-port", "MARGAY_BGP_PORT", "0", "0 to 65535",

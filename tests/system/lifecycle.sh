@@ -175,6 +175,8 @@ eventually 30 gone prog $programs || fail "no program is left"
 # shellcheck disable=SC2086
 eventually 30 gone map $maps || fail "no map is left"
 [ "$(in_ns n1 nft list ruleset)" = "$rules_before" ] || fail "no nftables rule is left" "$(in_ns n1 nft list ruleset)"
+left=$(in_ns n1 ip -4 route show | grep ' dev cali' || true)
+[ -z "$left" ] || fail "no route to a pod is left" "$left"
 for pod in n1-a n1-b; do ip netns delete "$(ns $pod)"; done # with their veths; they are not Margay's
 same() { [ "$(in_ns n1 "${@:2}")" = "$1" ]; }
 devices() { [ "$(in_ns n1 ip -br link | awk '{print $1}' | sort)" = "$links_before" ]; }
