@@ -10,9 +10,8 @@ usage: tests/mutate.sh [--list | --uncovered] [PATTERN]
   PATTERN      only tests whose ctest name matches this regular expression
   --list       names the mutations, plants none
   --uncovered  names the tests without a mutation; exits 1 if there is one
-Needs a configured build/ (cmake --preset release), root, and no changes in the files it mutates.
-A file is put back right after its test, also when the script is interrupted. What is there meanwhile
-is a fault: edit, build and commit nothing else in this tree while it runs.
+Works on HEAD in a tree of its own, build/mutants: the first run builds what it needs there. Needs root
+and the packages of deploy/deps.sh test.
 EOF
 }
 
@@ -28,25 +27,18 @@ for arg in "$@"; do
 done
 die() { echo "mutate.sh: $*" >&2; exit 2; }
 
-planted=()
-saved=$(mktemp -d)
-restore() {
-    local file
-    trap '' INT TERM
-    for file in "${planted[@]}"; do
-        if cmp -s "$file" "$saved/$file.planted"; then
-            cp "$saved/$file" "$file"
-        else
-            keep=yes
-            echo "mutate.sh: $file was edited while it had a fault; the original: $saved/$file" >&2
-        fi
-    done
-    planted=()
-    trap 'exit 130' INT TERM
+tree=build/mutants
+prepare_tree() {
+    if [ -e $tree/.git ]; then
+        git -C $tree checkout -q --force --detach "$(git rev-parse HEAD)"
+    else
+        git worktree prune
+        git worktree add -q --detach $tree HEAD
+    fi
+    cd $tree
+    [ -e build/build.ninja ] || cmake --preset release >/dev/null
 }
-keep=no
-trap 'restore; [ $keep = yes ] || rm -rf "$saved"' EXIT
-trap 'exit 130' INT TERM
+restore() { git checkout -q --force -- .; }
 
 # Replaces the one occurrence of $old in $file by $new.
 plant() {
@@ -58,15 +50,7 @@ plant() {
     rest=${content#*"$old"}
     [ "$rest" != "$content" ] || die "$test: text not found in $file: $old"
     [ "${rest#*"$old"}" = "$rest" ] || die "$test: text is not unique in $file: $old"
-    if [[ " ${planted[*]} " != *" $file "* ]]; then
-        git ls-files --error-unmatch "$file" >/dev/null 2>&1 && git diff --quiet HEAD -- "$file" ||
-            die "$file has changes; commit them first"
-        mkdir -p "$saved/$(dirname "$file")"
-        cp "$file" "$saved/$file"
-        planted+=("$file")
-    fi
-    printf '%s' "${content%%"$old"*}$new$rest" >"$saved/$file.planted"
-    cp "$saved/$file.planted" "$file"
+    printf '%s' "${content%%"$old"*}$new$rest" >"$file"
     old= new=
 }
 
@@ -143,6 +127,7 @@ if [ $mode = uncovered ]; then
     exit $missing
 fi
 test='' file='' title='' old='' new=''
+[ $mode = list ] || prepare_tree
 for list in tests/mutations/*.txt; do read_list "$list"; done
 [ $mode = run ] || exit 0
 echo "mutate.sh: $red red, ${#lost[@]} not"
