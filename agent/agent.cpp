@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Start and news; agent_turn.cpp has what a turn does with them, in agent_apply, agent_paths, agent_node.
+// Start and news; agent_turn.cpp has what a turn does with them, by agent_apply, agent_paths and
+// agent_node.
 #include "agent/agent.h"
 
 #include "agent/kernel/sysctl.h"

@@ -92,6 +92,12 @@ bool any_left(const std::vector<std::uint32_t>& ids, int (*open)(std::uint32_t))
     return std::any_of(ids.begin(), ids.end(), [&](auto id) { return Fd(open(id)).valid(); });
 }
 
+// Some packets of a running ping have come back.
+bool is_established(const Background& ping)
+{
+    return eventually([&] { return ping.output().find("icmp_seq=5 ") != std::string::npos; });
+}
+
 // A pod: a namespace with 10.65.0.<n> behind a veth whose host side is cali<n> in the node.
 struct Pod {
     Netns netns;
@@ -398,8 +404,7 @@ TEST_P(DatapathTest, membership_that_ended_while_the_agent_was_away_ends_establi
     ok(datapath->want_class(Prefix4::host(a.address), {friends}));
     bring_up();
     Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
-    ASSERT_TRUE(
-        eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
+    ASSERT_TRUE(is_established(traffic));
     kill();
     start();
     ASSERT_EQ(*datapath->claim_set("friends"), friends);
@@ -415,8 +420,7 @@ TEST_P(DatapathTest, endpoint_whose_program_is_refused_after_a_restart_is_denied
 {
     bring_up();
     Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
-    ASSERT_TRUE(
-        eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
+    ASSERT_TRUE(is_established(traffic));
     kill();
     start();
     ingress_b = allow_all_but(CLASS_SET_MAX);
@@ -485,8 +489,7 @@ TEST_P(DatapathTest, membership_opens_and_closes_an_established_flow_without_a_p
     EXPECT_TRUE(a.pings(b));
 
     Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
-    ASSERT_TRUE(
-        eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
+    ASSERT_TRUE(is_established(traffic));
     const auto policy = datapath->endpoints().list()[1].actual->ingress_policy;
     ok(datapath->want_class(Prefix4::host(a.address), {}));
     ok(datapath->flush());
@@ -566,8 +569,7 @@ TEST_P(DatapathTest, changed_policy_judges_established_flows_again)
 {
     bring_up();
     Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
-    ASSERT_TRUE(
-        eventually([&] { return traffic.output().find("icmp_seq=5 ") != std::string::npos; }));
+    ASSERT_TRUE(is_established(traffic));
     want_pod(b, shared({}));
     ok(datapath->flush());
     const auto denied = packets("policy_changed") + packets("policy_ingress");
