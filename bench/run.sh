@@ -50,7 +50,7 @@ part() { # part NAME CMD...: its JSON goes to scratch, its progress to the termi
     "$@" >"$scratch/$part.json"
 }
 
-if has hooks; then part hooks "$bin/hooks_bench" $([ $quick = yes ] && echo 2000 || echo 20000); fi
+if has hooks; then part hooks "$bin/hooks_bench" $([ $quick = yes ] && echo 4000 || echo 40000); fi
 if has policies; then part policies "$bin/policy_bench"; fi
 if has cluster; then
     if [ $quick = yes ]; then export ROUNDS=3 FRAMES=50000; fi
@@ -87,9 +87,11 @@ jq -r '
         echo
         echo "## ns a packet by BPF_PROG_TEST_RUN"
         echo
-        echo "| case | ns | net of noop |"
-        echo "|---|---|---|"
-        jq -r '.hooks.cases[] | "| \(.name) | \(.ns) | \(.net) |"' "$results/$name.json"
+        echo "In bursts of 64 at the hook, and cold: one packet a system call (bench/README.md)."
+        echo
+        echo "| case | ns | net of noop | cold | cold, net of noop |"
+        echo "|---|---|---|---|---|"
+        jq -r '.hooks.cases[] | "| \(.name) | \(.ns // "-") | \(.net // "-") | \(.cold) | \(.cold_net) |"' "$results/$name.json"
     fi
     if has policies; then
         echo

@@ -216,6 +216,17 @@ static __always_inline int flow_check(struct flow *flow, const struct flow_key *
     return 1;
 }
 
+static __always_inline int flow_of(const struct flow_key *key, const struct packet *pkt, __u32 hook,
+                                   __u32 dir, __u32 egress_due, struct hit *hit)
+{
+    struct flow *flow = bpf_map_lookup_elem(&flows4, key);
+
+    if (unlikely(!flow))
+        return 0;
+    hit->pending = egress_due;
+    return flow_check(flow, key, pkt, hook, dir, hit);
+}
+
 /*
  * `egress_due`: the packet carries the mark "pending". `hook` is a constant where this is inlined.
  */
@@ -223,15 +234,9 @@ static __always_inline int flow_find(struct __sk_buff *skb, const struct packet 
                                      __u32 egress_due, struct hit *hit)
 {
     struct flow_key key = {};
-    struct flow *flow;
-    __u32 dir;
+    __u32 dir = key_of(pkt, &key);
 
-    dir = key_of(pkt, &key);
     if (unlikely(pkt->flags & PACKET_ERROR && !quoted_key(skb, pkt, &key, &dir)))
         return 0;
-    flow = bpf_map_lookup_elem(&flows4, &key);
-    if (unlikely(!flow))
-        return 0;
-    hit->pending = egress_due;
-    return flow_check(flow, &key, pkt, hook, dir, hit);
+    return flow_of(&key, pkt, hook, dir, egress_due, hit);
 }

@@ -185,7 +185,7 @@ static __always_inline enum verdict send_plain(struct __sk_buff *skb, struct pac
 
 /* From a workload to another node. */
 static __always_inline enum verdict send_remote(struct __sk_buff *skb, struct packet *pkt,
-                                                __u32 slot)
+                                                __u32 slot, int express)
 {
     struct path *path = bpf_map_lookup_elem(&paths, &slot);
     __u32 length = wire_length(skb, pkt);
@@ -193,6 +193,8 @@ static __always_inline enum verdict send_remote(struct __sk_buff *skb, struct pa
     if (unlikely(!path || path->kind == PATH_NONE))
         return drop(pkt, REASON_NO_PATH);
     if (unlikely(!fits_any_path(length) && length > path_mtu(path))) {
+        if (express)
+            return NEXT;
         if (!(pkt->frag_off & bpf_htons(IP_FLAG_DF)))
             /* The stack cuts it by its route's MTU; to_uplink encapsulates the parts. */
             return to_stack(skb, pkt, constants.mark_notrack);
@@ -230,19 +232,23 @@ static __always_inline enum verdict encap_from_stack(struct __sk_buff *skb, stru
     return pass(pkt, REASON_ENCAPSULATED);
 }
 
+/* `express`, a constant: what needs an answer is left as it is, with NEXT. */
 static __always_inline enum verdict act_from_workload(struct __sk_buff *skb, struct packet *pkt,
-                                                      const struct hit *hit)
+                                                      const struct hit *hit, int express)
 {
     if (unlikely(hit->verb == FLOW_STACK))
         return to_stack(skb, pkt, hit->pending ? constants.mark_pending : 0);
     if (unlikely(hit->verb != FLOW_DELIVER && hit->verb != FLOW_REMOTE))
         return drop(pkt, REASON_POLICY_CHANGED);
-    if (unlikely(pkt->ttl <= 1))
+    if (unlikely(pkt->ttl <= 1)) {
+        if (express)
+            return NEXT;
         return icmp_answer(skb, pkt, TYPE_CODE(ICMP_TIME_EXCEEDED, ICMP_EXC_TTL), 0,
                            REASON_TTL_EXPIRED);
+    }
     if (hit->verb == FLOW_DELIVER)
         return deliver(skb, pkt, hit->out);
-    return send_remote(skb, pkt, hit->out);
+    return send_remote(skb, pkt, hit->out, express);
 }
 
 /* A packet whose time ran out goes to the stack, which answers through the tunnel. */
@@ -263,7 +269,7 @@ static __always_inline enum verdict act(struct __sk_buff *skb, struct packet *pk
 {
     switch (hook) {
     case HOOK_FROM_WORKLOAD:
-        return act_from_workload(skb, pkt, hit);
+        return act_from_workload(skb, pkt, hit, 0);
     case HOOK_FROM_UPLINK:
         return act_from_uplink(skb, pkt, hit);
     case HOOK_TO_WORKLOAD:

@@ -2,6 +2,7 @@
 // Uplink, tc ingress: what other nodes and the world send.
 // What is no workload's business goes on unchanged but for the mark "seen", and counts as untouched.
 
+#include "bpf/express.h"
 #include "bpf/judge.h"
 
 /* A tag of VLAN 0 carries a priority only: the kernel takes the packet for untagged, and so do we. */
@@ -46,6 +47,15 @@ static __rare enum verdict parse_unusual(struct __sk_buff *skb, struct packet *p
     return NEXT;
 }
 
+static __always_inline int express_from_tunnel(struct __sk_buff *skb)
+{
+    struct packet pkt = {.hook = HOOK_FROM_UPLINK, .ifindex = skb->ifindex};
+
+    if (unlikely(!is_for_us(skb) || !parse_usual_tunnel(skb, &pkt)))
+        return NOT_EXPRESS;
+    return express(skb, &pkt, HOOK_FROM_UPLINK);
+}
+
 static __always_inline int receive(struct __sk_buff *skb, int behind_xdp)
 {
     struct packet pkt = {.hook = HOOK_FROM_UPLINK, .ifindex = skb->ifindex};
@@ -66,7 +76,9 @@ static __always_inline int receive(struct __sk_buff *skb, int behind_xdp)
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
-    return receive(skb, 0);
+    int action = express_from_tunnel(skb);
+
+    return likely(action != NOT_EXPRESS) ? action : receive(skb, 0);
 }
 
 /* In the place of from_uplink where uplink_xdp runs. Writes nothing to the packet: keep_xdp_note(). */

@@ -291,12 +291,15 @@ static __rare enum verdict parse_any(struct __sk_buff *skb, struct packet *pkt)
     return NEXT;
 }
 
-static __always_inline enum verdict parse(struct __sk_buff *skb, struct packet *pkt)
+static __always_inline int parse_usual_frame(const struct __sk_buff *skb, struct packet *pkt)
 {
     const struct iphdr *ip = data_of(skb) + ETH_HLEN;
 
-    if (likely((const void *)ip + USUAL_BYTES <= data_end_of(skb) &&
-               parse_usual(pkt, ip, ETH_HLEN, skb->len - ETH_HLEN)))
-        return NEXT;
-    return parse_any(skb, pkt);
+    return (const void *)ip + USUAL_BYTES <= data_end_of(skb) &&
+           parse_usual(pkt, ip, ETH_HLEN, skb->len - ETH_HLEN);
+}
+
+static __always_inline enum verdict parse(struct __sk_buff *skb, struct packet *pkt)
+{
+    return likely(parse_usual_frame(skb, pkt)) ? NEXT : parse_any(skb, pkt);
 }
