@@ -22,7 +22,7 @@ const volatile struct {
     __u32 uplink, pod;
 } out SEC(".rodata.out") = {};
 
-static __always_inline void count_hop(struct iphdr *ip)
+static __always_inline void count_hop(struct iphdr* ip)
 {
     __u32 sum = ip->check + bpf_htons(0x0100);
 
@@ -30,9 +30,9 @@ static __always_inline void count_hop(struct iphdr *ip)
     ip->ttl--;
 }
 
-static __always_inline __u16 checksum(const struct iphdr *ip)
+static __always_inline __u16 checksum(const struct iphdr* ip)
 {
-    const __u32 *words = (const void *)ip;
+    const __u32* words = (const void*)ip;
     __u64 sum = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
 
     sum = (sum & 0xffffffff) + (sum >> 32);
@@ -43,29 +43,29 @@ static __always_inline __u16 checksum(const struct iphdr *ip)
 }
 
 SEC("tc")
-int noop(struct __sk_buff *skb __attribute__((unused)))
+int noop(struct __sk_buff* skb __attribute__((unused)))
 {
     return TC_ACT_OK;
 }
 
 SEC("tc")
-int bare_encap(struct __sk_buff *skb)
+int bare_encap(struct __sk_buff* skb)
 {
     struct iphdr *outer, *inner;
-    struct ethhdr *eth;
+    struct ethhdr* eth;
 
     if (skb->protocol != bpf_htons(ETH_P_IP) ||
         bpf_skb_adjust_room(skb, sizeof(*outer), BPF_ADJ_ROOM_MAC,
                             BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4))
         return TC_ACT_SHOT;
-    eth = (void *)(long)skb->data;
-    outer = (void *)(eth + 1);
+    eth = (void*)(long)skb->data;
+    outer = (void*)(eth + 1);
     inner = outer + 1;
-    if ((void *)(inner + 1) > (void *)(long)skb->data_end)
+    if ((void*)(inner + 1) > (void*)(long)skb->data_end)
         return TC_ACT_SHOT;
     count_hop(inner);
     __builtin_memcpy(eth, uplink_macs, sizeof(uplink_macs));
-    *(__u8 *)outer = 0x45;
+    *(__u8*)outer = 0x45;
     outer->tos = inner->tos;
     outer->tot_len = bpf_htons((__u16)(bpf_ntohs(inner->tot_len) + sizeof(*outer)));
     outer->id = inner->id;
@@ -80,18 +80,18 @@ int bare_encap(struct __sk_buff *skb)
 }
 
 SEC("tc")
-int bare_decap(struct __sk_buff *skb)
+int bare_decap(struct __sk_buff* skb)
 {
-    struct ethhdr *eth = (void *)(long)skb->data;
-    struct iphdr *ip = (void *)(eth + 1);
+    struct ethhdr* eth = (void*)(long)skb->data;
+    struct iphdr* ip = (void*)(eth + 1);
 
-    if (skb->protocol != bpf_htons(ETH_P_IP) || (void *)(ip + 1) > (void *)(long)skb->data_end ||
+    if (skb->protocol != bpf_htons(ETH_P_IP) || (void*)(ip + 1) > (void*)(long)skb->data_end ||
         ip->protocol != IPPROTO_IPIP ||
         bpf_skb_adjust_room(skb, -(int)sizeof(*ip), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
         return TC_ACT_SHOT;
-    eth = (void *)(long)skb->data;
-    ip = (void *)(eth + 1);
-    if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+    eth = (void*)(long)skb->data;
+    ip = (void*)(eth + 1);
+    if ((void*)(ip + 1) > (void*)(long)skb->data_end)
         return TC_ACT_SHOT;
     count_hop(ip);
     __builtin_memcpy(eth, pod_macs, sizeof(pod_macs));

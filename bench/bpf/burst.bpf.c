@@ -24,7 +24,7 @@ struct {
     __type(value, struct caught);
 } caught SEC(".maps");
 
-static __u16 next_port(struct spray *how)
+static __u16 next_port(struct spray* how)
 {
     if (!how->scatter)
         return (__u16)how->next++;
@@ -33,35 +33,35 @@ static __u16 next_port(struct spray *how)
 }
 
 SEC("xdp")
-int spray_frame(struct xdp_md *xdp)
+int spray_frame(struct xdp_md* xdp)
 {
-    __u64 *frame = (void *)(long)xdp->data;
-    __u16 *port;
+    __u64* frame = (void*)(long)xdp->data;
+    __u16* port;
     __u32 zero = 0, at;
-    struct spray *how = bpf_map_lookup_elem(&spray, &zero);
+    struct spray* how = bpf_map_lookup_elem(&spray, &zero);
 
-    if (!how || (void *)frame + BURST_FRAME > (void *)(long)xdp->data_end)
+    if (!how || (void*)frame + BURST_FRAME > (void*)(long)xdp->data_end)
         return XDP_DROP;
 #pragma unroll
     for (int i = 0; i < BURST_FRAME / 8; i++)
-        frame[i] = ((const __u64 *)how->frame)[i];
+        frame[i] = ((const __u64*)how->frame)[i];
     at = how->port_at;
     if (!at)
         return XDP_PASS;
     if (at > BURST_FRAME)
         return XDP_DROP;
-    port = (void *)frame + at;
-    if ((void *)(port + 1) > (void *)(long)xdp->data_end)
+    port = (void*)frame + at;
+    if ((void*)(port + 1) > (void*)(long)xdp->data_end)
         return XDP_DROP;
     *port = bpf_htons(next_port(how));
     return XDP_PASS;
 }
 
 SEC("tc")
-int catch_frame(struct __sk_buff *skb)
+int catch_frame(struct __sk_buff* skb)
 {
     __u32 zero = 0, length = skb->len;
-    struct caught *last = bpf_map_lookup_elem(&caught, &zero);
+    struct caught* last = bpf_map_lookup_elem(&caught, &zero);
 
     if (!last)
         return TC_ACT_SHOT;
