@@ -143,8 +143,28 @@ check "BIRD is back" eventually 60 bgp_established n1 1
 check "the route is fresh again" eventually 20 n1_fresh $bird_block
 check "and used" to_bird
 
+bold "the pool's mode becomes Always: BIRD's block is reached through the tunnel"
+calico apply -f - >/dev/null <<EOF
+apiVersion: projectcalico.org/v3
+kind: IPPool
+metadata: {name: default-ipv4-ippool}
+spec: {cidr: $pool, blockSize: 26, ipipMode: Always, natOutgoing: true, nodeSelector: all()}
+EOF
+on_the_wire() { # the echo request in IPIP, from node to node
+    local file=$state/always.pcap
+    in_ns n1 timeout 5 tcpdump -ni eth0 -U -w "$file" -c 1 "ip proto 4" 2>/dev/null & local dumper=$!
+    to_bird || true # a second one, should the capture not have begun
+    to_bird || true
+    wait $dumper || true
+    tcpdump -nr "$file" 2>/dev/null | grep -F "172.31.1.11 > 172.31.1.30: IP $(pod_ip n1-a) > $bird_pod: ICMP echo request"
+}
+check "n1 puts an outer header to BIRD's node on" eventually 30 on_the_wire
+
 bold "BIRD says goodbye: its routes go at once"
 birdcl_ down >/dev/null
 check "the route is withdrawn" eventually 10 not n1_knows $bird_block
+why() { in_node n1 margayctl bgp peers -o json | jq -r '.peers[] | select(.node == "bird") | .why'; }
 show_in n1 margayctl bgp peers
+[[ $(why) = *"Administrative Shutdown (6/2)"* ]] || fail "margayctl says why the peer is down" "$(in_node n1 margayctl bgp peers -o json)"
+ok "margayctl says why the peer is down: $(why)"
 bold "$passed assertions passed in ${SECONDS} s"

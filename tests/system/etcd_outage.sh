@@ -81,4 +81,18 @@ for how in kill stop drop; do
         eventually 30 synced "$node" || fail "$how: $node says that it is in sync"
     done
 done
+
+bold "etcd restarts, and nothing else happens"
+kill -KILL "$(cat "$state/etcd.pid")"
+for node in "${nodes[@]}"; do
+    eventually 30 disconnected "$node" || fail "$node says that it lost the datastore"
+done
+start_etcd
+start=$(milliseconds)
+calico apply -f "$state/deny.yaml" >/dev/null
+check "the watch goes on where it was: a new policy is in force" eventually 30 not allowed
+say "$(($(milliseconds) - start)) ms after it was written"
+for node in "${nodes[@]}"; do
+    check "$node says that it is in sync" eventually 30 synced "$node"
+done
 bold "$passed assertions passed in ${SECONDS} s"

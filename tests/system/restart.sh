@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # margayd is killed again and again under load: KILLS times (10) at random moments, three of them
-# while policies change, then exchanged for rebuilt programs, then with etcd down. No packet is lost
+# while policies change, then while it starts, then exchanged for rebuilt programs, then with etcd down. No packet is lost
 # at the receivers, no connection fails, no route leaves the kernels of n1 and its peers. At last,
 # what left the cluster while margayd was dead leaves the data path.
 set -euo pipefail
@@ -159,6 +159,20 @@ done
 finish_load
 ok "no UDP packet, no octet of a stream and no connection was lost in $kills kills"
 no_route_left "$kills kills"
+
+bold "killed while it starts: before it has read anything, in its snapshot, while it adopts"
+start_load
+for delay in 0.02 0.05 0.1 0.2 0.3 0.4 0.6 0.8; do
+    restart_n1
+    sleep $delay
+    kill -KILL "$(n1_pid)" 2>/dev/null || fail "margayd lives after $delay s" "$(tail -n 5 "$state/n1/margayd.log")"
+    eventually 10 not test -e "/proc/$(n1_pid)" || fail "margayd of n1 is dead"
+    start_node n1
+    n1_back "n1 is ready after it was killed $delay s after its start"
+done
+finish_load
+ok "nothing was lost while starts were cut off"
+no_route_left "kills in starts"
 
 bold "restart with rebuilt programs"
 start_load

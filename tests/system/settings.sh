@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Settings that reach what they are about: a node on a folder of manifests, configured by a YAML file;
-# a node that decapsulates in native XDP; what margayctl and /metrics say of bad and unenforced values.
+# an etcd that asks for certificates and a user; decapsulation in native and generic XDP; a link with
+# a small MTU; what margayctl and /metrics say of bad and unenforced values.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgs$$
@@ -51,6 +52,60 @@ has_block() { in_ns n1 ip route show type blackhole | grep -E '10\.20\.[0-9.]+/2
 check "the node has a block of the pool" eventually 20 has_block
 down
 
+bold "an etcd that asks for certificates and a user"
+mkdir -p "$state/tls" "$state/etcd" "$state/n1/bpf" "$state/n1/run"
+make_network
+mount -t bpf bpf "$state/n1/bpf"
+openssl_() { openssl "$@" 2>"$state/tls/log" || fail "openssl $1" "$(cat "$state/tls/log")"; }
+openssl_ req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=ca \
+    -keyout "$state/tls/ca.key" -out "$state/tls/ca.pem"
+for name in server client; do
+    openssl_ req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$name" \
+        -keyout "$state/tls/$name.key" -out "$state/tls/$name.csr"
+    openssl_ x509 -req -in "$state/tls/$name.csr" -CA "$state/tls/ca.pem" -CAkey "$state/tls/ca.key" -CAcreateserial \
+        -days 2 -extfile <(echo "subjectAltName=IP:172.31.1.1,IP:127.0.0.1") -out "$state/tls/$name.pem"
+done
+exec_in_ns router etcd --name demo --data-dir "$state/etcd" --logger zap \
+    --cert-file "$state/tls/server.pem" --key-file "$state/tls/server.key" --client-cert-auth --trusted-ca-file "$state/tls/ca.pem" \
+    --listen-client-urls https://0.0.0.0:2379 --advertise-client-urls https://172.31.1.1:2379 \
+    --listen-peer-urls http://127.0.0.1:2380 >"$state/etcd.log" 2>&1 &
+echo $! >"$state/etcd.pid"
+disown
+etcd_as() { # etcd_as USER:PASSWORD|- CMD...
+    local user=()
+    [ "$1" = - ] || user=(--user "$1")
+    in_ns router env ETCDCTL_API=3 etcdctl --endpoints https://127.0.0.1:2379 --cacert "$state/tls/ca.pem" \
+        --cert "$state/tls/client.pem" --key "$state/tls/client.key" "${user[@]}" "${@:2}"
+}
+eventually 30 etcd_as - endpoint health || fail "etcd starts" "$(tail -n 5 "$state/etcd.log")"
+etcd_as - user add root:boss >/dev/null
+etcd_as - user grant-role root root >/dev/null
+etcd_as - role add calico >/dev/null
+etcd_as - role grant-permission calico --prefix=true readwrite /calico/ >/dev/null
+etcd_as - user add margay:secret >/dev/null
+etcd_as - user grant-role margay calico >/dev/null
+etcd_as - auth enable >/dev/null
+secured() { # secured PASSWORD: margayd of n1, by the environment of calico-node
+    local -x ETCD_CA_CERT_FILE=$state/tls/ca.pem ETCD_CERT_FILE=$state/tls/client.pem ETCD_KEY_FILE=$state/tls/client.key
+    local -x ETCD_USERNAME=margay ETCD_PASSWORD=$1
+    start_node n1
+}
+etcd_url=https://172.31.1.1:2379
+secured wrong
+refused() { grep -E 'ETCD_PASSWORD|invalid user ID or password|authentication failed' "$state/n1/margayd.log"; }
+check "a wrong password is told" eventually 30 refused
+refuse "and the node is not ready" node_ready n1
+kill -TERM "$(cat "$state/n1/pid")"
+eventually 20 is_dead "$(cat "$state/n1/pid")" || fail "SIGTERM ends margayd while it waits for etcd"
+secured secret
+check "with certificates and user it becomes ready" eventually 60 node_ready n1
+check "and wrote its Node as that user" etcd_as margay:secret get --prefix /calico/resources/v3/projectcalico.org/nodes/n1 --print-value-only
+[ "$(in_node n1 margayctl config -o json | jq -r '.[] | select(.name == "etcd-password") | .value' 2>/dev/null)" != secret ] || fail "margayctl does not show the password"
+! grep -F secret "$state/n1/margayd.log" >/dev/null || fail "the log does not have the password"
+ok "the password is in neither margayctl nor the log"
+down
+etcd_url=http://172.31.1.1:2379
+
 bold "native XDP on the uplink"
 mode=Always
 export MARGAY_XDP=native
@@ -59,13 +114,39 @@ xdp() { status "$1" | jq -e '[.hooks[] | select(.hook == "xdp" and .interface ==
 for node in "${nodes[@]}"; do check "$node decapsulates in XDP" xdp "$node"; done
 check "pods talk through it" eventually 20 ping_pod n1-a n2-a
 head -c 20000000 /dev/urandom >"$state/sent"
-in_ns n2-b nc -ln 7001 >"$state/received" &
-receiver=$!
-send() { in_ns n1-b nc -N "$(pod_ip n2-b)" 7001 <"$state/sent"; }
-eventually 10 send || fail "a stream gets through XDP"
-wait $receiver
-cmp "$state/sent" "$state/received" || fail "the stream is whole"
-ok "20 MB arrive whole"
+whole_stream() { # whole_stream WHAT: 20 MB from n1-b to n2-b
+    in_ns n2-b nc -ln 7001 >"$state/received" &
+    local receiver=$!
+    send() { in_ns n1-b nc -N "$(pod_ip n2-b)" 7001 <"$state/sent"; }
+    eventually 10 send || fail "a stream gets through $1"
+    wait $receiver
+    cmp "$state/sent" "$state/received" || fail "the stream through $1 is whole"
+    ok "20 MB arrive whole through $1"
+}
+whole_stream "native XDP"
+
+bold "generic XDP on n2's uplink"
+kill -TERM "$(cat "$state/n2/pid")"
+eventually 20 is_dead "$(cat "$state/n2/pid")" || fail "SIGTERM ends margayd"
+MARGAY_XDP=generic start_node n2
+eventually 60 node_ready n2 || fail "n2 becomes ready" "$(tail -n 20 "$state/n2/margayd.log")"
+attached() { in_ns n2 ip -d link show eth0 | grep -w "$1" >/dev/null; }
+check "the kernel says so" eventually 20 attached xdpgeneric
+check "n2 decapsulates in XDP" xdp n2
+check "pods talk through it" eventually 20 ping_pod n1-a n2-a
+whole_stream "generic XDP"
+
+bold "a link with a small MTU"
+for node in "${nodes[@]}"; do in_ns "$node" ip link set eth0 mtu 1400; done
+told_mtu() { # by the answer, and then by what the pod's kernel made of it
+    { in_ns n1-a ping -n -c 1 -W 1 -M do -s 1400 "$(pod_ip n2-a)" 2>&1 || true; } | grep "$1"
+}
+check "a pod with DF is told what fits: 1400 less the outer header" eventually 20 told_mtu "Frag needed and DF set (mtu = 1380)"
+check "and believes it" eventually 20 told_mtu "mtu=1380"
+fragments() { in_ns n1-a ping -q -n -c 1 -W 2 -M dont -s 1440 "$(pod_ip n2-a)"; }
+check "a packet without DF is cut, and arrives" eventually 20 fragments
+whole_stream "a path of 1380 octets"
+for node in "${nodes[@]}"; do in_ns "$node" ip link set eth0 mtu 1500; done
 
 bold "every map is pinned, no slot is empty"
 missing=$(in_node n2 margayctl programs -o json | jq '[.slots[] | select(.program == "MISSING")] | length')
