@@ -32,6 +32,7 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <net/if.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -515,6 +516,16 @@ private:
     std::uint32_t rounds_;
 };
 
+// Caches and predictors are the same for all cases.
+void stay_on_this_cpu()
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    if (sched_setaffinity(0, sizeof(one), &one) != 0)
+        std::perror("hooks_bench: sched_setaffinity");
+}
+
 } // namespace
 } // namespace margay::testing
 
@@ -529,5 +540,6 @@ int main(int argc, char** argv)
         std::fprintf(stderr, "hooks_bench: rounds: 1 to 65536\n");
         return 1;
     }
+    margay::testing::stay_on_this_cpu();
     return margay::testing::Bench(static_cast<std::uint32_t>(rounds)).main();
 }
