@@ -57,7 +57,7 @@ plant() {
 targets_of() { # what must be built for a test
     case $1 in
     system.*) echo demo_programs margayd-rebuilt traffic bpf_load_check ;;
-    *) echo "test.$1" ;;
+    *) echo "test.${1%.*}" ;;
     esac
 }
 

@@ -7,7 +7,7 @@
 namespace margay::datapath {
 namespace {
 
-class4_key make_key(const Prefix4& prefix)
+class4_key key_of_class(const Prefix4& prefix)
 {
     const Prefix4 network = prefix.network();
     return {network.length, network.addr.be()};
@@ -75,7 +75,7 @@ Status Classes::place(const Prefix4& prefix, const SetList& sets, Clock::Time no
     wanted_[prefix] = sets;
     unplaced_changed_ |= unplaced_.erase(prefix) > 0;
     tables_.class_sets.set(*id, bits_of(sets));
-    tables_.classes4.set(make_key(prefix), *id);
+    tables_.classes4.set(key_of_class(prefix), *id);
     return {};
 }
 
@@ -87,7 +87,7 @@ void Classes::displace(const Prefix4& prefix, const SetList& sets, Clock::Time n
         wanted_.erase(it);
     }
     unplaced_changed_ |= unplaced_.insert_or_assign(prefix, sets).second;
-    tables_.classes4.set(make_key(prefix), CLASS_UNKNOWN);
+    tables_.classes4.set(key_of_class(prefix), CLASS_UNKNOWN);
 }
 
 void Classes::forget(const Prefix4& prefix, Clock::Time now)
@@ -95,14 +95,14 @@ void Classes::forget(const Prefix4& prefix, Clock::Time now)
     const bool was_unplaced = unplaced_.erase(prefix) > 0;
     unplaced_changed_ |= was_unplaced;
     if (was_unplaced)
-        tables_.classes4.erase(make_key(prefix));
+        tables_.classes4.erase(key_of_class(prefix));
     const auto it = wanted_.find(prefix);
     if (it == wanted_.end())
         return;
     ids_.release(it->second, now);
     touch(it->second, {});
     wanted_.erase(it);
-    tables_.classes4.erase(make_key(prefix));
+    tables_.classes4.erase(key_of_class(prefix));
 }
 
 void Classes::touch(const SetList& before, const SetList& after)

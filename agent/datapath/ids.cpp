@@ -17,7 +17,7 @@ constexpr auto kPolicyGrace = 60s;
 constexpr auto kSetGrace = 60s;
 constexpr auto kEndpointGrace = 60s;
 
-id_key make_key(id_space space, const IdHash& hash)
+id_key key_of_id(id_space space, const IdHash& hash)
 {
     id_key key{};
     key.space = space;
@@ -80,7 +80,7 @@ Result<std::uint32_t> Ids::acquire(id_space space, const IdHash& hash)
 {
     const auto id = pool(space).acquire(hash);
     if (id)
-        tables_.ids.set(make_key(space, hash), id_value{*id});
+        tables_.ids.set(key_of_id(space, hash), id_value{*id});
     return id;
 }
 
@@ -98,7 +98,7 @@ std::vector<std::pair<IdHash, std::uint32_t>> Ids::expire(id_space space, Clock:
 {
     auto freed = pool(space).expire(now);
     for (const auto& [hash, id] : freed)
-        tables_.ids.erase(make_key(space, hash));
+        tables_.ids.erase(key_of_id(space, hash));
     return freed;
 }
 

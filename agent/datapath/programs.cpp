@@ -68,7 +68,7 @@ Error load_error(int err, const OpenedObject& opened, const std::vector<char>& l
     return error;
 }
 
-std::string program_name(std::uint32_t id)
+std::string loaded_name(std::uint32_t id)
 {
     const Fd fd(bpf_prog_get_fd_by_id(id));
     bpf_prog_info info{};
@@ -267,7 +267,7 @@ Result<std::vector<Programs::Slot>> Programs::filled_slots(const std::string& ar
     for (std::uint32_t number = 0; number < info.max_entries; number++) {
         std::uint32_t id = 0;
         if (bpf_map_lookup_elem(*fd, &number, &id) == 0 && id != 0)
-            slots.push_back({number, id, program_name(id)});
+            slots.push_back({number, id, loaded_name(id)});
     }
     return slots;
 }

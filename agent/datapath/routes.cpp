@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 // Idle flows remember path and node slots, so those rest as long as a flow may sleep.
 constexpr auto kSlotGrace = 1h;
 
-prefix4_key make_key(const Prefix4& prefix)
+prefix4_key key_of_prefix(const Prefix4& prefix)
 {
     const Prefix4 network = prefix.network();
     return {network.length, network.addr.be()};
@@ -55,7 +55,7 @@ void Routes::seal(Clock::Time now)
         const auto way = tables_.paths.actual(entry.slot);
         if (!way || !path_ids_.acquire(prefix))
             continue;
-        tables_.routes4.set(make_key(prefix), entry);
+        tables_.routes4.set(key_of_prefix(prefix), entry);
         tables_.paths.set(entry.slot, *way);
         kept_.insert(prefix);
     }
@@ -73,7 +73,7 @@ void Routes::drop_kept(Clock::Time now)
             tables_.paths.erase(*slot);
         if (wanted_.contains(prefix))
             continue;
-        tables_.routes4.erase(make_key(prefix));
+        tables_.routes4.erase(key_of_prefix(prefix));
         changed_ = true;
     }
 }
@@ -109,7 +109,7 @@ Status Routes::want(const Prefix4& prefix, const RouteWant& wanted, Clock::Time 
     wanted_[prefix] = wanted;
     if (wanted.kind == ROUTE_REMOTE)
         by_next_hop_[{wanted.path.ifindex, wanted.path.next_hop}].insert(prefix);
-    const auto key = make_key(prefix);
+    const auto key = key_of_prefix(prefix);
     const auto actual = tables_.routes4.actual(key);
     changed_ = changed_ || !actual || !maps::ByteEqual{}(*actual, entry);
     tables_.routes4.set(key, entry);
@@ -124,7 +124,7 @@ void Routes::forget(const Prefix4& prefix, Clock::Time now)
     const RouteWant old = it->second;
     wanted_.erase(it);
     drop_references(prefix, old, now);
-    tables_.routes4.erase(make_key(prefix));
+    tables_.routes4.erase(key_of_prefix(prefix));
     changed_ = true;
 }
 
@@ -198,7 +198,7 @@ Status Routes::want_node(const Prefix4& outer_source, bool external, Clock::Time
     entry.addr = source.length == Ipv4::kBits ? source.addr.be() : 0;
     entry.flags = flag_if(external, NODE_EXTERNAL);
     tables_.nodes.set(*slot, entry);
-    tables_.nodes4.set(make_key(source), node4{*slot});
+    tables_.nodes4.set(key_of_prefix(source), node4{*slot});
     return {};
 }
 
@@ -210,7 +210,7 @@ void Routes::forget_node(const Prefix4& outer_source, Clock::Time now)
     // Zeroed at once: nobody is accepted under a number that rests.
     if (const auto slot = node_ids_.find(source))
         tables_.nodes.erase(*slot);
-    tables_.nodes4.erase(make_key(source));
+    tables_.nodes4.erase(key_of_prefix(source));
     node_ids_.release(source, now);
 }
 

@@ -9,11 +9,6 @@
 namespace margay::ipam {
 namespace {
 
-Error gave_up(const std::string& what)
-{
-    return Error{Errc::Conflict, 0, what + ": lost " + std::to_string(kRetries) + " races"};
-}
-
 Error full(const std::string& why)
 {
     return Error{Errc::Full, 0, why};

@@ -12,15 +12,6 @@
 #include "agent/ipam/ipam.h"
 
 namespace margay::ipam {
-namespace {
-
-Error gave_up(const std::string& what)
-{
-    return Error{Errc::Conflict, 0, what + ": lost " + std::to_string(kRetries) + " races"};
-}
-
-} // namespace
-
 Result<bool> Ipam::claim(const Prefix4& cidr)
 {
     for (int i = 0; i < kRetries; i++) {

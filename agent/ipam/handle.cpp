@@ -3,16 +3,6 @@
 #include "agent/ipam/ipam.h"
 
 namespace margay::ipam {
-namespace {
-
-Error gave_up(const std::string& handle)
-{
-    return Error{Errc::Conflict, 0,
-                 "count handle " + handle + ": lost " + std::to_string(kRetries) + " races"};
-}
-
-} // namespace
-
 Status Ipam::count_up(const std::string& id, const Prefix4& cidr, std::uint64_t count)
 {
     if (id.empty())
@@ -38,7 +28,7 @@ Status Ipam::count_up(const std::string& id, const Prefix4& cidr, std::uint64_t 
         if (written->done())
             return {};
     }
-    return gave_up(id);
+    return gave_up("count handle " + id);
 }
 
 Status Ipam::count_down(const std::string& id, const Prefix4& cidr, std::uint64_t count)
@@ -69,7 +59,7 @@ Status Ipam::count_down(const std::string& id, const Prefix4& cidr, std::uint64_
         if (written->refused != Errc::Conflict)
             return {};
     }
-    return gave_up(id);
+    return gave_up("count handle " + id);
 }
 
 // A release by handle that ran between our count_up() and the write of the block has taken the

@@ -12,6 +12,11 @@ Ipam::Ipam(store::Kv& kv, std::string node, const Clock& clock)
 {
 }
 
+Error Ipam::gave_up(const std::string& what)
+{
+    return Error{Errc::Conflict, 0, what + ": lost " + std::to_string(kRetries) + " races"};
+}
+
 Result<std::optional<Ipam::Stored>> Ipam::load(const Prefix4& cidr)
 {
     auto entry = kv_.get(block_key(cidr));

@@ -97,6 +97,7 @@ private:
     Result<std::vector<store::Entry>> all_blocks();
     Result<std::optional<Prefix4>> containing_block(Ipv4 address);
     void repaired(std::string what) { repairs_.push_back(std::move(what)); }
+    static Error gave_up(const std::string& what); // kRetries races lost
 
     // claim.cpp
     enum class Step { Done, Lost, Again };

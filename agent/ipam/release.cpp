@@ -60,9 +60,7 @@ Result<std::vector<Ipv4>> Ipam::release_in(const Prefix4& cidr, const Chooser& c
                 return ok.error();
         return not_given;
     }
-    return Error{Errc::Conflict, 0,
-                 "release in block " + cidr.str() + ": lost " + std::to_string(kRetries) +
-                     " races"};
+    return gave_up("release in block " + cidr.str());
 }
 
 Result<std::vector<Ipv4>> Ipam::release(const std::vector<Release>& requests)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attributes: the netlink attributes of a message, found by type and read with their size checked.
+// Reading a netlink message: its fixed header, and Attributes, found by type and read with their
+// size checked.
 
 #pragma once
 
@@ -14,6 +15,15 @@
 #include <string>
 
 namespace margay::kernel {
+
+// What lies between nlmsghdr and the attributes; nullptr if the message is too short for it.
+template <typename T>
+const T* fixed_header(const nlmsghdr* message)
+{
+    if (message->nlmsg_len < NLMSG_LENGTH(sizeof(T)))
+        return nullptr;
+    return static_cast<const T*>(NLMSG_DATA(message));
+}
 
 // Views into the message; valid as long as its buffer. Types above kMaxType are not looked for.
 class Attributes {

@@ -12,7 +12,7 @@
 namespace margay::kernel {
 namespace {
 
-using Kind = AutodetectMethod::Kind;
+using MethodKind = AutodetectMethod::Kind;
 
 constexpr const char* kAllowed =
     "first-found, interface=<regex>[,<regex>...], "
@@ -49,11 +49,11 @@ struct Judge {
     {
         std::vector<std::string> include;
         std::vector<std::string> exclude;
-        if (method.kind == Kind::Interface)
+        if (method.kind == MethodKind::Interface)
             include = method.patterns;
-        if (method.kind == Kind::FirstFound || method.kind == Kind::SkipInterface)
+        if (method.kind == MethodKind::FirstFound || method.kind == MethodKind::SkipInterface)
             exclude = excluded_interfaces();
-        if (method.kind == Kind::SkipInterface)
+        if (method.kind == MethodKind::SkipInterface)
             exclude.insert(exclude.end(), method.patterns.begin(), method.patterns.end());
         auto included = Pattern::compile_all(include);
         if (!included)
@@ -68,10 +68,10 @@ struct Judge {
     {
         if (const Pattern* pattern = first_match(excluded, interface))
             return "interface matches the excluded " + pattern->text();
-        if (method.kind == Kind::Interface && !first_match(included, interface))
+        if (method.kind == MethodKind::Interface && !first_match(included, interface))
             return "interface matches no pattern";
         // The kernel's own choice of a source is not judged further.
-        if (method.kind == Kind::CanReach)
+        if (method.kind == MethodKind::CanReach)
             return address == reach_source ? ""
                                            : "not the source address towards " + method.destination;
         if (!is_global_unicast(address))
@@ -79,7 +79,7 @@ struct Judge {
         const bool inside =
             std::any_of(method.cidrs.begin(), method.cidrs.end(),
                         [&](const Prefix4& cidr) { return cidr.contains(address); });
-        if (method.kind == Kind::Cidr && !inside)
+        if (method.kind == MethodKind::Cidr && !inside)
             return "in none of the given CIDRs";
         return {};
     }
@@ -88,21 +88,22 @@ struct Judge {
 std::string praise(const AutodetectMethod& method, const std::string& interface)
 {
     switch (method.kind) {
-    case Kind::FirstFound:
+    case MethodKind::FirstFound:
         return "first global address, newest interface first (first-found)";
-    case Kind::Interface:
+    case MethodKind::Interface:
         return interface + " matches interface=";
-    case Kind::SkipInterface:
+    case MethodKind::SkipInterface:
         return "first global address outside skip-interface=";
-    case Kind::CanReach:
+    case MethodKind::CanReach:
         return "source address towards " + method.destination;
-    case Kind::Cidr:
+    case MethodKind::Cidr:
         return "first address inside cidr=";
     }
     return {};
 }
 
-Result<AutodetectMethod> with_patterns(Kind kind, std::string_view value, std::string_view whole)
+Result<AutodetectMethod> with_patterns(MethodKind kind, std::string_view value,
+                                       std::string_view whole)
 {
     AutodetectMethod method;
     method.kind = kind;
@@ -117,7 +118,7 @@ Result<AutodetectMethod> with_patterns(Kind kind, std::string_view value, std::s
 Result<AutodetectMethod> with_cidrs(std::string_view value, std::string_view whole)
 {
     AutodetectMethod method;
-    method.kind = Kind::Cidr;
+    method.kind = MethodKind::Cidr;
     for (const std::string& text : split(value)) {
         const auto cidr = Prefix4::parse(text);
         if (!cidr)
@@ -142,13 +143,13 @@ Result<AutodetectMethod> parse_autodetect_method(std::string_view text)
         const std::string_view name = text.substr(0, equals);
         const std::string_view value = text.substr(equals + 1);
         if (name == "interface")
-            return with_patterns(Kind::Interface, value, text);
+            return with_patterns(MethodKind::Interface, value, text);
         if (name == "skip-interface")
-            return with_patterns(Kind::SkipInterface, value, text);
+            return with_patterns(MethodKind::SkipInterface, value, text);
         if (name == "cidr")
             return with_cidrs(value, text);
         if (name == "can-reach" && !value.empty()) {
-            method.kind = Kind::CanReach;
+            method.kind = MethodKind::CanReach;
             method.destination = value;
             return method;
         }
@@ -290,7 +291,7 @@ Result<Detection> autodetect(const AutodetectMethod& method)
     if (!table)
         return table.error();
     std::optional<Ipv4> source;
-    if (method.kind == Kind::CanReach) {
+    if (method.kind == MethodKind::CanReach) {
         const auto found = source_towards(method.destination);
         if (!found)
             return found.error();

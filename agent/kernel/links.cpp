@@ -17,14 +17,6 @@ namespace {
 
 constexpr std::chrono::seconds kResyncRetry{1};
 
-template <typename T>
-const T* fixed_header(const nlmsghdr* message)
-{
-    if (message->nlmsg_len < NLMSG_LENGTH(sizeof(T)))
-        return nullptr;
-    return reinterpret_cast<const T*>(reinterpret_cast<const char*>(message) + NLMSG_HDRLEN);
-}
-
 } // namespace
 
 bool Link::up() const

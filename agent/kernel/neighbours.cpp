@@ -7,7 +7,14 @@
 namespace margay::kernel {
 namespace {
 
-ndmsg& fill(Message& message, IfIndex ifindex, Ipv4 address)
+std::string neighbour_name(IfIndex ifindex, Ipv4 address)
+{
+    return "neighbour " + address.str() + " dev #" + std::to_string(ifindex);
+}
+
+} // namespace
+
+ndmsg& put_neighbour(Message& message, IfIndex ifindex, Ipv4 address)
 {
     auto& header = message.extra<ndmsg>();
     header.ndm_family = AF_INET;
@@ -16,26 +23,19 @@ ndmsg& fill(Message& message, IfIndex ifindex, Ipv4 address)
     return header;
 }
 
-std::string name(IfIndex ifindex, Ipv4 address)
-{
-    return "neighbour " + address.str() + " dev #" + std::to_string(ifindex);
-}
-
-} // namespace
-
 Status set_static_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address, const Mac& mac)
 {
     Message message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
-    fill(message, ifindex, address).ndm_state = NUD_PERMANENT;
+    put_neighbour(message, ifindex, address).ndm_state = NUD_PERMANENT;
     message.put_bytes(NDA_LLADDR, mac.data(), mac.size());
-    return socket.request(message, "set " + name(ifindex, address));
+    return socket.request(message, "set " + neighbour_name(ifindex, address));
 }
 
 Status remove_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address)
 {
     Message message(RTM_DELNEIGH, 0);
-    fill(message, ifindex, address);
-    Status status = socket.request(message, "remove " + name(ifindex, address));
+    put_neighbour(message, ifindex, address);
+    Status status = socket.request(message, "remove " + neighbour_name(ifindex, address));
     return !status && status.error().code == Errc::NotFound ? Status{} : status;
 }
 

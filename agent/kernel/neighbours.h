@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The static neighbour entry of a pod: host and stack reach it without asking, also a pod that does
-// not answer ARP (calico-facts 5.3).
+// Neighbour entries. The static one of a pod: host and stack reach it without asking, also a pod that
+// does not answer ARP (calico-facts 5.3).
 
 #pragma once
 
 #include "agent/kernel/links.h"
 
+struct ndmsg;
+
 namespace margay::kernel {
+
+// Begins a message about one neighbour; the caller completes the header.
+ndmsg& put_neighbour(Message& message, IfIndex ifindex, Ipv4 address);
 
 // Replaces whatever entry is there.
 Status set_static_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address, const Mac& mac);

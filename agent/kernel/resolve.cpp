@@ -2,6 +2,7 @@
 #include "agent/kernel/resolve.h"
 
 #include "agent/kernel/attributes.h"
+#include "agent/kernel/neighbours.h"
 
 #include <boost/asio/post.hpp>
 #include <linux/neighbour.h>
@@ -17,14 +18,6 @@ constexpr std::uint32_t kFlagExtManaged = 1u << 0;
 constexpr std::uint16_t kAttributeFlagsExt = 15; // NDA_FLAGS_EXT
 
 constexpr std::uint16_t kUsable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT;
-
-template <typename T>
-const T* fixed_header(const nlmsghdr* message)
-{
-    if (message->nlmsg_len < NLMSG_LENGTH(sizeof(T)))
-        return nullptr;
-    return static_cast<const T*>(NLMSG_DATA(message));
-}
 
 Path parse_path(const nlmsghdr* message)
 {
@@ -62,15 +55,6 @@ bool is_fixed(const ndmsg& header)
 std::string hop_name(IfIndex ifindex, Ipv4 address)
 {
     return address.str() + " dev #" + std::to_string(ifindex);
-}
-
-ndmsg& fill(Message& message, IfIndex ifindex, Ipv4 address)
-{
-    ndmsg& header = message.extra<ndmsg>();
-    header.ndm_family = AF_INET;
-    header.ndm_ifindex = static_cast<int>(ifindex);
-    message.put(NDA_DST, address);
-    return header;
 }
 
 } // namespace
@@ -319,13 +303,13 @@ Status Resolver::ask_kernel_to_resolve(const HopKey& key)
 {
     const std::string what = "resolve neighbour " + hop_name(key.ifindex, key.address);
     Message managed(RTM_NEWNEIGH, NLM_F_CREATE);
-    fill(managed, key.ifindex, key.address);
+    put_neighbour(managed, key.ifindex, key.address);
     managed.put(kAttributeFlagsExt, kFlagExtManaged);
     if (socket_->request(managed, what))
         return {};
     // Kernels before 5.16: resolve it now; later the first packet does.
     Message use(RTM_NEWNEIGH, NLM_F_CREATE);
-    fill(use, key.ifindex, key.address).ndm_flags = NTF_USE;
+    put_neighbour(use, key.ifindex, key.address).ndm_flags = NTF_USE;
     return socket_->request(use, what);
 }
 
@@ -333,7 +317,7 @@ Status Resolver::ask_kernel_to_resolve(const HopKey& key)
 std::optional<Resolver::Entry> Resolver::read_entry(const HopKey& key)
 {
     Message message(RTM_GETNEIGH, 0);
-    fill(message, key.ifindex, key.address);
+    put_neighbour(message, key.ifindex, key.address);
     std::optional<Entry> found;
     (void)socket_->query(message, "read neighbour " + hop_name(key.ifindex, key.address),
                          [&](const nlmsghdr* answer) {
@@ -351,7 +335,7 @@ void Resolver::release(const HopKey& key)
     if (hops_.at(key).fixed)
         return;
     Message message(RTM_NEWNEIGH, 0);
-    fill(message, key.ifindex, key.address).ndm_flags = NTF_USE;
+    put_neighbour(message, key.ifindex, key.address).ndm_flags = NTF_USE;
     (void)socket_->request(message, "release neighbour"); // gone with its interface: fine
 }
 

@@ -10,15 +10,15 @@
 namespace margay::model {
 namespace {
 
-using Node = Selector::Node;
-using Op = Node::Op;
+using Tree = Selector::Node;
+using Op = Tree::Op;
 
 SelectorNode make(Op op, std::string key, std::vector<std::string> values)
 {
-    return std::make_shared<const Node>(Node{op, std::move(key), std::move(values), {}});
+    return std::make_shared<const Tree>(Tree{op, std::move(key), std::move(values), {}});
 }
 
-bool compares(const Node& node, const std::string& value)
+bool compares(const Tree& node, const std::string& value)
 {
     switch (node.op) {
     case Op::Equal:
@@ -40,7 +40,7 @@ bool compares(const Node& node, const std::string& value)
     }
 }
 
-bool evaluate(const Node& node, const Labels& labels)
+bool evaluate(const Tree& node, const Labels& labels)
 {
     const auto holds = [&labels](const SelectorNode& child) { return evaluate(*child, labels); };
     switch (node.op) {
@@ -99,7 +99,7 @@ std::string joined(const std::vector<std::string>& parts, std::string_view separ
     return text;
 }
 
-std::string canonical(const Node& node)
+std::string canonical(const Tree& node)
 {
     std::vector<std::string> parts;
     switch (node.op) {
@@ -128,12 +128,12 @@ std::string canonical(const Node& node)
 
 SelectorNode prefixed(const SelectorNode& node, std::string_view prefix)
 {
-    Node copy = *node;
+    Tree copy = *node;
     if (!copy.key.empty())
         copy.key.insert(0, prefix);
     for (auto& child : copy.children)
         child = prefixed(child, prefix);
-    return std::make_shared<const Node>(std::move(copy));
+    return std::make_shared<const Tree>(std::move(copy));
 }
 
 // Fewer objects have a given value than any, and fewer alternatives let in fewer.
@@ -149,10 +149,10 @@ bool narrower(const Selector::Condition& a, const Selector::Condition& b)
     return cost(a) < cost(b);
 }
 
-void collect_requirements(const Node& node, std::vector<Selector::Condition>& into);
+void collect_requirements(const Tree& node, std::vector<Selector::Condition>& into);
 
 // One condition of each side, joined; none if a side has none.
-void collect_alternatives(const Node& node, std::vector<Selector::Condition>& into)
+void collect_alternatives(const Tree& node, std::vector<Selector::Condition>& into)
 {
     Selector::Condition joined;
     for (const auto& child : node.children) {
@@ -166,7 +166,7 @@ void collect_alternatives(const Node& node, std::vector<Selector::Condition>& in
     into.push_back(std::move(joined));
 }
 
-void collect_requirements(const Node& node, std::vector<Selector::Condition>& into)
+void collect_requirements(const Tree& node, std::vector<Selector::Condition>& into)
 {
     switch (node.op) {
     case Op::Equal:
@@ -198,7 +198,7 @@ struct Selector::Parsed {
     std::string text;
 };
 
-Selector::Selector(std::shared_ptr<const Node> root)
+Selector::Selector(std::shared_ptr<const Tree> root)
     : parsed_(std::make_shared<const Parsed>(Parsed{root, canonical(*root)}))
 {
 }
@@ -236,7 +236,7 @@ Selector Selector::has(std::string key)
 
 Selector Selector::negation(const Selector& operand)
 {
-    return Selector(std::make_shared<const Node>(Node{Op::Not, {}, {}, {operand.parsed_->root}}));
+    return Selector(std::make_shared<const Tree>(Tree{Op::Not, {}, {}, {operand.parsed_->root}}));
 }
 
 Selector Selector::both(const Selector& left, const Selector& right)
@@ -245,8 +245,8 @@ Selector Selector::both(const Selector& left, const Selector& right)
         return right;
     if (right.is_all())
         return left;
-    return Selector(std::make_shared<const Node>(
-        Node{Op::And, {}, {}, {left.parsed_->root, right.parsed_->root}}));
+    return Selector(std::make_shared<const Tree>(
+        Tree{Op::And, {}, {}, {left.parsed_->root, right.parsed_->root}}));
 }
 
 bool Selector::matches(const Labels& labels) const

@@ -9,8 +9,8 @@
 namespace margay::model {
 namespace {
 
-using Node = Selector::Node;
-using Op = Node::Op;
+using Tree = Selector::Node;
+using Op = Tree::Op;
 
 bool is_key_char(char c)
 {
@@ -20,7 +20,7 @@ bool is_key_char(char c)
 
 SelectorNode leaf(Op op, std::string_view key = {}, std::vector<std::string> values = {})
 {
-    return std::make_shared<const Node>(Node{op, std::string(key), std::move(values), {}});
+    return std::make_shared<const Tree>(Tree{op, std::string(key), std::move(values), {}});
 }
 
 struct WordOperator {
@@ -58,7 +58,7 @@ private:
     // alternatives := conjunction { "||" conjunction }, and conjunction likewise of operands.
     Result<SelectorNode> chain(Op op, std::string_view separator, int depth)
     {
-        Node node{op, {}, {}, {}};
+        Tree node{op, {}, {}, {}};
         do {
             auto part = op == Op::Or ? chain(Op::And, "&&", depth) : operand(depth);
             if (!part)
@@ -67,7 +67,7 @@ private:
         } while (accept(separator));
         if (node.children.size() == 1)
             return node.children.front();
-        return SelectorNode(std::make_shared<const Node>(std::move(node)));
+        return SelectorNode(std::make_shared<const Tree>(std::move(node)));
     }
 
     Result<SelectorNode> operand(int depth)
@@ -81,7 +81,7 @@ private:
         }
         auto tree = peek() == '(' ? parenthesis(depth) : term();
         if (tree && negated)
-            return SelectorNode(std::make_shared<const Node>(Node{Op::Not, {}, {}, {*tree}}));
+            return SelectorNode(std::make_shared<const Tree>(Tree{Op::Not, {}, {}, {*tree}}));
         return tree;
     }
 

@@ -14,8 +14,6 @@ namespace margay::policy {
 
 namespace {
 
-using Kind = Check::Kind;
-
 // A rule may be cut in several with the same ordinal when a list is longer than this: a segment
 // has to hold at least one rule.
 constexpr std::size_t kListMax = 1000;
@@ -27,20 +25,20 @@ std::uint32_t mask_of(std::uint8_t length)
 
 Alternative port_range(bool destination, const PortRange& r)
 {
-    return {{Kind::Port, destination, r.first, r.last}, {}};
+    return {{Check::Kind::Port, destination, r.first, r.last}, {}};
 }
 
 Alternative named_port(bool destination, const NamedPort& n)
 {
-    return {{Kind::Port, destination, n.port, n.port},
-            Check{Kind::AllSets, destination, n.set / 32, std::uint32_t{1} << (n.set % 32)}};
+    return {{Check::Kind::Port, destination, n.port, n.port},
+            Check{Check::Kind::AllSets, destination, n.set / 32, std::uint32_t{1} << (n.set % 32)}};
 }
 
 Alternative icmp(const Icmp& i)
 {
-    Alternative alternative{{Kind::IcmpType, false, i.type, 0}, {}};
+    Alternative alternative{{Check::Kind::IcmpType, false, i.type, 0}, {}};
     if (i.code)
-        alternative.also = Check{Kind::IcmpCode, false, *i.code, 0};
+        alternative.also = Check{Check::Kind::IcmpCode, false, *i.code, 0};
     return alternative;
 }
 
@@ -72,7 +70,10 @@ private:
         conditions_.push_back(std::move(condition));
     }
 
-    static Alternative is_protocol(std::uint8_t p) { return {{Kind::Protocol, false, p, 0}, {}}; }
+    static Alternative is_protocol(std::uint8_t p)
+    {
+        return {{Check::Kind::Protocol, false, p, 0}, {}};
+    }
 
     // The protocol, and what conditions on ports and ICMP ask of it.
     void lower_protocol(const Rule& rule)
@@ -163,7 +164,8 @@ private:
         std::vector<Alternative> any;
         for (const auto& net : nets)
             any.push_back(
-                {{Kind::Net, destination, net.network().addr.value(), mask_of(net.length)}, {}});
+                {{Check::Kind::Net, destination, net.network().addr.value(), mask_of(net.length)},
+                 {}});
         return any;
     }
 
@@ -186,10 +188,10 @@ private:
     void lower_sets(const Side& side, bool destination)
     {
         for (const auto& [word, bits] : words_of(side.sets))
-            require({{{Kind::AllSets, destination, word, bits}, {}}});
+            require({{{Check::Kind::AllSets, destination, word, bits}, {}}});
         std::vector<Alternative> refused;
         for (const auto& [word, bits] : words_of(side.not_sets))
-            refused.push_back({{Kind::AnySet, destination, word, bits}, {}});
+            refused.push_back({{Check::Kind::AnySet, destination, word, bits}, {}});
         refuse(std::move(refused));
     }
 
@@ -212,17 +214,17 @@ int order_of(const Condition& c, std::size_t rules)
 {
     constexpr int kSeldomFails = 100;
     const auto& check = c.any.front().check;
-    if (c.negate || check.kind == Kind::Protocol)
+    if (c.negate || check.kind == Check::Kind::Protocol)
         return kSeldomFails + c.negate;
     const int shared = 2 * static_cast<int>(std::bit_width(rules));
     const int length = c.any.size() > 1 ? 4 : 0;
     switch (check.kind) {
-    case Kind::Port:
+    case Check::Kind::Port:
         return shared + length + (check.a == check.b ? 0 : 3);
-    case Kind::Net:
+    case Check::Kind::Net:
         return shared + length + 1;
-    case Kind::AllSets:
-    case Kind::AnySet:
+    case Check::Kind::AllSets:
+    case Check::Kind::AnySet:
         return shared + length + 2;
     default:
         return shared;
@@ -321,11 +323,11 @@ private:
 Cost cost_of(const Check& check)
 {
     switch (check.kind) {
-    case Kind::Port:
+    case Check::Kind::Port:
         return {check.a == check.b ? 2u : 4u, 1};
-    case Kind::Net:
-    case Kind::AllSets:
-    case Kind::AnySet:
+    case Check::Kind::Net:
+    case Check::Kind::AllSets:
+    case Check::Kind::AnySet:
         return {3, 1};
     default:
         return {2, 1};

@@ -23,11 +23,6 @@ namespace asio = boost::asio;
 namespace json = boost::json;
 using Protocol = asio::local::stream_protocol;
 
-constexpr std::size_t kRequestMax = 64 * 1024;
-constexpr std::size_t kSessionsMax = 32;
-constexpr std::chrono::milliseconds kAcceptPause{100};
-constexpr auto kDeadline = std::chrono::seconds(30);
-
 std::string failure(const std::string& text)
 {
     return json::serialize(json::object{{"ok", false}, {"error", text}}) + "\n";
@@ -66,15 +61,15 @@ std::string answer(const ControlHandler& handler, const std::string& line)
 }
 
 // One connection; keeps itself alive through its pending operations.
-class Session : public std::enable_shared_from_this<Session> {
+class ControlSession : public std::enable_shared_from_this<ControlSession> {
 public:
-    Session(Executor& executor, Protocol::socket socket, const ControlHandler& handler,
-            std::shared_ptr<std::size_t> open)
+    ControlSession(Executor& executor, Protocol::socket socket, const ControlHandler& handler,
+                   std::shared_ptr<std::size_t> open)
         : socket_(std::move(socket)), deadline_(executor), handler_(handler), open_(std::move(open))
     {
         ++*open_;
     }
-    ~Session() { --*open_; }
+    ~ControlSession() { --*open_; }
 
     void run()
     {
@@ -93,6 +88,9 @@ public:
     }
 
 private:
+    static constexpr std::size_t kRequestMax = 64 * 1024;
+    static constexpr std::chrono::seconds kDeadline{30};
+
     void reply(std::size_t length)
     {
         const auto begin = asio::buffers_begin(input_.data());
@@ -109,14 +107,14 @@ private:
     std::string output_;
 };
 
-class Server final : public ControlServer {
+class ControlListener final : public ControlServer {
 public:
-    Server(Executor& executor, Log log, std::string path, ControlHandler handler)
+    ControlListener(Executor& executor, Log log, std::string path, ControlHandler handler)
         : executor_(executor), log_(std::move(log)), path_(std::move(path)),
           handler_(std::move(handler)), acceptor_(executor), pause_(executor)
     {
     }
-    ~Server() override
+    ~ControlListener() override
     {
         boost::system::error_code ignored;
         acceptor_.close(ignored);
@@ -153,6 +151,9 @@ public:
     }
 
 private:
+    static constexpr std::size_t kSessionsMax = 32;
+    static constexpr std::chrono::milliseconds kAcceptPause{100};
+
     void accept()
     {
         acceptor_.async_accept([this](boost::system::error_code ec, Protocol::socket socket) {
@@ -163,7 +164,8 @@ private:
                 return pause_.start(kAcceptPause, [this] { accept(); });
             }
             if (*open_ < kSessionsMax)
-                std::make_shared<Session>(executor_, std::move(socket), handler_, open_)->run();
+                std::make_shared<ControlSession>(executor_, std::move(socket), handler_, open_)
+                    ->run();
             accept();
         });
     }
@@ -183,7 +185,8 @@ private:
 Result<std::unique_ptr<ControlServer>>
 ControlServer::create(Executor& executor, Log log, const std::string& path, ControlHandler handler)
 {
-    auto server = std::make_unique<Server>(executor, std::move(log), path, std::move(handler));
+    auto server =
+        std::make_unique<ControlListener>(executor, std::move(log), path, std::move(handler));
     if (const auto listening = server->listen(); !listening)
         return listening.error();
     return std::unique_ptr<ControlServer>(std::move(server));

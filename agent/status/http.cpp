@@ -13,21 +13,16 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using tcp = asio::ip::tcp;
 
-constexpr std::size_t kHeaderMax = 8 * 1024;
-constexpr std::size_t kSessionsMax = 64;
-constexpr std::chrono::milliseconds kAcceptPause{100};
-constexpr auto kDeadline = std::chrono::seconds(15);
-
-class Session : public std::enable_shared_from_this<Session> {
+class HttpSession : public std::enable_shared_from_this<HttpSession> {
 public:
-    Session(tcp::socket socket, const HttpHandler& handler, std::shared_ptr<std::size_t> open)
+    HttpSession(tcp::socket socket, const HttpHandler& handler, std::shared_ptr<std::size_t> open)
         : stream_(std::move(socket)), handler_(handler), open_(std::move(open))
     {
         ++*open_;
         parser_.header_limit(kHeaderMax);
         parser_.body_limit(kHeaderMax);
     }
-    ~Session() { --*open_; }
+    ~HttpSession() { --*open_; }
 
     void run()
     {
@@ -40,6 +35,9 @@ public:
     }
 
 private:
+    static constexpr std::size_t kHeaderMax = 8 * 1024;
+    static constexpr std::chrono::seconds kDeadline{15};
+
     void reply()
     {
         const auto& request = parser_.get();
@@ -71,9 +69,9 @@ private:
     http::response<http::string_body> response_;
 };
 
-class Server final : public HttpServer {
+class HttpListener final : public HttpServer {
 public:
-    Server(Executor& executor, Log log, HttpHandler handler)
+    HttpListener(Executor& executor, Log log, HttpHandler handler)
         : log_(std::move(log)), handler_(std::move(handler)), acceptor_(executor), pause_(executor)
     {
     }
@@ -104,6 +102,9 @@ public:
     }
 
 private:
+    static constexpr std::size_t kSessionsMax = 64;
+    static constexpr std::chrono::milliseconds kAcceptPause{100};
+
     void accept()
     {
         acceptor_.async_accept([this](boost::system::error_code ec, tcp::socket socket) {
@@ -114,7 +115,7 @@ private:
                 return pause_.start(kAcceptPause, [this] { accept(); });
             }
             if (*open_ < kSessionsMax)
-                std::make_shared<Session>(std::move(socket), handler_, open_)->run();
+                std::make_shared<HttpSession>(std::move(socket), handler_, open_)->run();
             accept();
         });
     }
@@ -132,7 +133,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::create(Executor& executor, Log l
                                                        const Ip& address, std::uint16_t port,
                                                        HttpHandler handler)
 {
-    auto server = std::make_unique<Server>(executor, std::move(log), std::move(handler));
+    auto server = std::make_unique<HttpListener>(executor, std::move(log), std::move(handler));
     if (const auto listening = server->listen(address, port); !listening)
         return listening.error();
     return std::unique_ptr<HttpServer>(std::move(server));

@@ -85,12 +85,6 @@ const char* code_name(grpc::StatusCode code)
     }
 }
 
-// Something whose end the completion queue reports by its address.
-struct Operation {
-    virtual ~Operation() = default;
-    virtual void complete(bool ok) = 0;
-};
-
 } // namespace
 
 Result<std::shared_ptr<grpc::Channel>> open_channel(const StoreConfig& config,
@@ -120,6 +114,12 @@ bool is_stale_token(const grpc::Status& status)
 }
 
 struct Link::Impl : std::enable_shared_from_this<Link::Impl> {
+    // Something whose end the completion queue reports by its address.
+    struct Operation {
+        virtual ~Operation() = default;
+        virtual void complete(bool ok) = 0;
+    };
+
     // A call with one answer.
     template <typename Response>
     struct Unary final : Operation {

@@ -4,15 +4,11 @@
 #include <charconv>
 
 #include "agent/store/endpoint.h"
+#include "agent/store/invalid.h"
 #include "agent/store/store.h"
 
 namespace margay::store {
 namespace {
-
-Error invalid(std::string what)
-{
-    return {Errc::Invalid, 0, std::move(what)};
-}
 
 bool is_port(std::string_view text)
 {

@@ -9,6 +9,7 @@
 #include <cctype>
 #include <cstdio>
 
+#include "agent/store/invalid.h"
 #include "agent/store/manifest_defaults.h"
 #include "agent/store/yaml_json.h"
 
@@ -47,11 +48,6 @@ constexpr std::array kKinds{
     KindInfo{"Tier", "tiers"},
     KindInfo{"WorkloadEndpoint", "workloadendpoints", true},
 };
-
-Error invalid(std::string what)
-{
-    return {Errc::Invalid, 0, std::move(what)};
-}
 
 std::string lower(std::string_view text)
 {

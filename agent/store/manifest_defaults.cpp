@@ -5,17 +5,13 @@
 
 #include <optional>
 
+#include "agent/store/invalid.h"
 #include "margay/ip.h"
 
 namespace margay::store {
 namespace {
 
 namespace json = boost::json;
-
-Error invalid(std::string what)
-{
-    return {Errc::Invalid, 0, std::move(what)};
-}
 
 std::string text(const json::object& object, std::string_view field)
 {

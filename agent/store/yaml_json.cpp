@@ -53,7 +53,7 @@ bool holds(const List& list, std::string_view name)
     return std::find(list.begin(), list.end(), name) != list.end();
 }
 
-Error invalid(const YAML::Node& node, const std::string& what)
+Error invalid_at(const YAML::Node& node, const std::string& what)
 {
     return {Errc::Invalid, 0, what + " at line " + std::to_string(node.Mark().line + 1)};
 }
@@ -137,9 +137,9 @@ private:
 Result<json::value> Converter::convert(const YAML::Node& node, int depth, bool text)
 {
     if (depth > kMaxDepth)
-        return invalid(node, "nested too deeply");
+        return invalid_at(node, "nested too deeply");
     if (++values_ > kMaxValues)
-        return invalid(node, "too many values");
+        return invalid_at(node, "too many values");
     switch (node.Type()) {
     case YAML::NodeType::Map:
         return map(node, depth, text);
@@ -159,10 +159,10 @@ Result<json::value> Converter::map(const YAML::Node& node, int depth, bool text)
     json::object object;
     for (const auto& field : node) {
         if (!field.first.IsScalar())
-            return invalid(field.first, "a field name that is no text");
+            return invalid_at(field.first, "a field name that is no text");
         const std::string& name = field.first.Scalar();
         if (object.contains(name))
-            return invalid(field.first, "field \"" + name + "\" twice");
+            return invalid_at(field.first, "field \"" + name + "\" twice");
         const bool is_text =
             text || holds(kTextMaps, name) || (field.second.IsScalar() && holds(kTextFields, name));
         auto value = convert(field.second, depth + 1, is_text);

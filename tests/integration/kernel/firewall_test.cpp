@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "node.h"
+#include "support/addresses.h"
 
 namespace margay::kernel {
 namespace {
@@ -16,11 +17,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr const char* kJudged = "0x00100000";
-
-Prefix4 prefix(const char* text)
-{
-    return *Prefix4::parse(text);
-}
 
 struct FirewallTest : margay::testing::NodeTest {
     std::unique_ptr<Netns> pod;

@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 
 #include "node.h"
+#include "support/addresses.h"
 
 namespace margay::kernel {
 namespace {
@@ -17,11 +18,6 @@ namespace {
 using margay::testing::Netns;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-Ipv4 ip(const char* text)
-{
-    return *Ipv4::parse(text);
-}
 
 struct HostTest : margay::testing::NodeTest {
     std::optional<NetlinkSocket> socket;

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "node.h"
+#include "support/addresses.h"
 
 namespace margay::kernel {
 namespace {
@@ -12,11 +13,6 @@ namespace {
 using margay::testing::Netns;
 using ::testing::HasSubstr;
 using State = Neighbour::State;
-
-Ipv4 ip(const char* text)
-{
-    return *Ipv4::parse(text);
-}
 
 struct ResolveTest : margay::testing::NodeTest {
     std::unique_ptr<Netns> lan;

@@ -4,22 +4,13 @@
 #include <gmock/gmock.h>
 
 #include "node.h"
+#include "support/addresses.h"
 
 namespace margay::kernel {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-Prefix4 prefix(const char* text)
-{
-    return *Prefix4::parse(text);
-}
-
-Ipv4 ip(const char* text)
-{
-    return *Ipv4::parse(text);
-}
 
 // The node has an uplink eth0 (192.0.2.1/24) and a pod at cali1.
 struct RoutesTest : margay::testing::NodeTest {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "support/etcd.h"
+#include "support/keys.h"
 #include "support/process.h"
 
 namespace margay::testing {
@@ -12,8 +13,6 @@ namespace {
 
 using ::testing::HasSubstr;
 namespace json = boost::json;
-
-const std::string kResources = "/calico/resources/v3/projectcalico.org/";
 
 struct CalicoClientTest : ::testing::Test {
     RunResult client(std::vector<std::string> args)

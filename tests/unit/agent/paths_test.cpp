@@ -5,17 +5,14 @@
 
 #include <map>
 
+#include "support/addresses.h"
+
 namespace margay {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Reach = routing::Decision::Reach;
-
-Ipv4 ip(const char* text)
-{
-    return *Ipv4::parse(text);
-}
 
 struct PathsTest : ::testing::Test {
     const Prefix4 block = *Prefix4::parse("10.244.2.0/26");

@@ -3,6 +3,7 @@
 #include "bgp/rib/export.h"
 #include "bgp/rib/rib.h"
 #include "bgp/wire/message.h"
+#include "support/addresses.h"
 
 #include <gmock/gmock.h>
 
@@ -15,11 +16,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
-
-Prefix4 prefix(const char* text)
-{
-    return *Prefix4::parse(text);
-}
 
 AsPath path(std::vector<Asn> asns)
 {

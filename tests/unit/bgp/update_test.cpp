@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/wire/message.h"
 #include "bgp/wire/update.h"
+#include "support/addresses.h"
 
 #include <gmock/gmock.h>
 
@@ -15,11 +16,6 @@ using ::testing::IsEmpty;
 constexpr WireSession kInternal{true, true};
 constexpr WireSession kExternal{false, true};
 constexpr WireSession kOldExternal{false, false};
-
-Prefix4 prefix(const char* text)
-{
-    return *Prefix4::parse(text);
-}
 
 const Bytes kNet{24, 192, 0, 2}; // 192.0.2.0/24
 const Bytes kGoodOrigin{0x40, 1, 1, 0};

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "agent/calc/address_sets.h"
+#include "support/addresses.h"
 
 namespace margay::calc {
 namespace {
@@ -12,45 +13,40 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-Prefix4 net(std::string_view text)
-{
-    return *Prefix4::parse(text);
-}
-
 TEST(ClassTable, a_longer_prefix_has_the_sets_of_every_prefix_around_it)
 {
     ClassTable table;
-    table.add(net("10.1.2.3/32"), 3);
-    table.add(net("0.0.0.0/0"), 1);
-    table.add(net("10.0.0.0/8"), 2);
+    table.add(prefix("10.1.2.3/32"), 3);
+    table.add(prefix("0.0.0.0/0"), 1);
+    table.add(prefix("10.0.0.0/8"), 2);
     const auto first = table.take_changes();
-    EXPECT_THAT(*first.at(net("0.0.0.0/0")), ElementsAre(1));
-    EXPECT_THAT(*first.at(net("10.0.0.0/8")), ElementsAre(1, 2));
-    EXPECT_THAT(*first.at(net("10.1.2.3/32")), ElementsAre(1, 2, 3));
-    table.remove(net("10.0.0.0/8"), 2);
+    EXPECT_THAT(*first.at(prefix("0.0.0.0/0")), ElementsAre(1));
+    EXPECT_THAT(*first.at(prefix("10.0.0.0/8")), ElementsAre(1, 2));
+    EXPECT_THAT(*first.at(prefix("10.1.2.3/32")), ElementsAre(1, 2, 3));
+    table.remove(prefix("10.0.0.0/8"), 2);
     const auto second = table.take_changes();
     EXPECT_EQ(second.size(), 2u);
-    EXPECT_EQ(second.at(net("10.0.0.0/8")), std::nullopt);
-    EXPECT_THAT(*second.at(net("10.1.2.3/32")), ElementsAre(1, 3));
+    EXPECT_EQ(second.at(prefix("10.0.0.0/8")), std::nullopt);
+    EXPECT_THAT(*second.at(prefix("10.1.2.3/32")), ElementsAre(1, 3));
 }
 
 TEST(ClassTable, members_are_counted)
 {
     ClassTable table;
-    table.add(net("10.0.0.1/32"), 5);
-    table.add(net("10.0.0.1/32"), 5);
+    table.add(prefix("10.0.0.1/32"), 5);
+    table.add(prefix("10.0.0.1/32"), 5);
     (void)table.take_changes();
-    table.remove(net("10.0.0.1/32"), 5);
+    table.remove(prefix("10.0.0.1/32"), 5);
     EXPECT_THAT(table.take_changes(), IsEmpty());
-    table.remove(net("10.0.0.1/32"), 5);
-    EXPECT_EQ(table.take_changes().at(net("10.0.0.1/32")), std::nullopt);
+    table.remove(prefix("10.0.0.1/32"), 5);
+    EXPECT_EQ(table.take_changes().at(prefix("10.0.0.1/32")), std::nullopt);
 }
 
 TEST(ClassTable, what_comes_and_goes_between_two_looks_was_never_there)
 {
     ClassTable table;
-    table.add(net("10.0.0.1/32"), 5);
-    table.remove(net("10.0.0.1/32"), 5);
+    table.add(prefix("10.0.0.1/32"), 5);
+    table.remove(prefix("10.0.0.1/32"), 5);
     EXPECT_THAT(table.take_changes(), IsEmpty());
 }
 
@@ -172,13 +168,13 @@ TEST(AddressSets, every_number_is_given_back_once)
     AddressSets sets(ids, [](const PortName&) {});
     const auto web = *model::Selector::parse("role == 'web'");
     const PortName http{web, "http", 6};
-    sets.set_item(1, {{"role", "web"}}, {{net("10.0.0.1/32")}, {{"http", 6, 80}}});
+    sets.set_item(1, {{"role", "web"}}, {{prefix("10.0.0.1/32")}, {{"http", 6, 80}}});
     (void)sets.acquire(web);
     (void)sets.acquire(web);
     sets.acquire(http);
     EXPECT_THAT(held,
                 ElementsAre(R"j(port http/6=80 role == "web")j", R"j(selector role == "web")j"));
-    sets.set_item(1, {{"role", "web"}}, {{net("10.0.0.1/32")}, {{"http", 6, 81}}});
+    sets.set_item(1, {{"role", "web"}}, {{prefix("10.0.0.1/32")}, {{"http", 6, 81}}});
     EXPECT_THAT(held,
                 ElementsAre(R"j(port http/6=81 role == "web")j", R"j(selector role == "web")j"));
     sets.release(web);
@@ -200,15 +196,15 @@ TEST(AddressSets, an_address_of_two_endpoints_stays_until_both_are_gone)
     const auto web = *model::Selector::parse("role == 'web'");
     const model::Labels labels{{"role", "web"}};
     const auto id = *sets.acquire(web);
-    sets.set_item(1, labels, {{net("10.0.0.1/32")}, {}});
-    sets.set_item(2, labels, {{net("10.0.0.1/32")}, {}});
+    sets.set_item(1, labels, {{prefix("10.0.0.1/32")}, {}});
+    sets.set_item(2, labels, {{prefix("10.0.0.1/32")}, {}});
     model::Changes changes;
     sets.take_changes(changes);
-    EXPECT_THAT(*changes.classes.at(net("10.0.0.1/32")), ElementsAre(id));
+    EXPECT_THAT(*changes.classes.at(prefix("10.0.0.1/32")), ElementsAre(id));
     sets.remove_item(1);
     sets.take_changes(changes);
     EXPECT_THAT(changes.classes, IsEmpty());
-    sets.set_item(2, labels, {{net("10.0.0.2/32")}, {}});
+    sets.set_item(2, labels, {{prefix("10.0.0.2/32")}, {}});
     sets.take_changes(changes);
     EXPECT_EQ(changes.classes.size(), 2u);
     sets.release(web);
@@ -216,7 +212,7 @@ TEST(AddressSets, an_address_of_two_endpoints_stays_until_both_are_gone)
     EXPECT_THAT(changes.classes, IsEmpty()) << "programs that are still in force ask for the set";
     sets.release_retired();
     sets.take_changes(changes);
-    EXPECT_EQ(changes.classes.at(net("10.0.0.2/32")), std::nullopt);
+    EXPECT_EQ(changes.classes.at(prefix("10.0.0.2/32")), std::nullopt);
     EXPECT_EQ(changes.sets.at(id), std::nullopt);
 }
 

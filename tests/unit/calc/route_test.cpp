@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
+#include "support/addresses.h"
 #include "world.h"
 
 namespace margay::calc {
@@ -10,11 +11,6 @@ using model::RouteKind;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Key;
-
-Prefix4 net(std::string_view text)
-{
-    return *Prefix4::parse(text);
-}
 
 struct Routes : ::testing::Test {
     World world;
@@ -37,10 +33,10 @@ struct Routes : ::testing::Test {
         world.put("ippools/" + name,
                   R"j({"cidr":")j" + cidr + R"j(","ipipMode":")j" + mode + "\"" + more + "}");
     }
-    std::string route(const std::string& prefix)
+    std::string route(const std::string& text)
     {
         world.sync();
-        const auto at = world.routes.find(net(prefix));
+        const auto at = world.routes.find(prefix(text));
         if (at == world.routes.end())
             return "none";
         const auto& r = at->second;
@@ -62,7 +58,7 @@ TEST_F(Routes, mode_always_encapsulates_to_every_node)
 {
     EXPECT_EQ(route("10.20.2.0/30"), "n2 192.0.2.2 encap");
     EXPECT_EQ(route("10.20.3.0/30"), "n3 198.51.100.3 encap");
-    EXPECT_TRUE(world.routes.at(net("10.20.2.0/30")).same_subnet);
+    EXPECT_TRUE(world.routes.at(prefix("10.20.2.0/30")).same_subnet);
 }
 
 TEST_F(Routes, mode_cross_subnet_encapsulates_outside_the_own_network)
@@ -115,22 +111,22 @@ TEST_F(Routes, outside_all_pools_and_in_pools_for_load_balancers_there_is_no_rou
     EXPECT_EQ(route("10.99.0.0/30"), "none");
     pool("Never", R"j(,"allowedUses":["LoadBalancer"])j", "lb", "10.99.0.0/16");
     EXPECT_EQ(route("10.99.0.0/30"), "none");
-    EXPECT_THAT(world.pools, ElementsAre(Key(net("10.20.0.0/16"))));
+    EXPECT_THAT(world.pools, ElementsAre(Key(prefix("10.20.0.0/16"))));
 }
 
 TEST_F(Routes, the_longest_pool_decides)
 {
     pool("Never", R"j(,"natOutgoing":true)j", "inner", "10.20.2.0/24");
     EXPECT_EQ(route("10.20.2.0/30"), "n2 192.0.2.2 plain");
-    EXPECT_TRUE(world.routes.at(net("10.20.2.0/30")).nat_outgoing);
-    EXPECT_FALSE(world.routes.at(net("10.20.2.0/30")).in_tunnelled_pool);
-    EXPECT_TRUE(world.routes.at(net("10.20.3.0/30")).in_tunnelled_pool);
+    EXPECT_TRUE(world.routes.at(prefix("10.20.2.0/30")).nat_outgoing);
+    EXPECT_FALSE(world.routes.at(prefix("10.20.2.0/30")).in_tunnelled_pool);
+    EXPECT_TRUE(world.routes.at(prefix("10.20.3.0/30")).in_tunnelled_pool);
     pool("Always", "", "twin", "10.20.2.0/24");
     EXPECT_EQ(route("10.20.2.0/30"), "n2 192.0.2.2 encap")
         << "of two equal pools the tunnelled one";
     world.gone("ippools/inner");
     world.gone("ippools/twin");
-    EXPECT_FALSE((route("10.20.2.0/30"), world.routes.at(net("10.20.2.0/30")).nat_outgoing));
+    EXPECT_FALSE((route("10.20.2.0/30"), world.routes.at(prefix("10.20.2.0/30")).nat_outgoing));
 }
 
 TEST_F(Routes, ipip_switched_off_by_configuration_wins_over_pools)
@@ -152,7 +148,7 @@ TEST_F(Routes, borrowed_addresses_go_to_the_borrower)
     EXPECT_EQ(route("10.20.2.2/32"), "none") << "no node is named";
     EXPECT_EQ(route("10.20.2.3/32"), "none") << "in cooldown";
     EXPECT_THAT(world.nodes.at(*Ipv4::parse("198.51.100.3")).prefixes,
-                ElementsAre(net("10.20.2.1/32"), net("10.20.3.0/30")));
+                ElementsAre(prefix("10.20.2.1/32"), prefix("10.20.3.0/30")));
     world.block("10.20.2.0/30", "", "0,1,null,null", attributes);
     EXPECT_EQ(route("10.20.2.0/30"), "none") << "a block without owner";
     EXPECT_EQ(route("10.20.2.0/32"), "n2 192.0.2.2 encap");
@@ -164,18 +160,18 @@ TEST_F(Routes, an_address_we_borrowed_is_announced_and_never_sent_to_the_blocks_
     EXPECT_EQ(route("10.20.2.0/32"), "blackhole") << "no endpoint yet";
     world.pod("ns1", "a", "10.20.2.0/32");
     EXPECT_EQ(route("10.20.2.0/32"), "local cali-a");
-    EXPECT_EQ(world.announcements.at(net("10.20.2.0/32")), model::Announcement::Borrowed);
+    EXPECT_EQ(world.announcements.at(prefix("10.20.2.0/32")), model::Announcement::Borrowed);
 }
 
 TEST_F(Routes, a_borrowed_tunnel_address_is_announced)
 {
     world.affinity("n1", "10.20.1.0/30", "");
     world.sync();
-    EXPECT_THAT(world.announcements, ElementsAre(Key(net("10.20.1.0/30"))));
+    EXPECT_THAT(world.announcements, ElementsAre(Key(prefix("10.20.1.0/30"))));
     world.node("n1", R"j("ipv4Address":"192.0.2.1/24","ipv4IPIPTunnelAddr":"10.20.2.3")j");
     world.sync();
     EXPECT_THAT(world.announcements,
-                ElementsAre(Key(net("10.20.1.0/30")), Key(net("10.20.2.3/32"))));
+                ElementsAre(Key(prefix("10.20.1.0/30")), Key(prefix("10.20.2.3/32"))));
 }
 
 TEST_F(Routes, tunnel_addresses_outside_the_nodes_own_block_are_routes)
@@ -213,7 +209,7 @@ TEST_F(Routes, known_ipip_sources_are_the_other_nodes_and_the_external_list)
     const auto& n2 = world.nodes.at(*Ipv4::parse("192.0.2.2"));
     EXPECT_EQ(n2.name, "n2");
     EXPECT_EQ(n2.tunnel_address, Ipv4::parse("10.20.2.0"));
-    EXPECT_THAT(n2.prefixes, ElementsAre(net("10.20.2.0/30")));
+    EXPECT_THAT(n2.prefixes, ElementsAre(prefix("10.20.2.0/30")));
     world.node("n4", R"j("ipv4Address":"192.0.2.4/24")j");
     world.sync();
     EXPECT_TRUE(world.nodes.contains(*Ipv4::parse("192.0.2.4")));
@@ -222,7 +218,7 @@ TEST_F(Routes, known_ipip_sources_are_the_other_nodes_and_the_external_list)
     EXPECT_FALSE(world.nodes.contains(*Ipv4::parse("192.0.2.4")));
     world.put("felixconfigurations/default", R"j({"externalNodesList":["203.0.113.0/28"]})j");
     world.sync();
-    EXPECT_THAT(*world.felix.external_nodes, ElementsAre(net("203.0.113.0/28")));
+    EXPECT_THAT(*world.felix.external_nodes, ElementsAre(prefix("203.0.113.0/28")));
 }
 
 TEST_F(Routes, of_two_nodes_with_one_address_the_first_by_name_has_it)
@@ -245,12 +241,12 @@ TEST_F(Routes, affinity_states_decide_about_announcing_alone)
     for (const auto& [value, announced] : states) {
         world.affinity("n1", "10.20.1.0/30", value);
         EXPECT_EQ(route("10.20.1.0/30"), "blackhole") << value;
-        EXPECT_EQ(world.announcements.contains(net("10.20.1.0/30")), announced) << value;
+        EXPECT_EQ(world.announcements.contains(prefix("10.20.1.0/30")), announced) << value;
         EXPECT_EQ(world.own.blocks.size(), announced ? 1u : 0u);
     }
     world.affinity("n2", "10.20.2.0/30", "");
     world.sync();
-    EXPECT_FALSE(world.announcements.contains(net("10.20.2.0/30"))) << "another node's";
+    EXPECT_FALSE(world.announcements.contains(prefix("10.20.2.0/30"))) << "another node's";
 }
 
 TEST_F(Routes, announcements_are_aggregated_and_obey_the_pools)
@@ -259,7 +255,7 @@ TEST_F(Routes, announcements_are_aggregated_and_obey_the_pools)
     world.pod("ns1", "in-block", "10.20.1.1/32");
     world.pod("ns1", "no-pool", "172.31.0.1/32");
     world.sync();
-    EXPECT_THAT(world.announcements, ElementsAre(Key(net("10.20.1.0/30"))));
+    EXPECT_THAT(world.announcements, ElementsAre(Key(prefix("10.20.1.0/30"))));
     pool("Always", R"j(,"disableBGPExport":true)j");
     world.sync();
     EXPECT_THAT(world.announcements, IsEmpty());
@@ -272,10 +268,10 @@ TEST_F(Routes, disabled_pools_still_route_exclude_from_masquerading_and_export)
     world.pod("ns1", "borrower", "10.20.2.3/32");
     pool("Always", R"j(,"disabled":true,"natOutgoing":true)j");
     EXPECT_EQ(route("10.20.2.0/30"), "n2 192.0.2.2 encap");
-    EXPECT_TRUE(world.pools.at(net("10.20.0.0/16")).nat_outgoing);
-    EXPECT_TRUE(world.pools.at(net("10.20.0.0/16")).disabled);
+    EXPECT_TRUE(world.pools.at(prefix("10.20.0.0/16")).nat_outgoing);
+    EXPECT_TRUE(world.pools.at(prefix("10.20.0.0/16")).disabled);
     EXPECT_THAT(world.announcements,
-                ElementsAre(Key(net("10.20.1.0/30")), Key(net("10.20.2.3/32"))));
+                ElementsAre(Key(prefix("10.20.1.0/30")), Key(prefix("10.20.2.3/32"))));
 }
 
 TEST_F(Routes, own_node_vanishes_and_comes_back)

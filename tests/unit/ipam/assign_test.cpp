@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "support/addresses.h"
 #include "world.h"
 
 namespace margay::ipam {
@@ -9,11 +10,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Fate = margay::testing::FakeKv::Fate;
-
-Ipv4 ip(const char* text)
-{
-    return *Ipv4::parse(text);
-}
 
 struct AssignTest : ::testing::Test {
     World world;

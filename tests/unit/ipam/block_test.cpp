@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include "support/addresses.h"
+
 namespace margay::ipam {
 namespace {
 
@@ -11,18 +13,13 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-const Prefix4 kCidr = *Prefix4::parse("10.20.4.64/30");
+const Prefix4 kFourAddresses = *Prefix4::parse("10.20.4.64/30");
 const Owner kPod{"net.pod", {{"node", "n1"}, {"pod", "web-0"}}};
 const Owner kOther{"net.other", {{"node", "n1"}}};
 
-Ipv4 ip(const char* text)
-{
-    return *Ipv4::parse(text);
-}
-
 struct BlockTest : ::testing::Test {
     Time now = *parse_rfc3339("2026-01-02T03:04:05Z");
-    Block block = new_block(kCidr, "host:n1", now);
+    Block block = new_block(kFourAddresses, "host:n1", now);
 };
 
 TEST_F(BlockTest, new_block_offers_every_address_and_remembers_its_claim)
@@ -142,7 +139,7 @@ constexpr const char* kStored =
 
 TEST(BlockJson, what_others_wrote_comes_back_byte_for_byte)
 {
-    const auto block = decode_block(kStored, kCidr);
+    const auto block = decode_block(kStored, kFourAddresses);
     ASSERT_TRUE(block) << block.error().what;
     EXPECT_EQ(encode_block(*block), kStored);
     EXPECT_EQ(block->sequence_of.at(2), 1767323045000000001u);
@@ -150,25 +147,25 @@ TEST(BlockJson, what_others_wrote_comes_back_byte_for_byte)
 
 TEST(BlockJson, block_without_owner_stays_without)
 {
-    Block block = new_block(kCidr, "host:n1", Time{});
+    Block block = new_block(kFourAddresses, "host:n1", Time{});
     block.affinity.reset();
     const std::string text = encode_block(block);
     EXPECT_THAT(text, HasSubstr(R"("affinity":null)"));
-    EXPECT_EQ(decode_block(text, kCidr)->affinity, std::nullopt);
+    EXPECT_EQ(decode_block(text, kFourAddresses)->affinity, std::nullopt);
 }
 
 TEST(BlockJson, deprecated_host_affinity_is_read)
 {
-    std::string text = encode_block(new_block(kCidr, "x", Time{}));
+    std::string text = encode_block(new_block(kFourAddresses, "x", Time{}));
     text.replace(text.find(R"("affinity":"x")"), 14, R"("hostAffinity":"n7")");
-    EXPECT_EQ(decode_block(text, kCidr)->affinity, "host:n7");
+    EXPECT_EQ(decode_block(text, kFourAddresses)->affinity, "host:n7");
 }
 
 TEST(BlockJson, address_that_is_neither_given_nor_listed_is_free_again)
 {
     std::string text = kStored;
     text.replace(text.find("\"unallocated\":[1]"), 17, "\"unallocated\":[]");
-    EXPECT_THAT(decode_block(text, kCidr)->unallocated, ElementsAre(1u));
+    EXPECT_THAT(decode_block(text, kFourAddresses)->unallocated, ElementsAre(1u));
 }
 
 TEST(BlockJson, blocks_that_contradict_themselves_are_refused)
@@ -190,7 +187,7 @@ TEST(BlockJson, blocks_that_contradict_themselves_are_refused)
     for (const auto& [from, to] : edits) {
         std::string text = kStored;
         text.replace(text.find(from), std::string_view(from).size(), to);
-        const auto block = decode_block(text, kCidr);
+        const auto block = decode_block(text, kFourAddresses);
         ASSERT_FALSE(block) << to;
         EXPECT_EQ(block.error().code, Errc::Invalid);
     }

@@ -6,16 +6,16 @@
 namespace margay::ipam {
 namespace {
 
-const Prefix4 kCidr = *Prefix4::parse("10.20.4.64/26");
+const Prefix4 kBlockCidr = *Prefix4::parse("10.20.4.64/26");
 
 TEST(Records, keys_are_those_of_calico)
 {
-    EXPECT_EQ(block_key(kCidr), "/calico/ipam/v2/assignment/ipv4/block/10.20.4.64-26");
-    EXPECT_EQ(affinity_key("node-1", kCidr),
+    EXPECT_EQ(block_key(kBlockCidr), "/calico/ipam/v2/assignment/ipv4/block/10.20.4.64-26");
+    EXPECT_EQ(affinity_key("node-1", kBlockCidr),
               "/calico/ipam/v2/host/node-1/ipv4/block/10.20.4.64-26");
     EXPECT_EQ(handle_key("ipip-tunnel-addr-n1"), "/calico/ipam/v2/handle/ipip-tunnel-addr-n1");
-    EXPECT_EQ(cidr_of_key(block_key(kCidr)), kCidr);
-    EXPECT_EQ(cidr_of_key(affinity_key("node-1", kCidr)), kCidr);
+    EXPECT_EQ(cidr_of_key(block_key(kBlockCidr)), kBlockCidr);
+    EXPECT_EQ(cidr_of_key(affinity_key("node-1", kBlockCidr)), kBlockCidr);
     for (const char* key : {"", "/a/b", "/a/10.20.4.65-26", "/a/10.20.4.64-x", "/a/fe80::-64"})
         EXPECT_EQ(cidr_of_key(key), std::nullopt) << key;
 }

@@ -8,7 +8,7 @@ namespace margay::kernel {
 namespace {
 
 using ::testing::HasSubstr;
-using Kind = AutodetectMethod::Kind;
+using MethodKind = AutodetectMethod::Kind;
 
 struct Interface {
     IfIndex ifindex;

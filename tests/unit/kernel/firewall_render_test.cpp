@@ -3,16 +3,13 @@
 
 #include <gmock/gmock.h>
 
+#include "support/addresses.h"
+
 namespace margay::kernel {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-Prefix4 prefix(const char* text)
-{
-    return *Prefix4::parse(text);
-}
 
 FirewallConfig config()
 {

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include "support/addresses.h"
+
 namespace margay::kernel {
 namespace {
 
@@ -13,11 +15,6 @@ using Kind = RouteOperation::Kind;
 
 constexpr IfIndex kUplink = 2;
 constexpr IfIndex kPod = 100;
-
-Prefix4 prefix(const char* text)
-{
-    return *Prefix4::parse(text);
-}
 
 Route block(const char* text, std::uint32_t last_octet = 2)
 {

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include "support/addresses.h"
+
 namespace margay::model {
 namespace {
 
@@ -22,16 +24,11 @@ T good(const ResourceKey& key, std::string_view value)
     return resource ? *resource : T{};
 }
 
-std::string error(const ResourceKey& key, std::string_view value)
+std::string decode_error(const ResourceKey& key, std::string_view value)
 {
     const auto decoded = decode(key, value);
     EXPECT_FALSE(decoded) << value;
     return decoded ? "" : decoded.error().what;
-}
-
-Prefix4 net(std::string_view text)
-{
-    return *Prefix4::parse(text);
 }
 
 const ResourceKey kGnp{Kind::GlobalNetworkPolicy, "", "allow-web"};
@@ -60,7 +57,7 @@ TEST(DecodePolicy, reads_the_documented_sample)
     EXPECT_EQ(rule.action, RuleAction::Allow);
     EXPECT_EQ(rule.protocol, 6);
     EXPECT_EQ(rule.source.selector->text(), R"(role == "lb")");
-    EXPECT_THAT(rule.source.nets.v4, ElementsAre(net("10.0.0.0/8")));
+    EXPECT_THAT(rule.source.nets.v4, ElementsAre(prefix("10.0.0.0/8")));
     EXPECT_THAT(
         rule.destination.ports,
         ElementsAre(PortMatch{80, 80, ""}, PortMatch{8000, 8010, ""}, PortMatch{0, 0, "metrics"}));
@@ -133,14 +130,14 @@ TEST(DecodePolicy, errors_name_field_and_reason)
         {R"("doNotTrack":"yes")", "spec.doNotTrack: expected true or false"},
     };
     for (const auto& [spec, reason] : cases)
-        EXPECT_THAT(error(kGnp, gnp(spec)), HasSubstr(reason)) << spec;
-    EXPECT_THAT(error(kGnp, "{"), HasSubstr("not JSON"));
-    EXPECT_THAT(error(kGnp, "[]"), HasSubstr("not a JSON object"));
-    EXPECT_THAT(error(kGnp, ""), HasSubstr("not JSON"));
-    EXPECT_THAT(error(kGnp, "{}"), HasSubstr("spec: is missing"));
-    EXPECT_THAT(error(kGnp, R"({"kind":"Node","spec":{}})"),
+        EXPECT_THAT(decode_error(kGnp, gnp(spec)), HasSubstr(reason)) << spec;
+    EXPECT_THAT(decode_error(kGnp, "{"), HasSubstr("not JSON"));
+    EXPECT_THAT(decode_error(kGnp, "[]"), HasSubstr("not a JSON object"));
+    EXPECT_THAT(decode_error(kGnp, ""), HasSubstr("not JSON"));
+    EXPECT_THAT(decode_error(kGnp, "{}"), HasSubstr("spec: is missing"));
+    EXPECT_THAT(decode_error(kGnp, R"({"kind":"Node","spec":{}})"),
                 HasSubstr("kind: 'Node' does not fit"));
-    EXPECT_THAT(error(kGnp, std::string(100'000, '[')), HasSubstr("not JSON"));
+    EXPECT_THAT(decode_error(kGnp, std::string(100'000, '[')), HasSubstr("not JSON"));
 }
 
 TEST(DecodePolicy, fields_without_effect_are_named)
@@ -225,7 +222,7 @@ TEST(DecodeEndpoint, reads_and_converts)
                                   {"projectcalico.org/namespace", "ns1"},
                                   {"projectcalico.org/orchestrator", "cni"},
                                   {"projectcalico.org/serviceaccount", "sa"}}));
-    EXPECT_THAT(wep.addresses.v4, ElementsAre(net("10.20.4.66/32")));
+    EXPECT_THAT(wep.addresses.v4, ElementsAre(prefix("10.20.4.66/32")));
     EXPECT_EQ(wep.addresses.v6.size(), 1u);
     EXPECT_THAT(wep.profiles, ElementsAre("p1", "p2"));
     EXPECT_THAT(wep.ports, ElementsAre(EndpointPort{"http", 6, 80}));
@@ -242,13 +239,13 @@ TEST(DecodeEndpoint, without_addresses_it_is_a_deletion)
 
 TEST(DecodeEndpoint, bad_values_are_refused)
 {
-    EXPECT_THAT(error(kWep, R"({"spec":{"node":"n1","ipNetworks":["10.0.0.0/24"]}})"),
+    EXPECT_THAT(decode_error(kWep, R"({"spec":{"node":"n1","ipNetworks":["10.0.0.0/24"]}})"),
                 HasSubstr("spec.ipNetworks: 10.0.0.0/24 is not a single address"));
-    EXPECT_THAT(error(kWep, R"({"spec":{"ipNetworks":["10.0.0.1/32"]}})"),
+    EXPECT_THAT(decode_error(kWep, R"({"spec":{"ipNetworks":["10.0.0.1/32"]}})"),
                 HasSubstr("spec.node: is missing"));
-    EXPECT_THAT(error(kWep, R"({"spec":{"node":"n1","mac":"x","ipNetworks":["10.0.0.1"]}})"),
+    EXPECT_THAT(decode_error(kWep, R"({"spec":{"node":"n1","mac":"x","ipNetworks":["10.0.0.1"]}})"),
                 HasSubstr("spec.mac: 'x' is not a MAC address"));
-    EXPECT_THAT(error(kWep, R"({"metadata":{"labels":{"a":1}},"spec":{"node":"n1"}})"),
+    EXPECT_THAT(decode_error(kWep, R"({"metadata":{"labels":{"a":1}},"spec":{"node":"n1"}})"),
                 HasSubstr("metadata.labels.'a': expected a text"));
 }
 
@@ -259,7 +256,7 @@ TEST(DecodeEndpoint, network_sets_skip_bad_entries_and_say_so)
                R"({"metadata":{"labels":{"a":"b"}},"spec":{"nets":["10.0.0.1","x","fd00::/8"]}})");
     ASSERT_TRUE(decoded);
     const auto& set = std::get<NetworkSet>(decoded->update.value);
-    EXPECT_THAT(set.nets.v4, ElementsAre(net("10.0.0.1/32")));
+    EXPECT_THAT(set.nets.v4, ElementsAre(prefix("10.0.0.1/32")));
     EXPECT_EQ(set.nets.v6.size(), 1u);
     EXPECT_EQ(set.labels, (Labels{{"a", "b"}, {"projectcalico.org/namespace", "ns1"}}));
     EXPECT_THAT(decoded->skipped, ElementsAre("spec.nets[1]: 'x' is not an address or prefix"));
@@ -275,7 +272,7 @@ TEST(DecodeNode, reads_addresses_and_falls_back)
         "ipv4Address":"192.0.2.11/24","ipv4IPIPTunnelAddr":"10.20.4.64"},
         "addresses":[{"address":"192.0.2.11/24","type":"CalicoNodeIP"}]},"status":{}})");
     EXPECT_EQ(node.as_number, 65546u);
-    EXPECT_EQ(node.ipv4_address, net("192.0.2.11/24"));
+    EXPECT_EQ(node.ipv4_address, prefix("192.0.2.11/24"));
     EXPECT_EQ(node.ipip_tunnel_address, Ipv4::parse("10.20.4.64"));
     EXPECT_EQ(node.host_address(), Ipv4::parse("192.0.2.11"));
     EXPECT_EQ(
@@ -286,7 +283,7 @@ TEST(DecodeNode, reads_addresses_and_falls_back)
                   .host_address(),
               Ipv4::parse("2.2.2.2"));
     EXPECT_EQ(good<Node>(key, R"({"spec":{}})").host_address(), std::nullopt);
-    EXPECT_THAT(error(key, R"({"spec":{"bgp":{"ipv4Address":"x"}}})"),
+    EXPECT_THAT(decode_error(key, R"({"spec":{"bgp":{"ipv4Address":"x"}}})"),
                 HasSubstr("spec.bgp.ipv4Address"));
 }
 
@@ -294,7 +291,7 @@ TEST(DecodePool, defaults_and_values)
 {
     const ResourceKey key{Kind::IpPool, "", "p"};
     const auto pool = good<IpPool>(key, R"({"spec":{"cidr":"10.20.0.0/16","vxlanMode":"Never"}})");
-    EXPECT_EQ(*pool.v4(), net("10.20.0.0/16"));
+    EXPECT_EQ(*pool.v4(), prefix("10.20.0.0/16"));
     EXPECT_EQ(pool.ipip_mode, Encapsulation::Never);
     EXPECT_EQ(pool.block_size, 26);
     EXPECT_TRUE(pool.for_workloads && pool.for_tunnels && !pool.for_load_balancers);
@@ -306,10 +303,10 @@ TEST(DecodePool, defaults_and_values)
     EXPECT_TRUE(full.nat_outgoing && full.disabled && full.disable_bgp_export && full.manual);
     EXPECT_TRUE(full.only_load_balancers());
     EXPECT_EQ(full.block_size, 28);
-    EXPECT_THAT(error(key, R"({"spec":{"cidr":"10.0.0.1"}})"), HasSubstr("spec.cidr"));
-    EXPECT_THAT(error(key, R"({"spec":{"cidr":"10.0.0.0/8","blockSize":33}})"),
+    EXPECT_THAT(decode_error(key, R"({"spec":{"cidr":"10.0.0.1"}})"), HasSubstr("spec.cidr"));
+    EXPECT_THAT(decode_error(key, R"({"spec":{"cidr":"10.0.0.0/8","blockSize":33}})"),
                 HasSubstr("spec.blockSize"));
-    EXPECT_THAT(error(key, R"({"spec":{"cidr":"10.0.0.0/8","ipipMode":"always"}})"),
+    EXPECT_THAT(decode_error(key, R"({"spec":{"cidr":"10.0.0.0/8","ipipMode":"always"}})"),
                 HasSubstr("spec.ipipMode"));
 }
 
@@ -328,12 +325,14 @@ TEST(DecodeFelix, annotation_wins_over_the_field_and_lists_convert)
     EXPECT_EQ(config.reporting_interval, std::chrono::seconds(30));
     EXPECT_EQ(config.interface_prefix, "cali,mg");
     EXPECT_EQ(config.failsafe_inbound, std::vector<FailsafePort>()) << "an empty list means none";
-    EXPECT_EQ(config.failsafe_outbound, (std::vector<FailsafePort>{{17, 53, net("10.0.0.0/8")}}));
-    EXPECT_EQ(config.external_nodes, (std::vector{net("192.0.2.1/32"), net("198.51.100.0/24")}));
+    EXPECT_EQ(config.failsafe_outbound,
+              (std::vector<FailsafePort>{{17, 53, prefix("10.0.0.0/8")}}));
+    EXPECT_EQ(config.external_nodes,
+              (std::vector{prefix("192.0.2.1/32"), prefix("198.51.100.0/24")}));
     EXPECT_EQ(config.ipip_enabled, false);
     EXPECT_EQ(config.vxlan_port, std::nullopt);
     EXPECT_EQ(config.created, "2026-01-02T03:04:05Z");
-    EXPECT_THAT(error(key, R"({"spec":{"workloadSourceSpoofing":"Sometimes"}})"),
+    EXPECT_THAT(decode_error(key, R"({"spec":{"workloadSourceSpoofing":"Sometimes"}})"),
                 HasSubstr("spec.workloadSourceSpoofing: 'Sometimes' is not a known value"));
 }
 
@@ -361,12 +360,13 @@ TEST(DecodeFelix, nat_options_are_ranges_and_names)
     EXPECT_FALSE(good<FelixConfiguration>(key, with(R"("natPortRange":0)")).nat_port_range)
         << "0 is Calico's word for the kernel's own choice";
     for (const char* wrong : {R"("9:1")", R"("1:70000")", R"("many")", "70000"})
-        EXPECT_THAT(error(key, with(std::string(R"("natPortRange":)") + wrong)),
+        EXPECT_THAT(decode_error(key, with(std::string(R"("natPortRange":)") + wrong)),
                     HasSubstr("spec.natPortRange"));
     for (const char* wrong : {"eth0 accept", "eth0;", "a-name-that-is-too-long+", "et+h0"})
-        EXPECT_THAT(error(key, with(std::string(R"("iptablesNATOutgoingInterfaceFilter":")") +
-                                    wrong + "\"")),
-                    HasSubstr("iptablesNATOutgoingInterfaceFilter"));
+        EXPECT_THAT(
+            decode_error(
+                key, with(std::string(R"("iptablesNATOutgoingInterfaceFilter":")") + wrong + "\"")),
+            HasSubstr("iptablesNATOutgoingInterfaceFilter"));
 }
 
 TEST(DecodeBgp, configuration)
@@ -378,7 +378,7 @@ TEST(DecodeBgp, configuration)
     EXPECT_EQ(config.as_number, 64513u);
     EXPECT_EQ(config.listen_port, 1179);
     EXPECT_EQ(config.mesh_restart_time, std::chrono::minutes(2));
-    EXPECT_THAT(error(key, R"({"spec":{"listenPort":0}})"), HasSubstr("spec.listenPort"));
+    EXPECT_THAT(decode_error(key, R"({"spec":{"listenPort":0}})"), HasSubstr("spec.listenPort"));
 }
 
 TEST(DecodeIpam, block)
@@ -402,14 +402,15 @@ TEST(DecodeIpam, hostile_blocks_are_refused)
 {
     const ResourceKey key{Kind::IpamBlock, "", "10.20.4.64/31"};
     const std::string head = R"({"cidr":"10.20.4.64/31",)";
-    EXPECT_THAT(error(key, head + R"("allocations":[0,null],"attributes":[]})"),
+    EXPECT_THAT(decode_error(key, head + R"("allocations":[0,null],"attributes":[]})"),
                 HasSubstr("allocations[0]"));
-    EXPECT_THAT(error(key, head + R"("allocations":[null]})"),
+    EXPECT_THAT(decode_error(key, head + R"("allocations":[null]})"),
                 HasSubstr("allocations: expected one entry"));
-    EXPECT_THAT(error(key, head + R"("allocations":[null,null],"unallocated":[2]})"),
+    EXPECT_THAT(decode_error(key, head + R"("allocations":[null,null],"unallocated":[2]})"),
                 HasSubstr("unallocated[0]"));
-    EXPECT_THAT(error(key, head + R"("allocations":[null,-1]})"), HasSubstr("allocations[1]"));
-    EXPECT_THAT(error(key, R"({"cidr":"10.20.4.0/31","allocations":[null,null]})"),
+    EXPECT_THAT(decode_error(key, head + R"("allocations":[null,-1]})"),
+                HasSubstr("allocations[1]"));
+    EXPECT_THAT(decode_error(key, R"({"cidr":"10.20.4.0/31","allocations":[null,null]})"),
                 HasSubstr("cidr"));
 }
 
@@ -423,7 +424,7 @@ TEST(DecodeIpam, affinity_without_a_state_is_confirmed)
     EXPECT_EQ(good<BlockAffinity>(key, R"({"state":"pendingDeletion"})").state,
               AffinityState::PendingDeletion);
     EXPECT_EQ(good<BlockAffinity>(key, "").host(), "n1");
-    error(key, R"({"state":"what"})");
+    decode_error(key, R"({"state":"what"})");
 }
 
 // Sharp edge 1: absent fields of the stored object mean false, unlike no object at all.

@@ -3,10 +3,10 @@
 
 #include <gmock/gmock.h>
 
+#include "support/keys.h"
+
 namespace margay::model {
 namespace {
-
-const std::string kResources = "/calico/resources/v3/projectcalico.org/";
 
 TEST(Key, generic_resources_go_both_ways)
 {

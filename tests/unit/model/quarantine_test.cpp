@@ -3,13 +3,14 @@
 
 #include <gmock/gmock.h>
 
+#include "support/keys.h"
+
 namespace margay::model {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-const std::string kResources = "/calico/resources/v3/projectcalico.org/";
 const std::string kPolicy = kResources + "globalnetworkpolicies/p";
 const std::string kEndpoint = kResources + "workloadendpoints/ns1/e";
 const std::string kTier = kResources + "tiers/t";

@@ -18,7 +18,7 @@ bool matches(std::string_view text, const Labels& labels = kLabels)
     return selector && selector->matches(labels);
 }
 
-std::string error(std::string_view text)
+std::string parse_error(std::string_view text)
 {
     const auto selector = Selector::parse(text);
     EXPECT_FALSE(selector) << text;
@@ -122,40 +122,40 @@ TEST(SelectorLexical, a_label_has_at_most_512_characters)
     const std::string longest(512, 'x');
     EXPECT_TRUE(matches("!has(" + longest + ")"));
     EXPECT_FALSE(matches(longest + " == 'a'"));
-    EXPECT_THAT(error("has(" + longest + "x)"), HasSubstr("512"));
-    EXPECT_THAT(error(longest + "x == 'a'"), HasSubstr("position 0: "));
+    EXPECT_THAT(parse_error("has(" + longest + "x)"), HasSubstr("512"));
+    EXPECT_THAT(parse_error(longest + "x == 'a'"), HasSubstr("position 0: "));
 }
 
 TEST(SelectorLexical, strings_have_no_escapes_and_either_quote)
 {
     EXPECT_TRUE(matches("a == \"it's\"", {{"a", "it's"}}));
     EXPECT_TRUE(matches("a == 'x\\'", {{"a", "x\\"}}));
-    EXPECT_THAT(error("a == 'b"), HasSubstr("not closed"));
+    EXPECT_THAT(parse_error("a == 'b"), HasSubstr("not closed"));
 }
 
 TEST(SelectorLexical, white_space_is_blank_and_tab_only)
 {
     EXPECT_TRUE(matches("\ta\t==\t'b' \t&& has(a)"));
     EXPECT_TRUE(matches("a=='b'&&has( a )"));
-    EXPECT_EQ(error("a == 'b'\n"), "position 8: expected '&&', '||' or the end");
-    error("a ==\n'b'");
-    error("\n");
-    error("a == 'b' &&\r has(a)");
+    EXPECT_EQ(parse_error("a == 'b'\n"), "position 8: expected '&&', '||' or the end");
+    parse_error("a ==\n'b'");
+    parse_error("\n");
+    parse_error("a == 'b' &&\r has(a)");
 }
 
 TEST(SelectorLexical, has_with_a_space_before_the_parenthesis_is_an_error)
 {
-    EXPECT_THAT(error("has (a)"), HasSubstr("position 4: expected an operator"));
-    error("all ()");
+    EXPECT_THAT(parse_error("has (a)"), HasSubstr("position 4: expected an operator"));
+    parse_error("all ()");
 }
 
 TEST(SelectorLexical, word_operators_need_a_border_and_their_inner_blank_does_not)
 {
     EXPECT_TRUE(matches("role startswith 'web' && role endswith 'end'"));
     EXPECT_TRUE(matches("a in{'b'}"));
-    error("a inx {'b'}");
-    error("a containsb 'b'");
-    error("a in");
+    parse_error("a inx {'b'}");
+    parse_error("a containsb 'b'");
+    parse_error("a in");
 }
 
 TEST(SelectorLexical, empty_set_and_trailing_comma_are_accepted)
@@ -163,9 +163,9 @@ TEST(SelectorLexical, empty_set_and_trailing_comma_are_accepted)
     EXPECT_FALSE(matches("a in {}"));
     EXPECT_TRUE(matches("a not in { }"));
     EXPECT_TRUE(matches("a in {'b',}"));
-    error("a in {,}");
-    error("a in {'b' 'c'}");
-    error("a in {'b'");
+    parse_error("a in {,}");
+    parse_error("a in {'b' 'c'}");
+    parse_error("a in {'b'");
 }
 
 TEST(SelectorLexical, single_operators_and_leftovers_are_errors)
@@ -173,13 +173,13 @@ TEST(SelectorLexical, single_operators_and_leftovers_are_errors)
     for (const char* text : {"a = 'b'", "has(a) & has(b)", "has(a) | has(b)", "a", "!", "(", "()",
                              "a == 'b')", "== 'b'", "a == b", "has(a) has(b)", "has()",
                              "a == 'b' &&", "a == 'b' || ", "a !== 'b'", "#"})
-        error(text);
+        parse_error(text);
 }
 
 TEST(SelectorHostile, deep_nesting_is_refused_and_long_chains_are_not)
 {
     const std::string deep(100'000, '(');
-    EXPECT_THAT(error(deep + "has(a)"), HasSubstr("nested too deep"));
+    EXPECT_THAT(parse_error(deep + "has(a)"), HasSubstr("nested too deep"));
     EXPECT_TRUE(matches(std::string(200'000, '!') + "has(a)"));
     std::string chain = "has(z)";
     for (int i = 0; i < 20'000; ++i)

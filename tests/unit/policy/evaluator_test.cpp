@@ -7,18 +7,10 @@
 #include <netinet/in.h>
 
 #include "maps/policy.h"
+#include "support/addresses.h"
 
 namespace margay::policy {
 namespace {
-
-Ipv4 ip(const char* text)
-{
-    return *Ipv4::parse(text);
-}
-Prefix4 net(const char* text)
-{
-    return *Prefix4::parse(text);
-}
 
 const Packet kTcp{ip("10.0.0.1"), ip("10.0.0.2"), 40000, 80, IPPROTO_TCP, 0, 0};
 const Packet kPing{ip("10.0.0.1"), ip("10.0.0.2"), 0, 0, IPPROTO_ICMP, 8, 0};
@@ -121,10 +113,10 @@ TEST(RuleMatching, not_icmp_refuses_the_type_and_asks_for_icmp)
 
 TEST(RuleMatching, any_net_is_enough_and_no_not_net_may_contain_the_address)
 {
-    EXPECT_TRUE(hits(to(side_with_nets({net("192.168.0.0/16"), net("10.0.0.2/32")}))));
-    EXPECT_FALSE(hits(to(side_with_nets({net("192.168.0.0/16"), net("10.0.0.3/32")}))));
+    EXPECT_TRUE(hits(to(side_with_nets({prefix("192.168.0.0/16"), prefix("10.0.0.2/32")}))));
+    EXPECT_FALSE(hits(to(side_with_nets({prefix("192.168.0.0/16"), prefix("10.0.0.3/32")}))));
     Side refused;
-    refused.not_nets = {net("192.168.0.0/16"), net("10.0.0.0/31")};
+    refused.not_nets = {prefix("192.168.0.0/16"), prefix("10.0.0.0/31")};
     EXPECT_TRUE(hits(to(refused)));
     EXPECT_FALSE(hits(from(refused)));
 }
@@ -132,7 +124,7 @@ TEST(RuleMatching, any_net_is_enough_and_no_not_net_may_contain_the_address)
 TEST(RuleMatching, negated_catch_all_never_matches)
 {
     Side refused;
-    refused.not_nets = {net("0.0.0.0/0")};
+    refused.not_nets = {prefix("0.0.0.0/0")};
     EXPECT_FALSE(hits(from(refused)));
 }
 

@@ -3,17 +3,14 @@
 
 #include <gmock/gmock.h>
 
+#include "support/addresses.h"
+
 namespace margay::routing {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using Reach = Decision::Reach;
-
-Ipv4 ip(const char* text)
-{
-    return *Ipv4::parse(text);
-}
 
 struct JoinTest : ::testing::Test {
     const Prefix4 block = *Prefix4::parse("10.244.1.0/26");

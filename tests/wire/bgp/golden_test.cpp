@@ -6,6 +6,7 @@
 
 #include "bgp/wire/message.h"
 #include "bgp/wire/update.h"
+#include "support/addresses.h"
 
 #include <gmock/gmock.h>
 
@@ -84,11 +85,6 @@ Recorded replay(std::string_view hex, bool internal)
         rest = rest.subspan(frame->size);
     }
     return recorded;
-}
-
-Prefix4 prefix(const char* text)
-{
-    return *Prefix4::parse(text);
 }
 
 TEST(Golden, bird_opens_with_graceful_restart_and_sends_three_kinds_of_communities)
