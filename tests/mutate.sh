@@ -36,7 +36,8 @@ prepare_tree() {
         git worktree add -q --detach $tree HEAD
     fi
     cd $tree
-    [ -e build/build.ninja ] || cmake --preset release >/dev/null
+    # Each source by itself: a fault shall not make its neighbours compile again.
+    [ -e build/build.ninja ] || cmake --preset release -DCMAKE_UNITY_BUILD=OFF >/dev/null
 }
 restore() { git checkout -q --force -- .; }
 

@@ -8,7 +8,6 @@ namespace margay::kernel {
 namespace {
 
 using ::testing::HasSubstr;
-using MethodKind = AutodetectMethod::Kind;
 
 struct Interface {
     IfIndex ifindex;
