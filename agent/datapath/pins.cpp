@@ -20,6 +20,7 @@ namespace margay::datapath {
 namespace {
 
 constexpr const char* kUsual = "/sys/fs/bpf"; // a folder that the kernel makes
+constexpr ino_t kFirstMountNamespace = 0xeffffff8; // <linux/nsfs.h> of Linux 6.18: MNT_NS_INIT_INO
 
 bool is_bpffs(const std::string& path)
 {
@@ -28,13 +29,16 @@ bool is_bpffs(const std::string& path)
 }
 
 // True where mounts are the machine's own: a bpffs mounted in a namespace of ours alone would go
-// with us, and every pin with it.
+// with us, and every pin with it. Whom the kernel does not let look at process 1 (no
+// CAP_SYS_PTRACE) tells by the number, where it is a fixed one.
 bool mounts_are_the_hosts()
 {
     struct stat ours{};
     struct stat first{};
-    return ::stat("/proc/self/ns/mnt", &ours) == 0 && ::stat("/proc/1/ns/mnt", &first) == 0 &&
-           ours.st_ino == first.st_ino;
+    if (::stat("/proc/self/ns/mnt", &ours) != 0)
+        return false;
+    return ours.st_ino == kFirstMountNamespace ||
+           (::stat("/proc/1/ns/mnt", &first) == 0 && ours.st_ino == first.st_ino);
 }
 
 Status mount_usual_bpffs()
