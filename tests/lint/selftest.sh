@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # The lints find what they claim: a copy of the tree with one fault of each kind gets the words for
-# each of them, the copy without faults gets none.
+# each of them. (Without faults they say nothing, or tests/lint/run.sh has failed.)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$tree"
 git -C "$tree" init -q
-before=$(tests/lint/run.sh "$tree" 2>&1 || true)
 
 words=()
 plant() { # plant WORDS FILE LINE: with LINE at FILE's end the lint must say WORDS
@@ -30,7 +29,6 @@ plant "leads nowhere" maps/README.md '[x](nothing.h)'
 after=$(tests/lint/run.sh "$tree" 2>&1 || true)
 
 for word in "${words[@]}"; do
-    ! grep -qF "$word" <<<"$before" || { echo "selftest: '$word' without a fault" >&2; exit 1; }
     grep -qF "$word" <<<"$after" || { echo "selftest: '$word' is not found" >&2; exit 1; }
 done
 echo "lint selftest: ${#words[@]} faults found"
