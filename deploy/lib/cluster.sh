@@ -46,7 +46,7 @@ eventually() {
     shift
     until "$@" >/dev/null 2>&1; do
         [ $SECONDS -lt $limit ] || return 1
-        sleep 0.1
+        sleep 0.2 # a poll is four processes or more
     done
 }
 not() { ! "$@"; }

@@ -54,7 +54,7 @@ watch_bird() {
     while [ -e "$state/watching" ]; do
         bird_knows "$block" >/dev/null || date +%T.%N >>"$state/bird.missed"
         echo >>"$state/bird.asked"
-        sleep 0.02
+        sleep 0.05
     done
 }
 

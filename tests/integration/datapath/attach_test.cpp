@@ -70,6 +70,9 @@ struct AttachTest : ::testing::TestWithParam<bool> {
     {
         netns.must("ip link add mga type veth peer name mgb && ip link set mga up && "
                    "ip link set mgb up");
+        // Until the kernel has noticed the carrier, what is sent is dropped without a word.
+        ASSERT_TRUE(margay::testing::eventually(
+            [&] { return bool(netns.exec("ip link show mga | grep 'state UP'")); }));
         ingress = {if_nametoindex("mgb"), Hook::Ingress};
         egress = {if_nametoindex("mgb"), Hook::Egress};
     }
