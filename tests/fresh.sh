@@ -63,4 +63,4 @@ fi
 if [ -z "$only" ] || [ "$only" = test ]; then
     inside tests/run.sh
 fi
-echo "fresh: both commands passed on Debian $release"
+echo "fresh: ${only:-both commands} passed on Debian $release"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Proves that tests can fail: plants the faults of tests/mutations/*.txt one after the other, builds
-# the test named there, and expects it to turn red. Takes half an hour; not part of tests/run.sh.
+# the test named there, and expects it to turn red. Takes an hour or two; not part of tests/run.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
