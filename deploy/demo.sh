@@ -47,14 +47,14 @@ pings() {
 
 megabytes=${MARGAY_DEMO_MB:-100} # fewer for tests of what is not TCP
 transfer() { # transfer FROM TO: equal checksums
-    local from=$1 to=$2 sum port=5001
+    local from=$1 to=$2 sum port=5001 address
+    address=$(pod_ip "$to")
     in_ns "$to" timeout 60 nc -N -l $port </dev/null 2>/dev/null | sha256sum >"$state/sum.$to" &
     local receiver=$!
-    eventually 10 bash -c "nsenter --net=/run/netns/$(ns "$to") ss -Htln sport = :$port | grep . >/dev/null" || true
-    in_ns "$from" timeout 60 nc -N "$(pod_ip "$to")" $port <"$state/data" >/dev/null ||
-        fail "TCP $megabytes MB $from -> $to" "connection failed"
+    send() { in_ns "$from" timeout 60 nc -N "$address" $port <"$state/data"; } # refused until the receiver listens
+    eventually 10 send || fail "TCP $megabytes MB $from -> $to" "connection failed"
     wait $receiver
-    sum=$(cut -d' ' -f1 "$state/sum.$to")
+    read -r sum _ <"$state/sum.$to"
     [ "$sum" = "$data_sum" ] || fail "TCP $megabytes MB $from -> $to" "sha256 $sum, sent $data_sum"
 }
 

@@ -44,7 +44,7 @@ packages=(
     netcat-openbsd curl util-linux openssl
 )
 if [ "$want" = test ]; then
-    packages+=(bird2 clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 socat ethtool
+    packages+=(bird2 clang-format-19 clang-tidy-19 libclang-rt-19-dev lld-19 python3 socat ethtool
         qemu-system-x86 busybox-static cpio xz-utils zstd)
 fi
 

@@ -78,14 +78,14 @@ in_pod() { nsenter --net="$(path_of "$netns")" -- "$@"; }
 made_by_us=/run/margay-pod/${netns//\//_}
 
 default_mtu() {
-    local device bytes
+    local shown
     if [ -r /var/lib/calico/mtu ]; then
         cat /var/lib/calico/mtu
         return
     fi
-    device=$(on_node ip -j route show default | jq -r '.[0].dev // empty')
-    bytes=$([ -z "$device" ] || on_node ip -j link show dev "$device" | jq -r '.[0].mtu')
-    echo $((${bytes:-1500} - 20))
+    shown=$(on_node ip route show default)
+    if [[ $shown =~ dev\ ([^ ]+) ]]; then shown=$(on_node ip -o link show dev "${BASH_REMATCH[1]}"); fi
+    if [[ $shown =~ mtu\ ([0-9]+) ]]; then echo $((BASH_REMATCH[1] - 20)); else echo 1480; fi
 }
 
 make_netns() {
@@ -122,40 +122,39 @@ set_sysctl() { # set_sysctl KEY VALUE: keys that the kernel lacks (no IPv6) are 
 
 host_side() { # runs in the node's namespace
     local host=$1 address=$2 key
-    ip link set "$host" address ee:ee:ee:ee:ee:ee
     for key in route_localnet=1 proxy_arp=1 forwarding=1; do
         set_sysctl "ipv4/conf/$host/${key%=*}" "${key#*=}"
     done
     set_sysctl "ipv4/neigh/$host/proxy_delay" 0
     set_sysctl "ipv6/conf/$host/accept_ra" 0
-    ip link set "$host" up
-    ip route replace "$address/32" dev "$host" scope link
+    ip -batch - <<EOF
+link set $host up
+route replace $address/32 dev $host scope link
+EOF
 }
 
 pod_side() { # runs in the pod's namespace
-    local address=$1 mac=$2
-    ip link set lo up
-    ip link set eth0 address "$mac"
-    ip addr add "$address/32" dev eth0
-    ip link set eth0 up
-    ip route replace 169.254.1.1 dev eth0 scope link
-    ip route replace default via 169.254.1.1 dev eth0
+    local address=$1
+    ip -batch - <<EOF
+link set lo up
+addr add $address/32 dev eth0
+link set eth0 up
+route replace 169.254.1.1 dev eth0 scope link
+route replace default via 169.254.1.1 dev eth0
+EOF
     set_sysctl ipv4/ip_forward 0
 }
 export -f host_side pod_side set_sysctl
 
 make_veth() {
-    local host=$1 address=$2 mac=$3
+    local host=$1 address=$2 mac=$3 node=$$
+    [ -z "$node_netns" ] || node=$(path_of "$node_netns")
     on_node ip link delete "$host" 2>/dev/null || true
     remove_veth
-    in_pod ip link add eth0 mtu "$mtu" type veth peer name "$host" mtu "$mtu"
-    if [ -n "$node_netns" ]; then
-        in_pod ip link set "$host" netns "$(path_of "$node_netns")"
-    else
-        in_pod ip link set "$host" netns $$
-    fi
+    in_pod ip link add eth0 address "$mac" mtu "$mtu" type veth \
+        peer name "$host" address ee:ee:ee:ee:ee:ee mtu "$mtu" netns "$node"
     on_node bash -euc 'host_side "$@"' pod.sh "$host" "$address"
-    in_pod bash -euc 'pod_side "$@"' pod.sh "$address" "$mac"
+    in_pod bash -euc 'pod_side "$@"' pod.sh "$address"
 }
 
 has_interface() { # the veth of an earlier add, whole
@@ -171,16 +170,15 @@ undo() {
 }
 
 add() {
-    local json host address
+    local json host address mac
     trap undo EXIT
     make_netns
     json=$(on_node "$margay_pod" add "${common[@]}" ${arguments[@]+"${arguments[@]}"})
-    host=$(jq -r .interface <<<"$json")
-    address=$(jq -r .ip <<<"$json")
+    read -r host address mac <<<"$(jq -r '"\(.interface) \(.ip) \(.mac)"' <<<"$json")"
     [ -n "$mtu" ] || mtu=$(default_mtu)
     has_interface "$host" "$address" || veth_is_missing=yes
     if [ -n "${veth_is_missing:-}" ]; then
-        make_veth "$host" "$address" "$(jq -r .mac <<<"$json")"
+        make_veth "$host" "$address" "$mac"
     fi
     trap - EXIT
     echo "$json"

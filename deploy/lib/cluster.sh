@@ -78,7 +78,7 @@ show_in() { # show_in NODE CMD...
     printf '\033[36m   %s$ %s\033[0m\n' "$node" "$*"
     in_node "$node" "$@" 2>&1 | sed 's/^/     /' || true
 }
-pod_ip() { jq -r .ip "$state/pods/$1.json"; }
+pod_ip() { echo "$(<"$state/pods/$1.ip")"; }
 
 # --- the cluster ---------------------------------------------------------------------------------
 link() { # link NODE ROUTER_SIDE_NAME
@@ -152,6 +152,7 @@ add_pod() { # add_pod NODE LETTER ROLE
     env PATH="$bin:$PATH" ETCD_ENDPOINTS=$etcd_url CALICO_NODENAME_FILE="$state/$1/nodename" \
         deploy/pod.sh add --node "$1" --node-netns "$(ns "$1")" --netns "$(ns "$pod")" \
         --namespace default --pod "$pod" --label "role=$3" --label "node=$1" >"$state/pods/$pod.json"
+    jq -r .ip "$state/pods/$pod.json" >"$state/pods/$pod.ip"
 }
 
 is_dead() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }

@@ -12,6 +12,7 @@ trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n*/margayd.log; down; exit
 kills=${KILLS:-10}
 limit=400 # seconds that the load would last; it is told to end before
 udp_rate=500
+stream_rate=20000000 # octets a second: enough to see any gap, and no CPU is at its end
 
 # --- load ----------------------------------------------------------------------------------------
 # A stream of traffic is known as FROM.TO.KIND; each has a sender, whose end we ask for, and a
@@ -31,7 +32,7 @@ start_stream() {
     local name=$1.$2.stream
     traffic "$2" tcp-receive "$3" >"$state/$name.received" & receiver[$name]=$!
     eventually 10 listens "$2" t "$3" || fail "$name: receiver"
-    traffic "$1" tcp-send "$(ip_of "$2")" "$3" $limit >"$state/$name.sent" & sender[$name]=$!
+    traffic "$1" tcp-send "$(ip_of "$2")" "$3" $limit $stream_rate >"$state/$name.sent" & sender[$name]=$!
 }
 start_connects() { # a new connection every 10 ms
     local name=$1.$2.connects

@@ -135,7 +135,7 @@ struct Pod {
     }
 };
 
-struct DatapathTest : ::testing::TestWithParam<bool> {
+struct DatapathTest : ::testing::Test {
     Netns node{"node"};
     NetnsScope scope{node};
     PinFolder folder;
@@ -147,11 +147,10 @@ struct DatapathTest : ::testing::TestWithParam<bool> {
     model::ProgramRef ingress_b = allow_all();
     std::chrono::milliseconds look_again{10'000};
     std::function<void()> on_hooks_changed;
+    bool clsact = !have_tcx();
 
     void SetUp() override
     {
-        if (GetParam() && !have_tcx())
-            GTEST_SKIP() << "this kernel has no TCX";
         node.must("ip link set lo up; sysctl -qw net.ipv4.ip_forward=1");
         start();
     }
@@ -161,7 +160,7 @@ struct DatapathTest : ::testing::TestWithParam<bool> {
         options.programs.pin_root = folder.path();
         options.programs.map_sizes = {
             {"flows4", entries}, {"classes4", 32768}, {"routes4", entries}};
-        options.force_clsact = !GetParam();
+        options.force_clsact = clsact;
         options.pick_up = std::chrono::seconds(0); // every packet is a new flow's
         options.look_again = look_again;
         options.on_hooks_changed = on_hooks_changed;
@@ -218,7 +217,18 @@ struct DatapathTest : ::testing::TestWithParam<bool> {
     }
 };
 
-TEST_P(DatapathTest, pods_reach_each_other_once_everything_is_stated_and_not_before)
+// What attaches, leaves and adopts hooks: in both kinds.
+struct HookKindTest : DatapathTest, ::testing::WithParamInterface<bool> {
+    void SetUp() override
+    {
+        if (GetParam() && !have_tcx())
+            GTEST_SKIP() << "this kernel has no TCX";
+        clsact = !GetParam();
+        DatapathTest::SetUp();
+    }
+};
+
+TEST_P(HookKindTest, pods_reach_each_other_once_everything_is_stated_and_not_before)
 {
     want_all();
     ok(datapath->flush());
@@ -233,7 +243,7 @@ TEST_P(DatapathTest, pods_reach_each_other_once_everything_is_stated_and_not_bef
     EXPECT_EQ(hook(a, "ingress").kind, GetParam() ? "tcx" : "clsact");
 }
 
-TEST_P(DatapathTest, lost_hook_comes_back_however_often_the_owner_flushes)
+TEST_P(HookKindTest, lost_hook_comes_back_however_often_the_owner_flushes)
 {
     int told = 0;
     look_again = std::chrono::milliseconds(100);
@@ -273,7 +283,7 @@ std::pair<std::string, bool> DatapathTest::uplink_programs(std::uint32_t ifindex
     return found;
 }
 
-TEST_P(DatapathTest, uplink_reads_notes_of_xdp_while_xdp_runs_and_only_then)
+TEST_P(HookKindTest, uplink_reads_notes_of_xdp_while_xdp_runs_and_only_then)
 {
     add_veth(node, "mguplink", a.netns, "mgwire");
     const auto up = inside(node, [] { return if_nametoindex("mguplink"); });
@@ -290,7 +300,7 @@ TEST_P(DatapathTest, uplink_reads_notes_of_xdp_while_xdp_runs_and_only_then)
 }
 
 // A bridge has no native XDP.
-TEST_P(DatapathTest, uplink_whose_driver_refuses_xdp_runs_without_it_in_auto_and_says_so_in_native)
+TEST_P(HookKindTest, uplink_whose_driver_refuses_xdp_runs_without_it_in_auto_and_says_so_in_native)
 {
     node.must("ip link add mgbridge type bridge && ip link set mgbridge up");
     const auto up = inside(node, [] { return if_nametoindex("mgbridge"); });
@@ -305,7 +315,7 @@ TEST_P(DatapathTest, uplink_whose_driver_refuses_xdp_runs_without_it_in_auto_and
     EXPECT_EQ(uplink_programs(up), std::pair(std::string("from_uplink_xdp"), true));
 }
 
-TEST_P(DatapathTest, pinned_maps_read_well_in_bpftool)
+TEST_F(DatapathTest, pinned_maps_read_well_in_bpftool)
 {
     bring_up();
     EXPECT_THAT(node.must("bpftool map dump pinned " + folder.path() + "/v1/ids"),
@@ -314,7 +324,7 @@ TEST_P(DatapathTest, pinned_maps_read_well_in_bpftool)
                 HasSubstr("\"incarnation\""));
 }
 
-TEST_P(DatapathTest, programs_serve_on_while_the_agent_is_dead_and_serve_on_while_it_returns)
+TEST_P(HookKindTest, programs_serve_on_while_the_agent_is_dead_and_serve_on_while_it_returns)
 {
     bring_up();
     ASSERT_TRUE(a.pings(b));
@@ -337,7 +347,7 @@ TEST_P(DatapathTest, programs_serve_on_while_the_agent_is_dead_and_serve_on_whil
     EXPECT_THAT(traffic.output(), HasSubstr(" 0% packet loss"));
 }
 
-TEST_P(DatapathTest, restart_keeps_slots_incarnations_and_policy_programs)
+TEST_P(HookKindTest, restart_keeps_slots_incarnations_and_policy_programs)
 {
     bring_up();
     const auto endpoints = datapath->endpoints().list();
@@ -358,7 +368,7 @@ TEST_P(DatapathTest, restart_keeps_slots_incarnations_and_policy_programs)
     EXPECT_EQ(datapath->policies().list()[0].instructions, 0u) << "nothing had to be loaded";
 }
 
-TEST_P(DatapathTest, what_nobody_wants_after_a_restart_goes)
+TEST_P(HookKindTest, what_nobody_wants_after_a_restart_goes)
 {
     bring_up();
     kill();
@@ -378,7 +388,7 @@ TEST_P(DatapathTest, what_nobody_wants_after_a_restart_goes)
 }
 
 // The policy was edited while the agent was away, and its set has no name any more.
-TEST_P(DatapathTest, classes_that_adopted_programs_read_change_together_with_the_programs)
+TEST_F(DatapathTest, classes_that_adopted_programs_read_change_together_with_the_programs)
 {
     const auto bad = *datapath->claim_set("bad");
     ingress_b = allow_all_but(bad);
@@ -397,7 +407,7 @@ TEST_P(DatapathTest, classes_that_adopted_programs_read_change_together_with_the
     EXPECT_TRUE(a.pings(b));
 }
 
-TEST_P(DatapathTest, membership_that_ended_while_the_agent_was_away_ends_established_flows)
+TEST_F(DatapathTest, membership_that_ended_while_the_agent_was_away_ends_established_flows)
 {
     const auto friends = *datapath->claim_set("friends");
     ingress_b = allow_from(friends);
@@ -416,7 +426,7 @@ TEST_P(DatapathTest, membership_that_ended_while_the_agent_was_away_ends_establi
 }
 
 // No good program of this run: denied. When there is one, what was established is judged by it.
-TEST_P(DatapathTest, endpoint_whose_program_is_refused_after_a_restart_is_denied_until_there_is_one)
+TEST_F(DatapathTest, endpoint_whose_program_is_refused_after_a_restart_is_denied_until_there_is_one)
 {
     bring_up();
     Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
@@ -441,7 +451,7 @@ TEST_P(DatapathTest, endpoint_whose_program_is_refused_after_a_restart_is_denied
 }
 
 // More of them than are loaded in a turn.
-TEST_P(DatapathTest, refused_programs_keep_no_other_endpoint_waiting)
+TEST_F(DatapathTest, refused_programs_keep_no_other_endpoint_waiting)
 {
     for (std::uint32_t i = 0; i < 40; i++)
         ASSERT_TRUE(datapath->want_endpoint(
@@ -456,7 +466,7 @@ TEST_P(DatapathTest, refused_programs_keep_no_other_endpoint_waiting)
     EXPECT_TRUE(a.pings(b));
 }
 
-TEST_P(DatapathTest, remote_prefix_of_an_earlier_run_waits_until_the_routes_are_complete)
+TEST_F(DatapathTest, remote_prefix_of_an_earlier_run_waits_until_the_routes_are_complete)
 {
     const auto prefix = *Prefix4::parse("10.9.0.0/26");
     const auto routed = [&] {
@@ -477,7 +487,7 @@ TEST_P(DatapathTest, remote_prefix_of_an_earlier_run_waits_until_the_routes_are_
     EXPECT_FALSE(routed());
 }
 
-TEST_P(DatapathTest, membership_opens_and_closes_an_established_flow_without_a_program_load)
+TEST_F(DatapathTest, membership_opens_and_closes_an_established_flow_without_a_program_load)
 {
     const auto set = datapath->claim_set("friends");
     ASSERT_TRUE(set);
@@ -501,7 +511,7 @@ TEST_P(DatapathTest, membership_opens_and_closes_an_established_flow_without_a_p
     EXPECT_EQ(datapath->endpoints().list()[1].actual->ingress_policy, policy);
 }
 
-TEST_P(DatapathTest, membership_that_ends_is_gone_before_flows_are_judged_again)
+TEST_F(DatapathTest, membership_that_ends_is_gone_before_flows_are_judged_again)
 {
     const auto set = datapath->claim_set("friends");
     ASSERT_TRUE(set);
@@ -528,7 +538,7 @@ TEST_P(DatapathTest, membership_that_ends_is_gone_before_flows_are_judged_again)
 }
 
 // As many combinations of 14 sets as there are classes.
-TEST_P(DatapathTest, address_without_room_for_its_class_is_denied_until_there_is_room)
+TEST_F(DatapathTest, address_without_room_for_its_class_is_denied_until_there_is_room)
 {
     SetList sets;
     for (int i = 0; i < 14; i++)
@@ -565,7 +575,7 @@ TEST_P(DatapathTest, address_without_room_for_its_class_is_denied_until_there_is
     EXPECT_TRUE(a.pings(b));
 }
 
-TEST_P(DatapathTest, changed_policy_judges_established_flows_again)
+TEST_F(DatapathTest, changed_policy_judges_established_flows_again)
 {
     bring_up();
     Background traffic(&a.netns, "ping -i 0.02 " + b.address.str());
@@ -578,7 +588,7 @@ TEST_P(DatapathTest, changed_policy_judges_established_flows_again)
     EXPECT_FALSE(a.pings(b));
 }
 
-TEST_P(DatapathTest, drop_is_recorded_with_endpoint_and_rule)
+TEST_F(DatapathTest, drop_is_recorded_with_endpoint_and_rule)
 {
     ingress_b = shared({});
     bring_up();
@@ -600,7 +610,7 @@ TEST_P(DatapathTest, drop_is_recorded_with_endpoint_and_rule)
     EXPECT_EQ(drop->rule, policy::describe_rule(ingress_b->program, POLICY_RULE_NO_PROFILE));
 }
 
-TEST_P(DatapathTest, flows_of_a_workload_that_went_are_collected)
+TEST_F(DatapathTest, flows_of_a_workload_that_went_are_collected)
 {
     bring_up();
     ASSERT_TRUE(a.pings(b));
@@ -615,7 +625,7 @@ TEST_P(DatapathTest, flows_of_a_workload_that_went_are_collected)
     EXPECT_EQ(hook(b, "ingress").program_id, 0u);
 }
 
-TEST_P(DatapathTest, map_of_another_size_is_replaced_without_losing_a_packet)
+TEST_P(HookKindTest, map_of_another_size_is_replaced_without_losing_a_packet)
 {
     bring_up();
     ASSERT_TRUE(a.pings(b));
@@ -644,7 +654,7 @@ TEST_P(DatapathTest, map_of_another_size_is_replaced_without_losing_a_packet)
     EXPECT_EQ(info.max_entries, 8192u);
 }
 
-TEST_P(DatapathTest, device_that_is_replaced_is_attached_again)
+TEST_P(HookKindTest, device_that_is_replaced_is_attached_again)
 {
     bring_up();
     node.must("ip link del " + b.name);
@@ -660,7 +670,7 @@ TEST_P(DatapathTest, device_that_is_replaced_is_attached_again)
     EXPECT_TRUE(a.pings(again));
 }
 
-TEST_P(DatapathTest, cleanup_leaves_no_program_map_pin_or_qdisc)
+TEST_P(HookKindTest, cleanup_leaves_no_program_map_pin_or_qdisc)
 {
     bring_up();
     ASSERT_TRUE(a.pings(b));
@@ -686,7 +696,7 @@ TEST_P(DatapathTest, cleanup_leaves_no_program_map_pin_or_qdisc)
     ok(cleanup(folder.path())); // twice is fine
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, DatapathTest, ::testing::Values(true, false),
+INSTANTIATE_TEST_SUITE_P(Kinds, HookKindTest, ::testing::Values(true, false),
                          [](const auto& param) { return param.param ? "tcx" : "clsact"; });
 
 TEST(DatapathOpenTest, pin_root_that_is_no_bpffs_is_refused_by_name)
