@@ -4,6 +4,7 @@
 #include "agent/agent.h"
 
 #include "agent/datapath/datapath.h"
+#include "agent/kernel/neighbours.h"
 #include "agent/kernel/nftables.h"
 #include "agent/kernel/tunnel_device.h"
 
@@ -33,12 +34,20 @@ Status remove_routes(const std::vector<std::string>& workload_prefixes)
     return {};
 }
 
-Status remove_tunnel()
+Status with_socket(const std::function<Status(kernel::NetlinkSocket&)>& step)
 {
     auto socket = kernel::NetlinkSocket::open();
-    if (!socket)
-        return socket.error();
-    return kernel::remove_tunnel_device(*socket, "tunl0", std::nullopt);
+    return socket ? step(*socket) : socket.error();
+}
+
+// What the settings say, and what the datastore had told the agent whose guard still stands.
+std::vector<std::string> workload_prefixes(const config::Config& config)
+{
+    std::vector<std::string> prefixes = config.interface_prefixes;
+    if (auto firewall = kernel::Firewall::open())
+        for (std::string& prefix : (*firewall)->workload_prefixes())
+            prefixes.push_back(std::move(prefix));
+    return prefixes;
 }
 
 Status remove_firewall()
@@ -58,21 +67,28 @@ Status cleanup_host(const config::Config& config,
         return Error{Errc::Conflict, 0,
                      "margayd is running (it listens at " + config.control_socket() +
                          "): stop it first, or it would put everything back"};
+    const auto prefixes = workload_prefixes(config);
     Status first;
     const auto step = [&](const std::string& what, const Status& done) {
-        say((done ? "removed " : "could not remove ") + what +
-            (done ? "" : ": " + done.error().what));
+        say(done ? "gone: " + what : "could not remove " + what + ": " + done.error().what);
         if (!done && first)
             first = done;
     };
-    step("routes of Margay and to workloads", remove_routes(config.interface_prefixes));
-    step("tunnel device tunl0", remove_tunnel());
+    step("routes of Margay and to workloads", remove_routes(prefixes));
+    step("tunnel address and device tunl0", with_socket([](kernel::NetlinkSocket& socket) {
+             return kernel::remove_tunnel_device(socket, "tunl0");
+         }));
+    step("neighbour entries of Margay", with_socket([&](kernel::NetlinkSocket& socket) {
+             return kernel::remove_own_neighbours(
+                 socket, [&](const std::string& name) { return has_prefix(name, prefixes); });
+         }));
     step("eBPF programs, links and maps below " + config.pin_root,
          datapath::cleanup(config.pin_root));
     step("nftables table " + std::string(kernel::kFirewallTable), remove_firewall());
     std::error_code ignored;
     std::filesystem::remove(config.control_socket(), ignored);
-    say("left as they are: sysctls (ip_forward and those of workload interfaces), the datastore, " +
+    say("left as they are: sysctls (ip_forward and those of workload interfaces), a bpffs that was "
+        "mounted, the datastore, " +
         config.nodename_file);
     return first;
 }

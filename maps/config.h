@@ -61,8 +61,10 @@ ABI_AT(struct config, timeouts, 28);
 
 /*
  * Read-only data of every object (variable `constants` in .rodata), set between open and load.
- * The bits of skb->mark are disjoint from kube-proxy's 0xc000, Calico's 0xffff0000 and Cilium's
- * 0x0f00; the defaults are below. nftables rules of the agent use the same bits:
+ * The bits of skb->mark are those of the setting --mark-mask (MARGAY_MARK_MASK), which refuses
+ * kube-proxy's 0xc000 and Calico's 0xffff0000. Its default 0x0f00 is Cilium's range: Margay and
+ * Cilium do not run on one node. The bits below are what a loader has that sets none (tests).
+ * nftables rules of the agent use the same bits as the programs:
  *   seen     a program of ours passed the packet to the stack: the guard lets it through
  *   notrack  it belongs to a flow that bypasses the stack: no conntrack, no masquerade
  *   pending  its egress policy is still to be judged behind the stack (to_workload, to_uplink);

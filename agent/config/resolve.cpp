@@ -79,7 +79,8 @@ void check_unknown_keys(const Inputs& inputs, std::vector<std::string>& problems
     for (const auto& [key, value] : inputs.file)
         if (!known.contains(key))
             problems.push_back(inputs.file_name + ": \"" + key +
-                               "\" is refused; allowed: the keys that margayd config prints");
+                               "\" is refused; allowed: the YAML keys that `margayd config -o "
+                               "markdown` prints");
 }
 
 void check_together(const Config& config, std::vector<std::string>& problems)

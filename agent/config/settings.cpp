@@ -233,7 +233,9 @@ constexpr Setting kSettings[] = {
      "a comma list of prefixes, each shorter than 15 characters",
      "how the host side of workload interfaces is named", parse_interface_prefixes},
     {"uplinks", "MARGAY_UPLINKS", "auto", "auto, or a comma list of regular expressions",
-     "interfaces to other nodes; auto: those that routes to them use", parse_uplinks},
+     "interfaces to other nodes, never a workload's, loopback or tunl0; auto: those with an IPv4 "
+     "address and those that paths to other nodes use",
+     parse_uplinks},
     {"xdp", "MARGAY_XDP", "auto", "auto, native, generic, off", "decapsulation in XDP", parse_xdp},
     {"mark-mask", "MARGAY_MARK_MASK", "0x00000f00",
      "at least 4 adjacent bits in hex, none of 0xffffc000 (Calico's and kube-proxy's)",

@@ -75,11 +75,10 @@ std::string program_name(const policy::ProgramHash& hash, std::size_t segment)
 Result<policy::CompileContext> Policies::context() const
 {
     policy::CompileContext context;
-    const std::pair<const char*, int*> wanted[] = {{"scratch", &context.scratch},
-                                                   {"classes4", &context.classes4},
-                                                   {"class_sets", &context.class_sets},
-                                                   {"policies", &context.policies},
-                                                   {"stages", &context.stages}};
+    const std::pair<const char*, int*> wanted[] = {
+        {"scratch", &context.scratch},       {"classes4", &context.classes4},
+        {"class_sets", &context.class_sets}, {"policies", &context.policies},
+        {"stages", &context.stages},         {"counters", &context.counters}};
     for (const auto& [name, fd] : wanted) {
         const auto map = programs_.map(name);
         if (!map)
@@ -96,7 +95,7 @@ Result<std::vector<IdHash>> Policies::keys_of(const model::SharedProgram& progra
 {
     std::string image(program.hash.begin(), program.hash.end());
     for (const int fd : {context.scratch, context.classes4, context.class_sets, context.policies,
-                         context.stages}) {
+                         context.stages, context.counters}) {
         const auto id = map_id(fd);
         if (!id)
             return id.error();
@@ -105,7 +104,7 @@ Result<std::vector<IdHash>> Policies::keys_of(const model::SharedProgram& progra
     const auto count = policy::segment_count(program.program);
     if (!count)
         return count.error();
-    policy::CompileContext canonical{1, 2, 3, 4, 5, {}};
+    policy::CompileContext canonical{1, 2, 3, 4, 5, 6, {}};
     for (std::uint32_t i = 1; i < *count; i++)
         canonical.continuations.push_back(i);
     const auto compiled = policy::compile(program.program, canonical);

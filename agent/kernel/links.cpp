@@ -84,6 +84,7 @@ std::optional<Address> parse_address(const nlmsghdr* message)
     address.prefix = Prefix4{*local, info->ifa_prefixlen};
     address.scope = info->ifa_scope;
     address.secondary = info->ifa_flags & IFA_F_SECONDARY;
+    address.protocol = attributes.get<std::uint8_t>(IFA_PROTO).value_or(0);
     return address;
 }
 

@@ -54,6 +54,7 @@ struct Address {
     Prefix4 prefix;         // the local address with its length
     std::uint8_t scope = 0; // RT_SCOPE_*
     bool secondary = false;
+    std::uint8_t protocol = 0; // IFA_PROTO: who added it; 0: nobody says
 
     bool operator==(const Address&) const = default;
 };

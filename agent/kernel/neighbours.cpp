@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/kernel/neighbours.h"
 
+#include "agent/kernel/attributes.h"
+#include "agent/kernel/route.h"
+
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+
+#include <utility>
+#include <vector>
 
 namespace margay::kernel {
 namespace {
@@ -23,11 +29,28 @@ ndmsg& put_neighbour(Message& message, IfIndex ifindex, Ipv4 address)
     return header;
 }
 
+// An update without NTF_MANAGED takes it away from an entry, so `use` is for older kernels alone.
+Status manage_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address)
+{
+    const std::string what = "resolve " + neighbour_name(ifindex, address);
+    Message managed(RTM_NEWNEIGH, NLM_F_CREATE);
+    put_neighbour(managed, ifindex, address);
+    managed.put_u8(NDA_PROTOCOL, kProtocolMargay);
+    managed.put(NDA_FLAGS_EXT, std::uint32_t{NTF_EXT_MANAGED});
+    if (socket.request(managed, what))
+        return {};
+    Message use(RTM_NEWNEIGH, NLM_F_CREATE);
+    put_neighbour(use, ifindex, address).ndm_flags = NTF_USE;
+    use.put_u8(NDA_PROTOCOL, kProtocolMargay);
+    return socket.request(use, what);
+}
+
 Status set_static_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address, const Mac& mac)
 {
     Message message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
     put_neighbour(message, ifindex, address).ndm_state = NUD_PERMANENT;
     message.put_bytes(NDA_LLADDR, mac.data(), mac.size());
+    message.put_u8(NDA_PROTOCOL, kProtocolMargay);
     return socket.request(message, "set " + neighbour_name(ifindex, address));
 }
 
@@ -37,6 +60,35 @@ Status remove_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address)
     put_neighbour(message, ifindex, address);
     Status status = socket.request(message, "remove " + neighbour_name(ifindex, address));
     return !status && status.error().code == Errc::NotFound ? Status{} : status;
+}
+
+Status remove_own_neighbours(NetlinkSocket& socket,
+                             const std::function<bool(const std::string&)>& is_workload)
+{
+    const auto links = read_links(socket);
+    if (!links)
+        return links.error();
+    std::vector<std::pair<IfIndex, Ipv4>> ours;
+    Message message(RTM_GETNEIGH, 0);
+    message.extra<ndmsg>().ndm_family = AF_INET;
+    Status status = socket.dump(
+        message, "list neighbours",
+        [&](const nlmsghdr* answer) {
+            const auto* header = fixed_header<ndmsg>(answer);
+            if (!header || header->ndm_family != AF_INET)
+                return;
+            const Attributes attributes(answer, sizeof(*header));
+            const auto address = attributes.ipv4(NDA_DST);
+            const Link* link = links->find(static_cast<IfIndex>(header->ndm_ifindex));
+            if (address && link && attributes.get<std::uint8_t>(NDA_PROTOCOL) == kProtocolMargay &&
+                (!(header->ndm_state & NUD_PERMANENT) || is_workload(link->name)))
+                ours.emplace_back(link->ifindex, *address);
+        },
+        [&] { ours.clear(); });
+    for (const auto& [ifindex, address] : ours)
+        if (status)
+            status = remove_neighbour(socket, ifindex, address);
+    return status;
 }
 
 } // namespace margay::kernel

@@ -6,6 +6,9 @@
 
 #include "agent/kernel/links.h"
 
+#include <functional>
+#include <string>
+
 struct ndmsg;
 
 namespace margay::kernel {
@@ -13,9 +16,15 @@ namespace margay::kernel {
 // Begins a message about one neighbour; the caller completes the header.
 ndmsg& put_neighbour(Message& message, IfIndex ifindex, Ipv4 address);
 
+// Has the kernel resolve the entry and keep it so (NTF_MANAGED, Linux 5.16), else resolve it once.
+Status manage_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address);
 // Replaces whatever entry is there.
 Status set_static_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address, const Mac& mac);
 // An absent one is not an error: it leaves with its interface.
 Status remove_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address);
+// --cleanup: what carries our NDA_PROTOCOL, but for permanent entries of other than workloads'
+// interfaces, which somebody else has taken over.
+Status remove_own_neighbours(NetlinkSocket& socket,
+                             const std::function<bool(const std::string&)>& is_workload);
 
 } // namespace margay::kernel

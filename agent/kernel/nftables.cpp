@@ -8,10 +8,12 @@
 #include <linux/netlink.h>
 #include <nftables/libnftables.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 namespace margay::kernel {
 namespace {
@@ -39,11 +41,17 @@ Result<std::string> rules_digest(const FirewallConfig& config)
     return digest_of(*text);
 }
 
+std::vector<std::string> sorted(std::vector<std::string> names)
+{
+    std::ranges::sort(names);
+    return names;
+}
+
 // The guard alone, whatever the NAT rules are.
 FirewallConfig guard_of(const FirewallConfig& config)
 {
     FirewallConfig guard;
-    guard.workload_prefixes = config.workload_prefixes;
+    guard.workload_prefixes = sorted(config.workload_prefixes);
     guard.guard = config.guard;
     guard.judged = config.judged;
     guard.pending = config.pending;
@@ -61,6 +69,23 @@ std::string with_comment(std::string table, const std::string& digest, const std
     const std::size_t body = table.find('\n') + 1;
     return table.insert(body, "  comment \"" + std::string(kCommentPrefix) + digest +
                                   guard_comment(guard) + "\"\n");
+}
+
+// The workload prefixes of a table of ours as it is listed: the names in its one rule by iifname.
+std::vector<std::string> guarded_prefixes(const std::string& table)
+{
+    const auto rule = table.find("iifname");
+    const std::string line =
+        rule == std::string::npos ? "" : table.substr(rule, table.find('\n', rule) - rule);
+    std::vector<std::string> prefixes;
+    for (std::size_t at = line.find('"'); at != std::string::npos;) {
+        const auto end = line.find("*\"", at);
+        if (end == std::string::npos)
+            break;
+        prefixes.push_back(line.substr(at + 1, end - at - 1));
+        at = line.find('"', end + 2);
+    }
+    return sorted(std::move(prefixes));
 }
 
 std::string trimmed(const std::string& line)
@@ -181,12 +206,18 @@ Result<bool> Firewall::install(const FirewallConfig& config, const FirewallSets&
 
 Result<bool> Firewall::adopt(const FirewallConfig& config)
 {
-    const auto guard = rules_digest(guard_of(config));
-    const auto table = render_firewall(guard_of(config), {});
+    const auto present = shape(); // an error: no table
+    if (!present)
+        return false;
+    FirewallConfig theirs = guard_of(config);
+    const auto wanted = std::exchange(theirs.workload_prefixes, guarded_prefixes(*present));
+    if (!std::ranges::includes(theirs.workload_prefixes, wanted))
+        return false;
+    const auto guard = rules_digest(theirs);
+    const auto table = render_firewall(theirs, {});
     if (!guard || !table)
         return guard ? table.error() : guard.error();
-    const auto present = shape(); // an error: no table
-    if (!present || present->find(guard_comment(*guard)) == std::string::npos)
+    if (present->find(guard_comment(*guard)) == std::string::npos)
         return false;
     const auto rules = count_rules(*present);
     for (const auto& [chain, count] : count_rules(*table)) {
@@ -222,6 +253,12 @@ Result<bool> Firewall::intact()
         return false;
     const auto now = shape();
     return now && *now == shape_;
+}
+
+std::vector<std::string> Firewall::workload_prefixes()
+{
+    const auto present = shape();
+    return present ? guarded_prefixes(*present) : std::vector<std::string>();
 }
 
 Status Firewall::remove()

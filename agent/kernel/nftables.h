@@ -83,14 +83,17 @@ public:
     // Makes the table what it should be. true: it was written; false: the rules were right
     // already, and at most set contents were changed.
     Result<bool> install(const FirewallConfig& config, const FirewallSets& sets);
-    // true: an earlier run left a table whose guard is that of `config`. It stays in force with its
-    // sets and NAT rules, of which the caller knows little before it has heard the datastore, and
-    // counts as installed. The next change of sets must come by install().
+    // true: an earlier run left a table whose guard is that of `config`, or covers further workload
+    // prefixes, which the datastore told that run. It stays in force with its sets and NAT rules, of
+    // which the caller knows little before it has heard the datastore, and counts as installed. The
+    // next change of sets must come by install().
     Result<bool> adopt(const FirewallConfig& config);
     // Set contents only. Falls back to install() when the table is not what we left.
     Status update(const FirewallSets& sets);
     // Are the rules in the kernel those that install() left? Set contents are not compared.
     Result<bool> intact();
+    // Of the table that is there; empty without one.
+    std::vector<std::string> workload_prefixes();
     // --cleanup. No table is not an error.
     Status remove();
 

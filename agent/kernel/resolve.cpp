@@ -13,10 +13,6 @@
 namespace margay::kernel {
 namespace {
 
-// <linux/neighbour.h> of older systems lacks it; the number is fixed by the kernel's interface.
-constexpr std::uint32_t kFlagExtManaged = 1u << 0;
-constexpr std::uint16_t kAttributeFlagsExt = 15; // NDA_FLAGS_EXT
-
 constexpr std::uint16_t kUsable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT;
 
 Path parse_path(const nlmsghdr* message)
@@ -288,7 +284,7 @@ void Resolver::manage(const HopKey& key)
     Hop& hop = hops_.at(key);
     std::optional<Entry> present = read_entry(key);
     if (!present || !present->fixed) {
-        if (Status status = ask_kernel_to_resolve(key); !status) {
+        if (Status status = manage_neighbour(*socket_, key.ifindex, key.address); !status) {
             set(hop, {Neighbour::State::Failed, {}}); // asked again when the interface changes
             return;
         }
@@ -297,20 +293,6 @@ void Resolver::manage(const HopKey& key)
     hop.fixed = present && present->fixed;
     if (present)
         set(hop, present->neighbour);
-}
-
-Status Resolver::ask_kernel_to_resolve(const HopKey& key)
-{
-    const std::string what = "resolve neighbour " + hop_name(key.ifindex, key.address);
-    Message managed(RTM_NEWNEIGH, NLM_F_CREATE);
-    put_neighbour(managed, key.ifindex, key.address);
-    managed.put(kAttributeFlagsExt, kFlagExtManaged);
-    if (socket_->request(managed, what))
-        return {};
-    // Kernels before 5.16: resolve it now; later the first packet does.
-    Message use(RTM_NEWNEIGH, NLM_F_CREATE);
-    put_neighbour(use, key.ifindex, key.address).ndm_flags = NTF_USE;
-    return socket_->request(use, what);
 }
 
 // nullopt: the kernel has no entry.

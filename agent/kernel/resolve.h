@@ -96,7 +96,6 @@ private:
     void attach(Ipv4 target, Target& entry);
     void detach(Ipv4 target, const Target& entry);
     void manage(const HopKey& key);
-    Status ask_kernel_to_resolve(const HopKey& key);
     std::optional<Entry> read_entry(const HopKey& key);
     void release(const HopKey& key);
     void set(Hop& hop, const Neighbour& neighbour);

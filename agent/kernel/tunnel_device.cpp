@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/kernel/tunnel_device.h"
 
+#include "agent/kernel/route.h"
+
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -103,8 +105,10 @@ Status change_address(NetlinkSocket& socket, const Link& link, const Prefix4& pr
     header.ifa_prefixlen = prefix.length;
     header.ifa_index = link.ifindex;
     message.put(IFA_LOCAL, prefix.addr);
-    if (add)
+    if (add) {
         message.put(IFA_ADDRESS, prefix.addr);
+        message.put_u8(IFA_PROTO, kProtocolMargay);
+    }
     return socket.request(message, std::string(add ? "add" : "remove") + " address " +
                                        prefix.str() + " dev " + link.name);
 }
@@ -125,7 +129,7 @@ Status set_addresses(NetlinkSocket& socket, TunnelDevice& device,
     for (const Address& address : present) {
         if (is_wanted(address))
             continue;
-        if (!device.ours) {
+        if (!device.ours && address.protocol != kProtocolMargay) {
             device.foreign_addresses.push_back(address.prefix);
             continue;
         }
@@ -196,8 +200,7 @@ Result<TunnelDevice> ensure_tunnel_device(NetlinkSocket& socket, const TunnelSpe
     return device;
 }
 
-Status remove_tunnel_device(NetlinkSocket& socket, const std::string& name,
-                            std::optional<Ipv4> address)
+Status remove_tunnel_device(NetlinkSocket& socket, const std::string& name)
 {
     const auto found = find_link(socket, name);
     if (!found)
@@ -215,7 +218,7 @@ Status remove_tunnel_device(NetlinkSocket& socket, const std::string& name,
     if (!present)
         return present.error();
     for (const Address& known : *present) {
-        if (!ours && known.prefix.addr != address)
+        if (!ours && known.protocol != kProtocolMargay)
             continue;
         if (Status status = change_address(socket, link, known.prefix, false); !status)
             return status;

@@ -8,7 +8,7 @@
 //
 // The device is ours when it carries our alias. An ipip device without alias becomes ours when it
 // has no address or just the wanted one. On a device that is not ours nothing of others is removed
-// or changed: their addresses are reported instead.
+// or changed: their addresses, which lack our IFA_PROTO, are reported instead.
 
 #pragma once
 
@@ -36,8 +36,7 @@ struct TunnelDevice {
 Result<TunnelDevice> ensure_tunnel_device(NetlinkSocket& socket, const TunnelSpec& spec);
 
 // --cleanup: removes a stand-in of ours; of an ipip device of ours the addresses and the alias; of
-// a device of others `address` alone. No such device is not an error.
-Status remove_tunnel_device(NetlinkSocket& socket, const std::string& name,
-                            std::optional<Ipv4> address);
+// a device of others what carries our IFA_PROTO. No such device is not an error.
+Status remove_tunnel_device(NetlinkSocket& socket, const std::string& name);
 
 } // namespace margay::kernel

@@ -153,9 +153,11 @@ Resource decode_workload_endpoint(const Document& document)
         document.top.fail("spec", "is missing");
     else if (endpoint.node.empty())
         spec.fail("node", "is missing");
-    for (const char* field : {"ipNATs", "qosControls", "allowSpoofedSourcePrefixes"})
+    for (const char* field : {"ipNATs", "qosControls"})
         if (spec.has(field))
             spec.report().not_enforced.push_back(spec.path(field));
+    if (!endpoint.allowed_spoofed_sources.empty())
+        spec.report().not_enforced.push_back(spec.path("allowSpoofedSourcePrefixes"));
     if (endpoint.addresses.empty())
         return std::monostate();
     return endpoint;

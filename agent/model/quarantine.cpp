@@ -8,13 +8,23 @@
 namespace margay::model {
 namespace {
 
+// What holds of a value of which `field` has no effect. One such field takes the endpoint with it:
+// calc's Inventory::is_suppressed().
+std::string beside(const ResourceKey& key, const std::string& field)
+{
+    if (key.kind == Kind::WorkloadEndpoint && field == "spec.allowSpoofedSourcePrefixes")
+        return "nothing, unless workloadSourceSpoofing is Any: then everything else of it";
+    return "everything else of it";
+}
+
 std::vector<Issue> remarks(const std::string& path, const Decoded& decoded)
 {
     std::vector<Issue> issues;
     for (const auto& entry : decoded.skipped)
         issues.push_back({Issue::Kind::Skipped, path, entry, "the rest of the value"});
     for (const auto& field : decoded.not_enforced)
-        issues.push_back({Issue::Kind::NotEnforced, path, field, "everything else of it"});
+        issues.push_back(
+            {Issue::Kind::NotEnforced, path, field, beside(decoded.update.key, field)});
     return issues;
 }
 

@@ -45,6 +45,11 @@ void Assembler::move_imm(Reg to, std::uint32_t value)
     emit(BPF_ALU | BPF_MOV | BPF_K, to, Reg::R0, 0, value);
 }
 
+void Assembler::add(Reg to, Reg value)
+{
+    emit(BPF_ALU64 | BPF_ADD | BPF_X, to, value, 0, 0);
+}
+
 void Assembler::add_imm(Reg to, std::int32_t value)
 {
     emit(BPF_ALU64 | BPF_ADD | BPF_K, to, Reg::R0, 0, static_cast<std::uint32_t>(value));

@@ -48,6 +48,7 @@ public:
     void store_imm(Size size, Reg to, int offset, std::uint32_t value);
     void move(Reg to, Reg from);
     void move_imm(Reg to, std::uint32_t value); // zero-extends
+    void add(Reg to, Reg value);                // 64 bits
     void add_imm(Reg to, std::int32_t value);   // 64 bits
     void subtract_imm32(Reg to, std::uint32_t value);
     void and_imm32(Reg to, std::uint32_t value);

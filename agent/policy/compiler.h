@@ -22,13 +22,14 @@
 
 namespace margay::policy {
 
-// Descriptors of the maps of maps/policy.h, and where the segments after the first will be.
+// Descriptors of the maps that a program uses (maps/policy.h, maps/stats.h), and where the segments after the first will be.
 struct CompileContext {
     int scratch = -1;
     int classes4 = -1; // values are class ids (__u32)
     int class_sets = -1;
     int policies = -1;
     int stages = -1;
+    int counters = -1;
     std::vector<std::uint32_t> continuations; // slots of `policies`
 };
 

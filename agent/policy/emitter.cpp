@@ -3,12 +3,14 @@
 #include "agent/policy/emitter.h"
 
 #include <arpa/inet.h>
+#include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 
 #include <algorithm>
 #include <cstddef>
 
 #include "maps/policy.h"
+#include "maps/stats.h"
 
 namespace margay::policy {
 
@@ -425,9 +427,30 @@ void SegmentEmitter::exits()
         out_.call(BPF_FUNC_tail_call);
     }
     bind(drop_);
-    note("nobody there to go on: drop");
+    note("nobody there to go on: drop, counted");
+    count_drop();
     out_.move_imm(Reg::R0, TC_ACT_SHOT);
     out_.exit();
+}
+
+// As count() of bpf/finish.h. The hook that would have counted is not reached.
+void SegmentEmitter::count_drop()
+{
+    const auto done = out_.label();
+    out_.store_imm(Size::Word, Reg::R10, kStackKey, REASON_STAGE_MISSING);
+    out_.move(Reg::R2, Reg::R10);
+    out_.add_imm(Reg::R2, kStackKey);
+    out_.map(Reg::R1, context_.counters);
+    out_.call(BPF_FUNC_map_lookup_elem);
+    out_.jump_if_zero(Reg::R0, done);
+    out_.load(Size::Double, Reg::R1, Reg::R0, offsetof(counter, packets));
+    out_.add_imm(Reg::R1, 1);
+    out_.store(Size::Double, Reg::R0, offsetof(counter, packets), Reg::R1);
+    out_.load(Size::Word, Reg::R2, kContext, offsetof(__sk_buff, len));
+    out_.load(Size::Double, Reg::R1, Reg::R0, offsetof(counter, bytes));
+    out_.add(Reg::R1, Reg::R2);
+    out_.store(Size::Double, Reg::R0, offsetof(counter, bytes), Reg::R1);
+    bind(done);
 }
 
 void SegmentEmitter::jump_if(const Condition& condition, bool holds, Label to)

@@ -98,6 +98,7 @@ private:
     void end_of_segment();
     void continuations();
     void exits();
+    void count_drop();
 
     void jump_if(const Condition& condition, bool holds, Label to);
     void jump_if_any(const std::vector<Alternative>& any, Label to);

@@ -161,7 +161,7 @@ private:
         for (const std::uint32_t ifindex : {if_a_, if_up_})
             create_hook(ifindex, BPF_TC_INGRESS);
         catch_at(if_up_, BPF_TC_EGRESS);
-        inside(far_, [this] {
+        inside(far_, [] {
             for (const char* name : {"pa", "pb"})
                 catch_at(if_nametoindex(name), BPF_TC_INGRESS);
         });
@@ -311,9 +311,13 @@ private:
 
     void install(const Case& one)
     {
-        policy::CompileContext context{maps_.at("scratch"),    maps_.at("classes4"),
-                                       maps_.at("class_sets"), maps_.at("policies"),
-                                       maps_.at("stages"),     {}};
+        policy::CompileContext context{maps_.at("scratch"),
+                                       maps_.at("classes4"),
+                                       maps_.at("class_sets"),
+                                       maps_.at("policies"),
+                                       maps_.at("stages"),
+                                       maps_.at("counters"),
+                                       {}};
         const auto compiled =
             policy::compile(far_end_rules(one.rules, one.policy_slot == kEgressA), context);
         if (!compiled || compiled->segments.size() != 1)

@@ -136,11 +136,10 @@ Status check_programs(const Programs& programs)
 Status check_policy(const Programs& programs, std::uint32_t rules)
 {
     policy::CompileContext context;
-    const std::pair<const char*, int*> maps[] = {{"scratch", &context.scratch},
-                                                 {"classes4", &context.classes4},
-                                                 {"class_sets", &context.class_sets},
-                                                 {"policies", &context.policies},
-                                                 {"stages", &context.stages}};
+    const std::pair<const char*, int*> maps[] = {
+        {"scratch", &context.scratch},       {"classes4", &context.classes4},
+        {"class_sets", &context.class_sets}, {"policies", &context.policies},
+        {"stages", &context.stages},         {"counters", &context.counters}};
     for (const auto& [name, fd] : maps) {
         const auto map = programs.map(name);
         if (!map)

@@ -55,6 +55,12 @@ struct PolicyCompiler : ::testing::Test {
         EXPECT_TRUE(results) << results.error().what;
         return results ? results->front() : judgement{};
     }
+    counter missed()
+    {
+        const auto sum = rig->missed();
+        EXPECT_TRUE(sum) << sum.error().what;
+        return sum ? *sum : counter{};
+    }
 };
 
 TEST_F(PolicyCompiler, ten_thousand_rules_load_and_the_last_one_decides)
@@ -154,16 +160,21 @@ TEST_F(PolicyCompiler, missing_continuation_leaves_the_packet_undecided)
 
     EXPECT_EQ(judge(tcp_to(400)).verdict, static_cast<__u32>(POLICY_UNDECIDED));
     EXPECT_EQ(rig->last_return(), static_cast<std::uint32_t>(TC_ACT_SHOT));
+    EXPECT_EQ(missed().packets, 1u);
     EXPECT_EQ(judge(tcp_to(1)).verdict, static_cast<__u32>(POLICY_ALLOW));
     EXPECT_EQ(rig->last_return(), static_cast<std::uint32_t>(TC_ACT_OK));
 }
 
-TEST_F(PolicyCompiler, missing_stage_shoots_the_packet)
+TEST_F(PolicyCompiler, missing_stage_shoots_the_packet_and_counts_it)
 {
     ASSERT_TRUE(rig->install(ports(80, 1)));
+    judge(tcp_to(80));
+    EXPECT_EQ(missed().packets, 0u);
     ASSERT_TRUE(rig->remove_stage());
     judge(tcp_to(80));
     EXPECT_EQ(rig->last_return(), static_cast<std::uint32_t>(TC_ACT_SHOT));
+    EXPECT_EQ(missed().packets, 1u);
+    EXPECT_GE(missed().bytes, 14u) << "link header included";
 }
 
 TEST_F(PolicyCompiler, class_number_out_of_range_denies_as_an_unknown_class_does)

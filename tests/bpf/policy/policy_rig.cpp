@@ -3,6 +3,7 @@
 #include "policy_rig.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <linux/pkt_cls.h>
 
 #include <algorithm>
@@ -132,6 +133,8 @@ Status PolicyRig::make_maps()
         Wanted{&class_sets_, BPF_MAP_TYPE_ARRAY, "class_sets", 4, sizeof(class_sets), 1024, 0},
         Wanted{&policies_, BPF_MAP_TYPE_PROG_ARRAY, "policies", 4, 4, kContinuations + 1, 0},
         Wanted{&stages_, BPF_MAP_TYPE_PROG_ARRAY, "stages", 4, 4, STAGE_MAX, 0},
+        Wanted{&counters_, BPF_MAP_TYPE_PERCPU_ARRAY, "counters", 4, sizeof(counter), REASON_COUNT,
+               0},
         Wanted{&inputs_, BPF_MAP_TYPE_ARRAY, "inputs", 4, sizeof(judgement), kBatch, 0},
         Wanted{&results_, BPF_MAP_TYPE_ARRAY, "results", 4, sizeof(judgement), kBatch, 0},
         Wanted{&cursor_, BPF_MAP_TYPE_ARRAY, "cursor", 4, 4, 1, 0},
@@ -142,8 +145,13 @@ Status PolicyRig::make_maps()
             return fd.error();
         *w.fd = std::move(*fd);
     }
-    context_ = {scratch_.get(),  classes4_.get(), class_sets_.get(),
-                policies_.get(), stages_.get(),   {}};
+    context_ = {scratch_.get(),
+                classes4_.get(),
+                class_sets_.get(),
+                policies_.get(),
+                stages_.get(),
+                counters_.get(),
+                {}};
     for (std::uint32_t i = 1; i <= kContinuations; ++i)
         context_.continuations.push_back(i);
     return {};
@@ -331,6 +339,20 @@ Status PolicyRig::remove_stage()
     if (bpf_map_delete_elem(stages_.get(), &kStage))
         return system_error(errno, "remove stage");
     return {};
+}
+
+Result<counter> PolicyRig::missed() const
+{
+    std::vector<counter> per_cpu(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    const std::uint32_t key = REASON_STAGE_MISSING;
+    if (bpf_map_lookup_elem(counters_.get(), &key, per_cpu.data()))
+        return system_error(errno, "read counters");
+    counter sum{};
+    for (const auto& one : per_cpu) {
+        sum.packets += one.packets;
+        sum.bytes += one.bytes;
+    }
+    return sum;
 }
 
 } // namespace margay::testing

@@ -15,6 +15,7 @@
 #include "agent/policy/compiler.h"
 #include "agent/policy/evaluator.h"
 #include "maps/policy.h"
+#include "maps/stats.h"
 #include "margay/fd.h"
 #include "margay/result.h"
 
@@ -67,6 +68,8 @@ public:
     // Removes the program from a slot of "policies" or the stage from "stages".
     Status remove_policy(std::uint32_t slot);
     Status remove_stage();
+    // What policies dropped because nobody was there to go on.
+    Result<counter> missed() const;
     const policy::CompileContext& context() const { return context_; }
 
 private:
@@ -75,7 +78,7 @@ private:
     Status fill(const std::vector<policy::Packet>& packets);
     Result<std::uint32_t> run(std::uint32_t repeat); // returns ns a repetition
 
-    Fd scratch_, classes4_, class_sets_, policies_, stages_, inputs_, results_, cursor_;
+    Fd scratch_, classes4_, class_sets_, policies_, stages_, counters_, inputs_, results_, cursor_;
     Fd driver_, terminal_;
     std::vector<Fd> programs_;
     std::vector<std::string> lines_;

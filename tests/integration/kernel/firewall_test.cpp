@@ -201,6 +201,24 @@ TEST_F(FirewallTest, table_with_another_guard_or_without_is_not_adopted)
     EXPECT_FALSE(adopts()) << "another mark";
 }
 
+// FelixConfiguration may name prefixes that margayd's own settings do not.
+TEST_F(FirewallTest, table_whose_guard_covers_more_interfaces_is_adopted)
+{
+    const auto adopts = [&](std::vector<std::string> prefixes) {
+        FirewallConfig at_start = config;
+        at_start.workload_prefixes = std::move(prefixes);
+        firewall = std::move(*Firewall::open());
+        const auto adopted = firewall->adopt(at_start);
+        return adopted && *adopted;
+    };
+    config.workload_prefixes = {"tap", "cali"};
+    install();
+    EXPECT_TRUE(adopts({"cali"}));
+    EXPECT_TRUE(adopts({"cali", "tap"})) << "in another order";
+    EXPECT_FALSE(adopts({"cali", "veth"})) << "veth would be without guard";
+    EXPECT_FALSE(adopts({"ta"})) << "so would tabc0";
+}
+
 TEST_F(FirewallTest, nat_outgoing_hides_the_pod_outside_the_pools_only)
 {
     mark(kJudged);

@@ -80,17 +80,19 @@ TEST_F(HostTest, device_of_others_keeps_its_addresses_and_survives_cleanup)
     ASSERT_EQ(device.foreign_addresses.size(), 1u);
     EXPECT_EQ(device.foreign_addresses[0].str(), "172.31.0.1/24");
     EXPECT_EQ(device.link.mtu, 1300u);
-    ASSERT_TRUE(remove_tunnel_device(*socket, "tunl0", ip("10.0.0.1")));
+    ensure(ip("10.0.0.65"));
+    EXPECT_THAT(sh("ip -4 addr show dev tunl0"), Not(HasSubstr("10.0.0.1/"))) << "ours is replaced";
+    ASSERT_TRUE(remove_tunnel_device(*socket, "tunl0"));
     EXPECT_THAT(sh("ip -4 addr show dev tunl0"), HasSubstr("172.31.0.1/24"));
-    EXPECT_THAT(sh("ip -4 addr show dev tunl0"), Not(HasSubstr("10.0.0.1")));
+    EXPECT_THAT(sh("ip -4 addr show dev tunl0"), Not(HasSubstr("10.0.0.")));
 }
 
 TEST_F(HostTest, cleanup_removes_the_tunnel_device)
 {
     ensure(ip("10.0.0.1"));
-    ASSERT_TRUE(remove_tunnel_device(*socket, "tunl0", ip("10.0.0.1")));
+    ASSERT_TRUE(remove_tunnel_device(*socket, "tunl0"));
     EXPECT_EQ(index("tunl0"), 0u);
-    EXPECT_TRUE(remove_tunnel_device(*socket, "tunl0", ip("10.0.0.1"))) << "a second time";
+    EXPECT_TRUE(remove_tunnel_device(*socket, "tunl0")) << "a second time";
 }
 
 TEST_F(HostTest, sysctls_are_written_once_and_only_where_they_differ)
@@ -169,6 +171,27 @@ TEST_F(HostTest, static_neighbour_of_a_pod_is_set_replaced_and_removed)
     ASSERT_TRUE(remove_neighbour(*socket, index("cali1"), ip("10.0.0.5")));
     EXPECT_TRUE(remove_neighbour(*socket, index("cali1"), ip("10.0.0.5"))) << "a second time";
     EXPECT_THAT(sh("ip neigh show dev cali1"), Not(HasSubstr("PERMANENT")));
+}
+
+TEST_F(HostTest, cleanup_removes_neighbours_of_ours_alone)
+{
+    sh("ip link add cali1 type veth peer name x; ip link set cali1 up; "
+       "ip link add eth1 type veth peer name y; ip link set eth1 up; ip link set y up; "
+       "ip addr add 192.0.2.1/24 dev eth1; "
+       "ip neigh add 192.0.2.7 dev eth1 lladdr 02:00:00:00:00:07 nud permanent; "
+       "ip neigh add 192.0.2.8 dev eth1 lladdr 02:00:00:00:00:08 nud reachable");
+    ASSERT_TRUE(set_static_neighbour(*socket, index("cali1"), ip("10.0.0.5"), {2, 0, 0, 0, 0, 4}));
+    ASSERT_TRUE(manage_neighbour(*socket, index("eth1"), ip("192.0.2.9")));
+    ASSERT_TRUE(manage_neighbour(*socket, index("eth1"), ip("192.0.2.10")));
+    sh("ip neigh replace 192.0.2.10 dev eth1 lladdr 02:00:00:00:00:10 nud permanent"); // the user's now
+    ASSERT_TRUE(
+        remove_own_neighbours(*socket, [](const std::string& name) { return name == "cali1"; }));
+    const std::string left = sh("ip -4 neigh show");
+    EXPECT_THAT(left, Not(HasSubstr("10.0.0.5")));
+    EXPECT_THAT(left, Not(HasSubstr("192.0.2.9 ")));
+    EXPECT_THAT(left, HasSubstr("192.0.2.7"));
+    EXPECT_THAT(left, HasSubstr("192.0.2.8"));
+    EXPECT_THAT(left, HasSubstr("192.0.2.10"));
 }
 
 TEST_F(HostTest, address_is_detected_on_the_real_host)

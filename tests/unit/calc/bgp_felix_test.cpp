@@ -127,6 +127,10 @@ TEST(Felix, an_endpoint_that_may_spoof_counts_as_missing_unless_configured)
     world.sync();
     EXPECT_THAT(world.endpoints, ElementsAre(Key("cali-a")));
     EXPECT_EQ(world.members(R"j(selector role == "x")j"), "");
+    ASSERT_EQ(world.quarantine.issues().size(), 1u);
+    EXPECT_EQ(world.quarantine.issues()[0].reason, "spec.allowSpoofedSourcePrefixes");
+    EXPECT_EQ(world.quarantine.issues()[0].in_force,
+              "nothing, unless workloadSourceSpoofing is Any: then everything else of it");
     world.put("felixconfigurations/default", R"j({"workloadSourceSpoofing":"Any"})j");
     world.sync();
     EXPECT_THAT(world.endpoints, ElementsAre(Key("cali-a"), Key("cali-s")));
@@ -137,6 +141,11 @@ TEST(Felix, an_endpoint_that_may_spoof_counts_as_missing_unless_configured)
     world.sync();
     EXPECT_THAT(world.endpoints, ElementsAre(Key("cali-a")));
     EXPECT_EQ(world.members(R"j(selector role == "x")j"), "");
+    world.pod("ns1", "s", "10.0.0.2/32", R"j({"role":"x"})j", "n1",
+              R"j("allowSpoofedSourcePrefixes":[])j");
+    world.sync();
+    EXPECT_THAT(world.endpoints, ElementsAre(Key("cali-a"), Key("cali-s")));
+    EXPECT_TRUE(world.quarantine.issues().empty()) << "an empty list asks for nothing";
 }
 
 } // namespace

@@ -62,6 +62,27 @@ TEST_F(RewriteRow, service_account_selector_of_a_policy)
     EXPECT_FALSE(judged("a")) << "all() means: has a service account";
 }
 
+TEST_F(RewriteRow, service_account_selector_of_a_np_is_bound_to_its_namespace)
+{
+    for (const std::string ns : {"ns1", "ns2"}) {
+        world.put("profiles/ksa." + ns + ".robot", R"j({"labelsToApply":{"pcsa.kind":"robot"}})j");
+        world.pod(ns, "robot-" + ns, ns == "ns1" ? "10.0.0.3/32" : "10.0.0.4/32",
+                  R"j({"role":"web"})j", "n1",
+                  R"j("serviceAccountName":"robot","profiles":["open","ksa.)j" + ns +
+                      R"j(.robot"])j");
+    }
+    world.np("ns1", "p", R"j({"serviceAccountSelector":"kind == 'robot'","types":["Ingress"]})j");
+    EXPECT_TRUE(judged("robot-ns1"));
+    EXPECT_FALSE(judged("a")) << "the namespace fits, the service account does not";
+    EXPECT_FALSE(judged("robot-ns2")) << "the service account fits, the namespace does not";
+    world.np(
+        "ns1", "p",
+        R"j({"selector":"role == 'web'","serviceAccountSelector":"all()","types":["Ingress"]})j");
+    EXPECT_TRUE(judged("robot-ns1"));
+    EXPECT_FALSE(judged("a")) << "all() means: has a service account";
+    EXPECT_FALSE(judged("robot-ns2"));
+}
+
 TEST_F(RewriteRow, namespace_selector_of_a_gnp)
 {
     world.put("profiles/kns.ns2", R"j({"labelsToApply":{"pcns.team":"blue"}})j");
@@ -282,6 +303,23 @@ TEST_F(ActionRow, allow_deny_log_pass)
 {
     for (const char* action : {"Allow", "Deny", "Log", "Pass"})
         EXPECT_EQ(gnp_rule(std::string(R"j({"action":")j") + action + R"j("})j"), action);
+}
+
+// Which label a selector sees where several give it. The first profile is the last by name.
+TEST_F(Golden, an_own_label_beats_a_profiles_and_the_earlier_profile_beats_the_later)
+{
+    world.put("profiles/z", R"j({"labelsToApply":{"team":"red"}})j");
+    world.put("profiles/b", R"j({"labelsToApply":{"team":"blue"}})j");
+    const std::string profiles = R"j("profiles":["open","z","b"])j";
+    world.pod("ns1", "own", "10.0.0.3/32", R"j({"team":"green"})j", "n1", profiles);
+    world.pod("ns1", "none", "10.0.0.4/32", "{}", "n1", profiles);
+    const auto judged_by = [&](const std::string& team) {
+        world.gnp("p", R"j({"selector":"team == ')j" + team + R"j('","types":["Ingress"]})j");
+        return (judged("own") ? std::string("own ") : "") + (judged("none") ? "none " : "");
+    };
+    EXPECT_EQ(judged_by("green"), "own ");
+    EXPECT_EQ(judged_by("red"), "none ");
+    EXPECT_EQ(judged_by("blue"), "");
 }
 
 // Sharp edge 9.

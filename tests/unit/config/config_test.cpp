@@ -246,7 +246,8 @@ TEST(Config, yaml_gives_scalars_and_lists_and_unknown_keys_are_refused)
     inputs.file["etcdEndpoint"] = "http://a:1";
     const auto config = resolve(inputs);
     ASSERT_FALSE(config);
-    EXPECT_THAT(config.error().what, HasSubstr("f.yaml: \"etcdEndpoint\" is refused"));
+    EXPECT_THAT(config.error().what,
+                HasSubstr("f.yaml: \"etcdEndpoint\" is refused; allowed: the YAML keys"));
 }
 
 TEST(Config, printing_shows_value_and_source_but_no_secret)

@@ -32,7 +32,7 @@ Tier tier_of(std::size_t rules, Action action = Action::Allow)
 
 CompileContext context_with(std::size_t continuations)
 {
-    CompileContext context{3, 4, 5, 6, 7, {}};
+    CompileContext context{3, 4, 5, 6, 7, 8, {}};
     for (std::uint32_t i = 0; i < continuations; ++i)
         context.continuations.push_back(100 + i);
     return context;
