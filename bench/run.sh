@@ -38,7 +38,7 @@ if [ $build = yes ]; then
     cmake --build build
 fi
 bin=${MARGAY_BIN:-$PWD/build/bin}
-results=bench/results
+results=${MARGAY_BENCH_RESULTS:-bench/results} # elsewhere: tests/system/bench.sh
 mkdir -p "$results"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

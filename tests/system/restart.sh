@@ -140,6 +140,10 @@ tags() { # of the programs that n1's hooks run
 
 bold "cluster"
 start_cluster
+# What only the datastore tells: margayd does not know it when it starts.
+etcd put /calico/resources/v3/projectcalico.org/felixconfigurations/default '{"spec":{"interfacePrefix":"cali,tap"}}' >/dev/null
+guards_tap() { in_ns n1 nft list table inet margay | grep 'iifname.*"tap\*"'; }
+eventually 20 guards_tap || fail "the guard covers tap*" "$(in_ns n1 nft list table inet margay)"
 for pair in "n1-a n1-b" "n1-a n2-a" "n1-a n3-a"; do
     read -r from to <<<"$pair"
     eventually 20 ping_pod "$from" "$to" || fail "ping $from -> $to before the load"

@@ -241,6 +241,8 @@ TEST_P(HookKindTest, pods_reach_each_other_once_everything_is_stated_and_not_bef
     EXPECT_GE(packets("delivered"), 2u);
     EXPECT_EQ(hook(a, "ingress").program, "from_workload");
     EXPECT_EQ(hook(a, "ingress").kind, GetParam() ? "tcx" : "clsact");
+    // bpf_redirect_peer: past the hook behind the stack, and past the host's side of the veth.
+    EXPECT_EQ(packets("from_stack"), 0u);
 }
 
 TEST_P(HookKindTest, lost_hook_comes_back_however_often_the_owner_flushes)

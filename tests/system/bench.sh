@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The benchmark of the hooks runs and its results are whole; bench/run.sh ends with 1 and the name of
+# a target that is missed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+real=${MARGAY_BIN:-$PWD/build/bin}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+fail() { echo "FAILED: $1" >&2; exit 1; }
+export MARGAY_BENCH_RESULTS=$scratch/results
+
+# The figures of a short run say nothing; that there are figures says that each path's own counter
+# grew by the rounds and that the last frame was right, or hooks_bench would have refused.
+MARGAY_BIN=$real bench/run.sh --quick --no-build --name quick hooks >/dev/null || fail "bench/run.sh --quick hooks"
+jq -e '[.hooks.cases[] | select(.ns > 0 or .cold > 0)] | length >= 20' "$scratch/results/quick.json" >/dev/null ||
+    fail "every case has a figure"
+for case in encap_hot decap_hot local_hot encap_64k encap_new_1000; do
+    grep "^| $case |" "$scratch/results/quick.md" >/dev/null || fail "$case is in the table"
+done
+echo "ok: a short run of the hooks has all figures"
+
+# judged ENCAP DECAP: bench/run.sh on those figures with so many times the floors' net cost.
+mkdir "$scratch/bin"
+judged() {
+    jq --argjson e "$1" --argjson d "$2" '.hooks | (.cases[] | select(.name | startswith("bare_")).net) = 10 |
+        (.cases[] | select(.name == "encap_hot").net) = 10 * $e | (.cases[] | select(.name == "decap_hot").net) = 10 * $d' \
+        "$scratch/results/quick.json" >"$scratch/figures"
+    printf '#!/bin/sh\ncat %s\n' "$scratch/figures" >"$scratch/bin/hooks_bench"
+    chmod +x "$scratch/bin/hooks_bench"
+    MARGAY_BIN=$scratch/bin bench/run.sh --no-build --name judged hooks >/dev/null 2>"$scratch/said"
+}
+judged 1.9 2 || fail "targets that are met end with 0: $(cat "$scratch/said")"
+for missed in "2.1 1.9 from_workload" "1.9 2.1 from_uplink"; do
+    read -r encap decap target <<<"$missed"
+    status=0
+    judged "$encap" "$decap" || status=$?
+    [ $status = 1 ] || fail "a missed target of $target ends with $status"
+    grep "^$target.*2\.1" "$scratch/said" >/dev/null || fail "$target is named: $(cat "$scratch/said")"
+done
+echo "ok: a missed target ends with 1 and its name"
