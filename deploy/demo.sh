@@ -30,15 +30,49 @@ keep=no
 build=yes
 
 # --- what is shown and checked -------------------------------------------------------------------
+# A step is a command, what it said, and the assertion about it.
+in_pod() { # in_pod POD CMD...: leaves what succeeds() and the others show
+    at=$1 ran=${*:2}
+    said=$(exec_in_ns "$@" 2>&1)
+}
+ping_from() { in_pod "$1" "${ping_command[@]}" "$(pod_ip "$2")"; }
+http_get() { in_pod "$1" curl -fsS -m 2 "http://$(pod_ip "$2"):8080/"; }
+succeeds() { # succeeds NAME CMD...: CMD ends with an in_pod
+    local status=0
+    "${@:2}" || status=$?
+    shown
+    [ $status = 0 ] || fail "$1"
+    ok "$1"
+}
+fails() { # fails NAME CMD...
+    local status=0
+    "${@:2}" || status=$?
+    shown
+    [ $status != 0 ] || fail "$1" "the command succeeded"
+    ok "$1"
+}
+shown() {
+    if [[ $said =~ [0-9]+\ packets\ transmitted[^$'\n']* ]]; then # of a ping this line is enough
+        on_one_line "${BASH_REMATCH[0]}"
+    else
+        prompt "$at" "$ran"
+        printf '     %s\n' "${said//$'\n'/$'\n     '}"
+    fi
+}
+on_one_line() { printf '\033[36m   %s$ %s\033[0m  %s\n' "$at" "$ran" "$*"; }
+
 pings() {
     local from to
     for from in "${pods[@]}"; do
         for to in "${pods[@]}"; do
             [ "$from" != "$to" ] || continue
             if reachable "$from" "$to"; then
-                eventually 20 ping_pod "$from" "$to" || fail "ping $from -> $to ($(pod_ip "$to"))"
+                eventually 20 ping_from "$from" "$to" || fail "ping $from -> $to" "$ran" "$said"
+                shown
             else
-                refuse "no ping $from -> $to: the router knows no pod route (mode Off)" in_ns "$from" ping -q -c 1 -W 1 "$(pod_ip "$to")"
+                ! in_pod "$from" ping -q -n -c 1 -W 1 "$(pod_ip "$to")" || fail "no ping $from -> $to" "$ran" "$said"
+                shown
+                ok "no ping $from -> $to: the router knows no pod route (mode Off)"
             fi
         done
     done
@@ -47,15 +81,21 @@ pings() {
 
 megabytes=${MARGAY_DEMO_MB:-100} # fewer for tests of what is not TCP
 transfer() { # transfer FROM TO: equal checksums
-    local from=$1 to=$2 sum port=5001 address
+    local from=$1 to=$2 sum port=5001 address start took at ran
     address=$(pod_ip "$to")
     in_ns "$to" timeout 60 nc -N -l $port </dev/null 2>/dev/null | sha256sum >"$state/sum.$to" &
     local receiver=$!
-    send() { in_ns "$from" timeout 60 nc -N "$address" $port <"$state/data"; } # refused until the receiver listens
+    send() { # refused until the receiver listens
+        start=${EPOCHREALTIME/[.,]/}
+        in_ns "$from" timeout 60 nc -N "$address" $port <"$state/data"
+    }
     eventually 10 send || fail "TCP $megabytes MB $from -> $to" "connection failed"
     wait $receiver
     read -r sum _ <"$state/sum.$to"
+    took=$(((${EPOCHREALTIME/[.,]/} - start) / 10000))
     [ "$sum" = "$data_sum" ] || fail "TCP $megabytes MB $from -> $to" "sha256 $sum, sent $data_sum"
+    at=$from ran="nc -N $address $port <data"
+    on_one_line "${megabytes}000000 octets, sha256 ${sum:0:8}... equal, $((took / 100)).$((took / 10 % 10))$((took % 10)) s"
 }
 
 transfers() {
@@ -86,7 +126,7 @@ wire() {
     for pair in "n1-a n2-a" "n1-a n3-a"; do
         read -r from to <<<"$pair"
         reachable "$from" "$to" || continue
-        say "on the uplink of $(node_of "$from") while $from pings $to:"
+        prompt "$(node_of "$from")" "tcpdump -ni eth0 'icmp or ip proto 4'   # while $from pings $to"
         lines=$(capture "$from" "$to")
         printf '%s\n' "$lines" | sed 's/^/     /'
         outer="${address[$(node_of "$from")]} > ${address[$(node_of "$to")]}"
@@ -102,8 +142,6 @@ wire() {
         fi
     done
 }
-
-http_get() { in_ns "$1" curl -fsS -m 2 "http://$(pod_ip "$2"):8080/"; }
 
 policy() {
     cat >"$state/policy.yaml" <<'EOF'
@@ -126,23 +164,24 @@ EOF
     in_ns n2-a bash -c 'while true; do printf "HTTP/1.0 200 OK\r\n\r\nhello\n" | nc -N -l 8080 >/dev/null; done' 2>/dev/null &
     echo $! >"$state/n2/http.pid"
     disown
-    eventually 10 http_get n1-a n2-a || fail "before the policy n1-a reaches n2-a:8080"
-    eventually 10 http_get n1-b n2-a || fail "before the policy n1-b reaches n2-a:8080"
-    ok "before the policy both n1-a and n1-b reach n2-a:8080"
+    succeeds "before the policy n1-a reaches n2-a:8080" eventually 10 http_get n1-a n2-a
+    succeeds "and so does n1-b" eventually 10 http_get n1-b n2-a
     show cat "$state/policy.yaml"
+    prompt router calico-client --endpoints $etcd_url apply -f "$state/policy.yaml"
     calico apply -f "$state/policy.yaml" | sed 's/^/     /'
-    eventually 10 not http_get n1-b n2-a ||
-        fail "the policy denies n1-b"
-    check "the policy allows n1-a (role=client)" eventually 10 http_get n1-a n2-a
-    refuse "the policy denies n1-b (role=other)" http_get n1-b n2-a
-    refuse "the policy denies ping n1-a -> n2-a (only TCP 8080 is allowed)" ping_pod n1-a n2-a
+    eventually 10 not http_get n1-b n2-a || fail "the policy denies n1-b" "$ran" "$said"
+    succeeds "the policy allows n1-a (role=client)" eventually 10 http_get n1-a n2-a
+    fails "the policy denies n1-b (role=other)" http_get n1-b n2-a
+    fails "the policy denies ping n1-a -> n2-a (only TCP 8080 is allowed)" ping_from n1-a n2-a
     show_in n2 margayctl policies
     show_in n2 margayctl drops
-    in_node n2 margayctl drops -o json | grep demo-server >/dev/null ||
-        fail "the drop is shown with the policy's name"
-    ok "the drop is shown with reason and policy demo-server"
+    in_node n2 margayctl drops -o json |
+        jq -e 'any(.events[]; .reason == "policy_ingress" and (.by | contains("demo-server")))' >/dev/null ||
+        fail "a drop is shown with reason policy_ingress and policy demo-server"
+    ok "a drop is shown with reason policy_ingress and policy demo-server"
+    prompt router calico-client --endpoints $etcd_url delete GlobalNetworkPolicy demo-server
     calico delete GlobalNetworkPolicy demo-server | sed 's/^/     /'
-    check "without the policy n1-b is back" eventually 10 http_get n1-b n2-a
+    succeeds "without the policy n1-b is back" eventually 10 http_get n1-b n2-a
     ip netns pids "$(ns n2-a)" | xargs -r kill -KILL 2>/dev/null || true
 }
 
@@ -151,8 +190,8 @@ bgp() {
         eventually 30 bgp_established "$node" ||
             fail "BGP of $node with both others" "$(in_node "$node" margayctl bgp peers)"
     done
-    ok "BGP sessions between all nodes"
     show_in n1 margayctl bgp peers
+    ok "BGP sessions between all nodes"
     show_in n1 margayctl bgp routes
     show_in n1 margayctl routes
     show_in n1 ip route
@@ -164,23 +203,25 @@ n3_route_there() { ! n3_route_gone; }
 lose_n3() {
     local start
     n3_route_there || fail "n1 has a route to n3 before it is lost"
-    say "n3: uplink down, then SIGKILL of its margayd (hold time ${hold_seconds} s)"
+    prompt n3 "ip link set eth0 down; kill -KILL \$margayd   # hold time ${hold_seconds} s"
     start=$(milliseconds)
     in_ns n3 ip link set eth0 down
     kill -KILL "$(cat "$state/n3/pid")"
     eventually 60 n3_route_gone || fail "n1 withdraws the route to n3"
-    ok "n1 withdrew n3's routes after $(($(milliseconds) - start)) ms"
+    start=$(($(milliseconds) - start))
     show_in n1 margayctl bgp peers
-    check "n1-a still reaches n2-a" ping_pod n1-a n2-a
-    refuse "n1-a does not reach n3-a" ping_pod n1-a n3-a
+    ok "n1 withdrew n3's routes after $start ms"
+    succeeds "n1-a still reaches n2-a" ping_from n1-a n2-a
+    fails "n1-a does not reach n3-a" ping_from n1-a n3-a
 
+    prompt n3 "ip link set eth0 up; ip route replace default via 172.31.2.1; margayd"
     start=$(milliseconds)
     in_ns n3 ip link set eth0 up
     in_ns n3 ip route replace default via 172.31.2.1
     start_node n3
     eventually 60 n3_route_there || fail "n3 is back in n1's routes" "$(tail -n 20 "$state/n3/margayd.log")"
     ok "n3 is back after $(($(milliseconds) - start)) ms"
-    if reachable n1-a n3-a; then check "n1-a reaches n3-a again" eventually 20 ping_pod n1-a n3-a; fi
+    if reachable n1-a n3-a; then succeeds "n1-a reaches n3-a again" eventually 20 ping_from n1-a n3-a; fi
 }
 
 run() {
@@ -196,8 +237,8 @@ run() {
     for node in "${nodes[@]}"; do
         eventually 60 node_ready "$node" || fail "margayd of $node becomes ready" "$(tail -n 20 "$state/$node/margayd.log")"
     done
-    ok "margayd is ready on n1, n2 and n3"
     show_in n1 margayctl status
+    ok "margayd is ready on n1, n2 and n3"
     bold "Two pods on each node"
     for node in "${nodes[@]}"; do
         add_pod "$node" a "$([ "$node" = n2 ] && echo server || echo client)"

@@ -111,6 +111,13 @@ bool parse_mtu(std::string_view text, Config& c)
     return mtu && (*mtu == 0 || *mtu >= 576);
 }
 
+bool parse_flow_budget(std::string_view text, Config& c)
+{
+    const auto budget = parse_number(text, 262144);
+    c.flow_budget = static_cast<std::uint32_t>(budget.value_or(0));
+    return budget.has_value();
+}
+
 bool parse_endpoint_to_host(std::string_view text, Config& c)
 {
     const std::string word = lower(text);
@@ -241,6 +248,10 @@ constexpr Setting kSettings[] = {
      "at least 4 adjacent bits in hex, none of 0xffffc000 (Calico's and kube-proxy's)",
      "packet mark bits that Margay may use",
      [](std::string_view t, Config& c) { return store(parse_mark_mask(t), c.mark_mask); }},
+    {"flow-budget", "MARGAY_FLOW_BUDGET", "131072", "0 to 262144",
+     "flows that one workload may hold of the table's 262144, further ones are judged packet by "
+     "packet; 0: no limit",
+     parse_flow_budget},
     {"ipip-enabled", "FELIX_IPINIPENABLED", "", kBool,
      "false: no IPIP whatever the pools say; unset: as the pools say", parse_ipip_enabled},
     {"ipip-mtu", "FELIX_IPINIPMTU", "0", "0, or 576 to 65535",

@@ -50,8 +50,9 @@ eventually() {
     done
 }
 not() { ! "$@"; }
+prompt() { printf '\033[36m   %s$ %s\033[0m\n' "$1" "${*:2}"; } # prompt WHERE CMD...
 show() {
-    printf '\033[36m   $ %s\033[0m\n' "$*"
+    prompt "" "$@"
     "$@" 2>&1 | sed 's/^/     /' || true
 }
 
@@ -75,7 +76,7 @@ exec_in_node() {
 show_in() { # show_in NODE CMD...
     local node=$1
     shift
-    printf '\033[36m   %s$ %s\033[0m\n' "$node" "$*"
+    prompt "$node" "$@"
     in_node "$node" "$@" 2>&1 | sed 's/^/     /' || true
 }
 pod_ip() { echo "$(<"$state/pods/$1.ip")"; }
@@ -190,7 +191,8 @@ tunnelled() {
     esac
 }
 
-ping_pod() { in_ns "$1" ping -q -n -c 2 -i 0.2 -W 2 "$(pod_ip "$2")"; }
+ping_command=(ping -q -n -c 2 -i 0.2 -W 2)
+ping_pod() { in_ns "$1" "${ping_command[@]}" "$(pod_ip "$2")"; }
 
 calico() { in_node router calico-client --endpoints $etcd_url "$@"; }
 etcd() { in_ns router env ETCDCTL_API=3 etcdctl --endpoints $etcd_url "$@"; }

@@ -12,6 +12,11 @@ mount --bind "$scratch/sbin" /usr/sbin
 policy=/usr/sbin/policy-rc.d
 rm -f $policy
 mkdir "$scratch/bin"
+release() { # release ID VERSION: the machine is this one; fields as they are quoted there
+    printf 'PRETTY_NAME="%s %s"\nID=%s\nVERSION_ID="%s"\n' "$1" "$2" "$1" "$2" >"$scratch/os-release"
+}
+release debian 12
+mount --bind "$scratch/os-release" /etc/os-release
 fail() { echo "FAILED: $1" >&2; [ $# = 1 ] || printf '  %s\n' "${@:2}" >&2; exit 1; }
 
 program() { # program NAME: its text comes from stdin
@@ -83,3 +88,17 @@ run bird2 0 100
 [ ! -e "$scratch/etcd.enabled" ] || fail "services stay disabled after a failure" "$asked"
 [ "$(tail -n 1 $policy)" = "exit 0" ] || fail "the user's policy is back after a failure" "$(cat $policy)"
 echo "ok: a failed installation leaves no trace but its packages"
+
+for row in "12 libboost1.81-dev libboost-dev" "13 libboost-dev libboost1.81-dev"; do
+    read -r version has lacks <<<"$row"
+    release debian $version
+    said=$(deploy/deps.sh --print)
+    grep -qx "$has" <<<"$said" && grep -qx "${has/boost/boost-json}" <<<"$said" || fail "Debian $version: $has" "$said"
+    ! grep -qx "$lacks" <<<"$said" || fail "Debian $version: no $lacks" "$said"
+done
+release ubuntu 24.04
+status=0
+said=$(deploy/deps.sh --print 2>&1) || status=$?
+[ "$status: $said" = "1: deps: this is ubuntu 24.04; package names are known for Debian 12 and 13 only" ] ||
+    fail "another system is named and refused: exit status $status" "$said"
+echo "ok: it knows the names of Debian 12 and 13, and says so elsewhere"

@@ -44,11 +44,29 @@ in_ns n1 ip route add 10.99.0.0/16 via 172.31.1.1
 in_ns n1 ip route add blackhole 10.98.0.0/16 proto static
 take n2 179
 take n2 2379
+second_uplink() { # second_uplink NODE: by a name that autodetection passes over
+    in_ns "$1" ip link add docker0 type veth peer name docker0peer
+    in_ns "$1" ip addr add 198.51.100.1/24 dev docker0
+    in_ns "$1" ip link set docker0 up
+}
+second_uplink n2
+in_ns n2 sysctl -qw net.ipv4.conf.eth0.rp_filter=1
 start_node n1
-FELIX_IPINIPMTU=1300 FELIX_INTERFACEPREFIX=cali start_node n2
+FELIX_IPINIPMTU=1300 FELIX_INTERFACEPREFIX=cali MARGAY_UPLINKS=eth0 start_node n2
 for node in "${nodes[@]}"; do eventually 60 node_ready "$node" || fail "$node becomes ready"; done
 port_named() { status n2 | jq -e '.warnings[] | select(.text | test("BGP.*179"))'; }
 check "n2 names its BGP port as taken" eventually 20 port_named
+strict() { status n2 | jq -e '.warnings[] | select(.text | contains("net.ipv4.conf.eth0.rp_filter is 1"))'; }
+check "and rp_filter=1 of its uplink" eventually 10 strict
+uplinks() { # uplinks NODE NAME...: exactly these have the hook of an uplink
+    [ "$(status "$1" | jq -r '[.hooks[] | select(.program == "to_uplink").interface] | sort | join(" ")')" = "${*:2}" ]
+}
+check "n2's uplink is eth0 alone, as MARGAY_UPLINKS says" uplinks n2 eth0
+check "so is n1's by itself" uplinks n1 eth0
+second_uplink n1
+check "until another interface has an address" eventually 10 uplinks n1 docker0 eth0
+in_ns n1 ip link delete docker0
+check "and when it is gone again" eventually 10 uplinks n1 eth0
 for node in "${nodes[@]}"; do add_pod "$node" a client; add_pod "$node" b other; done
 check "n2 goes on: it dials n1" eventually 30 bgp_established n2
 check "pods talk between nodes" eventually 30 ping_pod n1-a n2-a
@@ -114,6 +132,7 @@ in_ns n1 ip link add tap0 type veth peer name tap0peer
 in_ns n1 ip link set tap0 up
 tap() { status n1 | jq -e '[.hooks[] | select(.interface == "tap0")] | length == 2'; }
 check "a further interface prefix is in force" eventually 10 tap
+check "margayd itself lets its interface answer ARP" eventually 10 in_ns n1 grep -x 1 /proc/sys/net/ipv4/conf/tap0/proxy_arp
 etcd put /calico/resources/v3/projectcalico.org/felixconfigurations/default '{"kind":"FelixConfiguration","apiVersion":"projectcalico.org/v3","metadata":{"name":"default"},"spec":{}}' >/dev/null
 check "and no longer when it is gone" eventually 20 not tap
 check "nor the external nodes" eventually 10 not external

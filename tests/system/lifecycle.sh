@@ -63,6 +63,59 @@ calico apply -f "$state/hosts.yaml" >/dev/null
 check "host reaches a remote pod, which sees the tunnel address" eventually 20 ping_from n1 "$(pod_ip n2-a)"
 calico delete GlobalNetworkPolicy hosts >/dev/null
 
+bold "a tier that passes, and sets of addresses"
+# n1-b stands in the set, but the first tier denies it; everybody else the tier leaves to the policy.
+calico apply -f - >/dev/null <<YAML
+apiVersion: projectcalico.org/v3
+kind: Tier
+metadata: {name: first}
+spec: {order: 1}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: first.gate}
+spec:
+  tier: first
+  selector: role == 'client' && node == 'n1'
+  types: [Ingress]
+  ingress:
+  - {action: Deny, source: {nets: [$(pod_ip n1-b)/32]}}
+  - {action: Pass}
+---
+apiVersion: projectcalico.org/v3
+kind: NetworkSet
+metadata: {name: friends, namespace: default, labels: {set: friends}}
+spec: {nets: [$(pod_ip n2-a)/32, $(pod_ip n1-b)/32]}
+---
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: sets, namespace: default}
+spec:
+  selector: role == 'client' && node == 'n1'
+  types: [Ingress]
+  ingress:
+  - {action: Allow, source: {selector: set == 'friends'}}
+  - {action: Allow, source: {selector: set == 'friends', namespaceSelector: global()}}
+YAML
+check "who is in no set is denied" eventually 20 not ping_from n2-b "$(pod_ip n1-a)"
+check "the NetworkSet's n2-a is allowed: the first tier passes it on" ping_from n2-a "$(pod_ip n1-a)"
+refuse "its n1-b is not: the first tier denies it" ping_from n1-b "$(pod_ip n1-a)"
+calico apply -f - >/dev/null <<YAML
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkSet
+metadata: {name: world, labels: {set: friends}}
+spec: {nets: [$(pod_ip n2-b)/32, $(pod_ip n1-b)/32]}
+YAML
+check "the GlobalNetworkSet's n2-b is allowed" eventually 20 ping_from n2-b "$(pod_ip n1-a)"
+calico delete NetworkSet friends -n default >/dev/null
+check "without the NetworkSet n2-a is denied" eventually 20 not ping_from n2-a "$(pod_ip n1-a)"
+calico delete GlobalNetworkPolicy first.gate >/dev/null
+calico delete Tier first >/dev/null
+check "without the first tier n1-b is allowed" eventually 20 ping_from n1-b "$(pod_ip n1-a)"
+calico delete NetworkPolicy sets -n default >/dev/null
+calico delete GlobalNetworkSet world >/dev/null
+check "without the policy n2-a is back" eventually 20 ping_from n2-a "$(pod_ip n1-a)"
+
 bold "offloads survive the tunnel"
 # On a veth whole segments stand on the wire: what was cut on the way would be seen as small packets.
 big_on_wire() { # big_on_wire PROTOCOL: waits for a tunnel packet far above the MTU
@@ -115,7 +168,10 @@ eventually 60 node_ready n1 || fail "n1 is ready after the restart"
 check "margayd fills the maps again: new flows work" eventually 20 ping_pod n1-a n2-b
 
 bold "own Node deleted, tunnel address lost"
-node_key=/calico/resources/v3/projectcalico.org/nodes/n1
+v3=/calico/resources/v3/projectcalico.org
+node_key=$v3/nodes/n1
+exec_in_ns n1 ip -4 -o monitor address route >"$state/changes" & monitor=$!
+exec_in_ns n1-a ping -q -n -i 0.2 "$(pod_ip n1-b)" >"$state/pings" & pings=$!
 etcd del $node_key >/dev/null
 node_back() {
     etcd get --print-value-only $node_key |
@@ -128,15 +184,36 @@ check "margayd restores its tunnel address" eventually 30 node_back
 tunl0_back() { in_ns n1 ip -o -4 addr show dev tunl0 | grep -w "$tunnel/32" >/dev/null; }
 check "tunl0 carries it" eventually 20 tunl0_back
 check "n1 is ready again" eventually 20 node_ready n1
+kill -INT $pings
+wait $pings || fail "n1's pods reach each other meanwhile" "$(cat "$state/pings")"
+in_ns n1 ip route add blackhole 10.97.0.0/16 # a change of our own shows that they are watched
+eventually 10 grep 10.97 "$state/changes" || fail "the kernel's changes are watched"
+in_ns n1 ip route del blackhole 10.97.0.0/16
+kill $monitor
+wait $monitor || true
+grep ', 0% packet loss' "$state/pings" >/dev/null || fail "n1's pods lose no packet meanwhile" "$(cat "$state/pings")"
+! grep '^Deleted.* dev cali' "$state/changes" || fail "n1's pods keep their routes meanwhile"
+ok "n1's pods keep their routes and lose no packet meanwhile: $(grep -o '^[0-9]* packets' "$state/pings")"
 
 bold "bad values"
-bad=/calico/resources/v3/projectcalico.org/globalnetworkpolicies/broken
-etcd put $bad '{"kind":"GlobalNetworkPolicy","apiVersion":"projectcalico.org/v3","metadata":{"name":"broken"},"spec":{"selector":"role == '"'other'"'","types":["Ingress"],"ingress":[{"action":"Allow","protocol":"NoSuchThing"}]}}' >/dev/null
-named() { status n1 | jq -e '.problems[] | select(.key | contains("broken"))'; }
-check "the bad policy is named in status" eventually 10 named
-check "and in the metric" eventually 10 bash -c "nsenter --net=/run/netns/$(ns n1) curl -fsS http://127.0.0.1:9099/metrics | grep -x 'margay_datastore_bad_values{kind=\"bad\"} 1'"
+etcd put $v3/globalnetworkpolicies/broken '{"kind":"GlobalNetworkPolicy","apiVersion":"projectcalico.org/v3",
+    "metadata":{"name":"broken"},"spec":{"selector":"role == \"other\"","types":["Ingress"],
+    "ingress":[{"action":"Allow","protocol":"NoSuchThing"}]}}' >/dev/null
+names() { # names LINE...: exactly these bad values are in n1's status, with what is in force instead
+    [ "$(status n1 | jq -r '[.problems[] | "\(.key | split("/")[-1]): \(.in_force)"] | sort[]')" = "$(printf '%s\n' "$@")" ]
+}
+check "the bad policy is named in status" eventually 10 names "broken: a policy that denies"
+counted() { in_ns n1 curl -fsS http://127.0.0.1:9099/metrics | grep -x 'margay_datastore_bad_values{kind="bad"} 1'; }
+check "and in the metric" eventually 10 counted
 check "what it selects is denied" eventually 10 not ping_pod n2-a n1-b
-check "others are not" ping_pod n1-b n1-a
+endpoint=$(jq -r .wep "$state/pods/n1-b.json")
+sound=$(etcd get --print-value-only "$v3/workloadendpoints/default/$endpoint")
+etcd put "$v3/workloadendpoints/default/$endpoint" "$(jq -c '.spec.ipNetworks = ["x"]' <<<"$sound")" >/dev/null
+etcd put $v3/tiers/garbage 'no JSON' >/dev/null
+check "a bad endpoint and a bad tier are named, too" eventually 10 names "broken: a policy that denies" "garbage: nothing" \
+    "$endpoint: the last good value"
+check "others are not denied, and the endpoint is as it was" ping_pod n1-b n1-a
+etcd put $v3/globalnetworkpolicies/brace '{' >/dev/null # not even its selector can be read
 kill_node KILL
 cat >"$state/wrapper" <<'SH'
 #!/bin/sh
@@ -148,11 +225,26 @@ echo $? >"$MARGAY_RUN_DIR/exit-status"
 SH
 chmod +x "$state/wrapper"
 margayd=$state/wrapper start_node n1
-eventually 60 node_ready n1 || fail "n1 is ready with the bad value there"
-check "after a restart it is named again" eventually 10 named
-refuse "and still denies" ping_pod n2-a n1-b
-etcd del $bad >/dev/null
-check "without it traffic passes" eventually 20 ping_pod n2-a n1-b
+eventually 60 node_ready n1 || fail "n1 is ready with the bad values there"
+check "after a restart, which leaves no last good value, all are named" eventually 10 names "brace: a policy that denies" \
+    "broken: a policy that denies" "garbage: nothing" "$endpoint: nothing: the workload is denied"
+refuse "the unreadable policy denies what n1-a sends" ping_from n1-a 172.31.1.11
+refuse "and what it is sent" ping_from n2 "$(pod_ip n1-a)" # from a host: no pod's egress is in the way
+by_brace() {
+    in_node n1 margayctl drops -o json |
+        jq -e '[.events[] | select(.by | contains("/brace,")).reason] | unique == ["policy_egress", "policy_ingress"]'
+}
+check "the drops name it" eventually 5 by_brace
+etcd del $v3/globalnetworkpolicies/brace >/dev/null
+check "without it n1-a is reached again" eventually 20 ping_pod n2-a n1-a
+refuse "the pod of the bad endpoint reaches nobody" ping_pod n1-b n1-a
+etcd put "$v3/workloadendpoints/default/$endpoint" "$sound" >/dev/null
+check "with its endpoint mended it does" eventually 20 ping_pod n1-b n1-a
+refuse "but is denied as before by the bad policy" ping_pod n2-a n1-b
+etcd del $v3/globalnetworkpolicies/broken >/dev/null
+check "without which traffic passes" eventually 20 ping_pod n2-a n1-b
+etcd del $v3/tiers/garbage >/dev/null
+check "nothing is named any more" eventually 10 names
 
 bold "--cleanup"
 refuse "--cleanup refuses while margayd runs" in_node n1 margayd --cleanup
@@ -183,7 +275,7 @@ devices() { [ "$(in_ns n1 ip -br link | awk '{print $1}' | sort)" = "$links_befo
 eventually 10 devices || fail "no device is left" "$(in_ns n1 ip -br link)"
 eventually 10 same "$routes_before" ip -4 route show table all || fail "the routes are as before" "$(in_ns n1 ip -4 route show table all)"
 ok "--cleanup left no pin, program, map, rule, device or route"
-check "a second --cleanup has nothing to do and says so" in_node n1 margayd --cleanup
+check "a second --cleanup ends well, too" in_node n1 margayd --cleanup
 kill -TERM $sender
 wait $sender $receiver || fail "the node's own TCP survives" "$(cat "$state/host-sent")"
 [ "$(jq .received "$state/host-stream")" = "$(jq .sent "$state/host-sent")" ] || fail "the node's own TCP is whole"

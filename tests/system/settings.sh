@@ -100,7 +100,8 @@ eventually 20 is_dead "$(cat "$state/n1/pid")" || fail "SIGTERM ends margayd whi
 secured secret
 check "with certificates and user it becomes ready" eventually 60 node_ready n1
 check "and wrote its Node as that user" etcd_as margay:secret get --prefix /calico/resources/v3/projectcalico.org/nodes/n1 --print-value-only
-[ "$(in_node n1 margayctl config -o json | jq -r '.[] | select(.name == "etcd-password") | .value' 2>/dev/null)" != secret ] || fail "margayctl does not show the password"
+shown=$(in_node n1 margayctl config -o json | jq -r '.settings[] | select(.name == "etcd-password").value')
+[ "$shown" = '***' ] || fail "margayctl hides the password" "$shown"
 ! grep -F secret "$state/n1/margayd.log" >/dev/null || fail "the log does not have the password"
 ok "the password is in neither margayctl nor the log"
 down
@@ -149,17 +150,29 @@ check "a packet without DF is cut, and arrives" eventually 20 fragments
 whole_stream "a path of 1380 octets"
 for node in "${nodes[@]}"; do in_ns "$node" ip link set eth0 mtu 1500; done
 
-bold "every map is pinned, no slot is empty"
+bold "every map is pinned with its types, no slot is empty"
 missing=$(in_node n2 margayctl programs -o json | jq '[.slots[] | select(.program == "MISSING")] | length')
 [ "$missing" = 0 ] || fail "no slot is empty" "$(in_node n2 margayctl programs)"
 id=$(in_node n2 margayctl programs -o json | jq '[.slots[] | select(.array == "policies")][0].program_id')
 bpftool prog show id "$id" | grep pol_ >/dev/null || fail "margayctl names the kernel's programs" "$(bpftool prog show id "$id")"
 ok "margayctl programs agrees with the kernel"
-pinned=$(find "$state/n2/bpf" -type f ! -path '*/links/*' ! -path '*/programs/*' -printf '%f\n' | sort)
-for map in $(status n2 | jq -r '.maps[].name'); do
-    grep -qx "$map" <<<"$pinned" || fail "map $map is pinned" "$pinned"
-done
-ok "every map is pinned: $(wc -w <<<"$pinned")"
+defined=$(sed -nE 's/^\} (\w+) SEC\("\.maps"\);$/\1/p' bpf/maps.bpf.h | sort)
+folder=$(find "$state/n2/bpf" -name flows4 -printf %h)
+pinned=$(find "$folder" -maxdepth 1 -type f -printf '%f\n' | sort)
+[ "$pinned" = "$defined" ] ||
+    fail "the pins are the maps of bpf/maps.bpf.h" "$(diff <(cat <<<"$defined") <(cat <<<"$pinned"))"
+ok "every map of bpf/maps.bpf.h is pinned, and nothing else: $(wc -w <<<"$pinned")"
+untyped=$(for map in $pinned; do echo "map show pinned $folder/$map"; done | bpftool -j batch file - |
+    jq -r '.[].output | select((.btf_id // 0) == 0) | "\(.name) \(.type)"' | sort)
+[ "$untyped" = $'events ringbuf\npolicies prog_array\nstages prog_array' ] ||
+    fail "every map that can have types has them" "$untyped"
+typed() { # typed MAP FILTER: bpftool dumps it with the names of its structs' fields
+    bpftool map dump pinned "$folder/$1" | jq -e ".[0] | $2" >/dev/null ||
+        fail "bpftool names the fields of $1" "$(bpftool map dump pinned "$folder/$1" | head -n 20)"
+}
+typed flows4 '(.key | has("addr") and has("query")) and (.value.dir[0] | has("verb"))'
+typed counters '.values[0].value | has("packets") and has("bytes")'
+ok "all but the ring buffer and program arrays carry their types, and bpftool names their fields"
 for command in status endpoints routes policies drops config events programs 'bgp peers' 'bgp routes'; do
     # shellcheck disable=SC2086
     [ -n "$(in_node n2 margayctl $command)" ] || fail "margayctl $command shows a table"
@@ -185,6 +198,10 @@ check "and is not afterwards" eventually 20 ping_pod n1-a n2-a
 times=$(grep -c 'globalnetworkpolicies/broken' "$state/n2/margayd.log")
 [ "$times" = 1 ] || fail "the log names it once" "$times times"
 ok "the log names it once"
+known=$(grep '^| `margay_' README.md | grep -o '`margay_[a-z_]*' | cut -c 2- | sort -u)
+served=$(in_node n2 curl -fsS http://127.0.0.1:9099/metrics | sed -n 's/^\(margay_[a-z_]*\).*/\1/p' | sort -u)
+[ "$served" = "$known" ] || fail "the metrics are those of README" "$(diff <(cat <<<"$known") <(cat <<<"$served"))"
+ok "the metrics are those of README: $(wc -w <<<"$served")"
 [ "$(in_node n2 curl -fsS http://127.0.0.1:9099/healthz)" = ok ] || fail "/healthz"
 ok "/healthz answers"
 bold "$passed assertions passed in ${SECONDS} s"
