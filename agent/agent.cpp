@@ -313,6 +313,8 @@ void Agent::on_bgp_settled()
 
 void Agent::on_registered(const startup::NodeState& state)
 {
+    if (own_node_.tunnel_address && !state.tunnel_address)
+        take_own_node(); // given up, and held no longer
     const bool news =
         state.address != own_node_.address || state.tunnel_address != own_node_.tunnel_address;
     if (state.address && news)

@@ -81,6 +81,7 @@ private:
     void apply_nodes(const model::Changes& changes);
     void apply_pools(const model::Changes& changes);
     void apply_own_node(const model::OwnNode& own);
+    void take_own_node();
     void apply_felix(const model::FelixConfiguration& felix);
     void apply_bgp(const model::Changes& changes);
     void apply_interface_prefixes(const std::vector<std::string>& before);
@@ -174,7 +175,8 @@ private:
     std::map<Ipv4, std::set<Prefix4>> prefixes_by_hop_;
     std::set<Prefix4> paths_due_;
     std::set<Ipv4> host_addresses_;
-    model::OwnNode own_node_;
+    model::OwnNode own_node_; // as it is in force
+    model::OwnNode told_own_node_; // as the datastore has it
     bool own_node_stated_ = false;
     bool own_node_held_ = false; // deleted, and what it was stays in force until it is back
     model::Changes held_bgp_; // news for Peering meanwhile

@@ -238,11 +238,20 @@ void Agent::apply_own_node(const model::OwnNode& own)
 {
     registration_->check({own.present, own.address, own.tunnel_address});
     // Somebody deleted the own Node: margayd writes it again, and goes on as it was meanwhile.
+    told_own_node_ = own;
     own_node_held_ = !own.present && own_node_.present;
-    if (own_node_held_)
-        return;
-    own_node_ = own;
-    own_node_stated_ |= own.present;
+    if (!own_node_held_)
+        take_own_node();
+}
+
+void Agent::take_own_node()
+{
+    const auto held = own_node_.tunnel_address;
+    own_node_ = told_own_node_;
+    // Somebody took the tunnel address away, or the Node is written anew and does not have it yet.
+    if (!own_node_.tunnel_address && registration_->state().tunnel_address == held)
+        own_node_.tunnel_address = held;
+    own_node_stated_ |= own_node_.present;
     for (const auto& [prefix, path] : paths_)
         paths_due_.insert(prefix); // the outer source may have changed
     set_datapath_config();

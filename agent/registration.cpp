@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstBackOff{500};
 constexpr std::chrono::milliseconds kLongestBackOff{5000};
-constexpr std::chrono::milliseconds kLag{
-    1000}; // of the watch behind our writes; of netlink's bursts
+// Of the watch behind our writes; of netlink's bursts.
+constexpr std::chrono::milliseconds kLag{1000};
 
 std::vector<Prefix4> addresses_of(const kernel::LinkTable& links)
 {
@@ -83,7 +83,9 @@ void Registration::compare_soon()
 {
     if (!prepared_ || running_ || compare_.running())
         return;
-    compare_.start(kLag, [this] {
+    // Peers cut a deleted Node off at once: no time to lose, unless it is our write that is not seen.
+    const bool hurry = news_ && !seen_.present && clock_.now() - written_ > kLag;
+    compare_.start(hurry ? std::chrono::milliseconds(0) : kLag, [this] {
         if (!running_ && ((news_ && differs()) || moved_))
             repair();
     });
@@ -143,6 +145,7 @@ void Registration::finish(Result<startup::NodeState> result)
     const bool same_conflict = !result->conflict.empty() && result->conflict == state_.conflict;
     prepared_ = true;
     done_ = true;
+    written_ = clock_.now();
     state_ = std::move(*result);
     trouble_ = state_.conflict;
     if (same_conflict)

@@ -63,6 +63,7 @@ private:
     bool prepared_ = false;
     bool done_ = false;
     bool running_ = false;
+    Clock::Time written_{};
     Seen seen_;
     bool news_ = false; // of the own Node, while a job was running
     bool moved_ = false; // the host's addresses changed
