@@ -105,6 +105,7 @@ private:
     void want_host_addresses();
     void set_datapath_config();
     void update_uplinks();
+    void check_rp_filter(const std::string& device, bool is_uplink);
     Status start_firewall();
     kernel::FirewallConfig firewall_config() const;
     bool note_judged_devices();

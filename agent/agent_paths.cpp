@@ -146,6 +146,7 @@ void Agent::update_uplinks()
 {
     for (const auto& [index, link] : links_.table().links()) {
         const bool wanted = wants_uplink(link);
+        check_rp_filter(link.name, wanted);
         if (wanted == uplinks_.contains(index))
             continue;
         if (!wanted) {
@@ -155,13 +156,21 @@ void Agent::update_uplinks()
         }
         datapath_->want_uplink(index, xdp_mode(config_.xdp));
         uplinks_.insert(index);
-        const auto filter = kernel::read_rp_filter(link.name);
-        if (filter && !filter->usable())
-            warn_once("rp_filter " + link.name,
-                      "net.ipv4.conf." + link.name +
-                          ".rp_filter is 1 (strict) and drops packets from the tunnel; set it to "
-                          "0 or 2");
     }
+}
+
+void Agent::check_rp_filter(const std::string& device, bool is_uplink)
+{
+    const bool usable = !is_uplink || [&] {
+        const auto filter = kernel::read_rp_filter(device);
+        return !filter || filter->usable();
+    }();
+    warn_once(
+        "rp_filter " + device,
+        usable
+            ? ""
+            : "net.ipv4.conf." + device +
+                  ".rp_filter is 1 (strict) and drops packets from the tunnel; set it to 0 or 2");
 }
 
 } // namespace margay

@@ -139,7 +139,6 @@ void PolicyCalc::set_endpoint(ItemId item, const model::WorkloadEndpoint& from,
     for (const auto& net : from.addresses.v4)
         wanted.addresses.push_back(net.addr);
     wanted.mac = from.mac;
-    wanted.allowed_sources = from.allowed_spoofed_sources.v4;
     wanted.profiles = from.profiles;
     note_interface(item, wanted, true);
     dirty_endpoints_.insert(item);

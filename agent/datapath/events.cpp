@@ -136,7 +136,7 @@ Result<std::vector<Counter>> read_counters(const Programs& programs)
         return system_error(-cpus, "count CPUs");
     std::vector<counter> values(static_cast<std::size_t>(cpus));
     std::vector<Counter> counters;
-    for (std::uint32_t reason = 0; reason < REASON_COUNT; reason++) {
+    for (std::uint32_t reason = REASON_UNSPEC + 1; reason < REASON_COUNT; reason++) {
         if (bpf_map_lookup_elem(*map, &reason, values.data()) != 0)
             return system_error(errno, "read counter " + std::string(reason_info(reason).label));
         Counter sum{reason_info(reason)};

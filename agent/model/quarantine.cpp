@@ -8,12 +8,18 @@
 namespace margay::model {
 namespace {
 
-// What holds of a value of which `field` has no effect. One such field takes the endpoint with it:
-// calc's Inventory::is_suppressed().
+// What holds of a value of which `field` has no effect. One such field takes the endpoint with it
+// (calc's Inventory::is_suppressed()), one takes the rule with it (calc's RuleResolver).
 std::string beside(const ResourceKey& key, const std::string& field)
 {
     if (key.kind == Kind::WorkloadEndpoint && field == "spec.allowSpoofedSourcePrefixes")
         return "nothing, unless workloadSourceSpoofing is Any: then everything else of it";
+    if (key.kind == Kind::BgpPeer || key.kind == Kind::BgpFilter ||
+        key.kind == Kind::HostEndpoint || field == "spec.cidr (IPv6)")
+        return "nothing";
+    if (field.ends_with(".services") || field.ends_with(".http"))
+        return "everything else of it; this rule is left out if it allows, else it denies what its "
+               "other fields match";
     return "everything else of it";
 }
 

@@ -40,7 +40,6 @@ struct WantedEndpoint {
     std::string interface_name{};
     std::vector<Ipv4> addresses{};
     std::optional<Mac> mac{};
-    std::vector<Prefix4> allowed_sources{}; // beside the addresses, strictly checked
     std::vector<std::string> profiles{};
     ProgramRef ingress{};
     ProgramRef egress{};

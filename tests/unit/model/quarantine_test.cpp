@@ -81,8 +81,23 @@ TEST(Quarantine, what_is_not_enforced_is_named_and_still_passed_on)
     const auto news = quarantine.take_news();
     ASSERT_EQ(news.size(), 2u);
     EXPECT_EQ(news[0].kind, Issue::Kind::NotEnforced);
+    EXPECT_EQ(news[0].in_force, "nothing");
     EXPECT_EQ(news[1].kind, Issue::Kind::Skipped);
     EXPECT_EQ(issue_kind_name(news[0].kind), "not-enforced");
+}
+
+TEST(Quarantine, rule_with_a_field_that_is_not_enforced_is_named_with_what_it_does_instead)
+{
+    Quarantine quarantine;
+    EXPECT_TRUE(quarantine.admit(
+        kResources + "globalnetworkpolicies/p",
+        R"({"spec":{"egress":[{"action":"Allow","destination":{"services":{"name":"s"}}}]}})"));
+    const auto news = quarantine.take_news();
+    ASSERT_EQ(news.size(), 1u);
+    EXPECT_EQ(news[0].reason, "spec.egress[0].destination.services");
+    EXPECT_EQ(news[0].in_force,
+              "everything else of it; this rule is left out if it allows, else it "
+              "denies what its other fields match");
 }
 
 TEST(Quarantine, foreign_keys_are_none_of_ours)
