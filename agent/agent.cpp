@@ -245,6 +245,7 @@ void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
         if (change.what == What::Vanished) {
             datapath_->device_gone(link.ifindex);
             uplinks_.erase(link.ifindex);
+            check_rp_filter(link.name, false);
         }
         if (workload && change.what != What::AddressesChanged) {
             if (change.what != What::Vanished)
@@ -313,7 +314,7 @@ void Agent::on_bgp_settled()
 
 void Agent::on_registered(const startup::NodeState& state)
 {
-    if (own_node_.tunnel_address && !state.tunnel_address)
+    if (!own_node_held_ && own_node_.tunnel_address && !state.tunnel_address)
         take_own_node(); // given up, and held no longer
     const bool news =
         state.address != own_node_.address || state.tunnel_address != own_node_.tunnel_address;

@@ -4,6 +4,7 @@
 
 #include "agent/kernel/autodetect.h"
 #include "agent/kernel/tunnel_device.h"
+#include "maps/flows.h"
 
 #include <algorithm>
 
@@ -54,6 +55,7 @@ void Agent::set_datapath_config()
     wanted.vxlan_from_workloads = settings_.allow_vxlan_from_workloads;
     wanted.vxlan_port = static_cast<std::uint16_t>(felix_.vxlan_port.value_or(4789));
     wanted.to_host = to_host(settings_.endpoint_to_host);
+    static_assert(config::Config::kMaxFlowBudget == FLOWS_MAX);
     wanted.flow_budget = config_.flow_budget;
     datapath_->want_config(wanted);
 }

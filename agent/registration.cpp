@@ -81,10 +81,10 @@ bool Registration::differs() const
 
 void Registration::compare_soon()
 {
-    if (!prepared_ || running_ || compare_.running())
-        return;
-    // Peers cut a deleted Node off at once: no time to lose, unless it is our write that is not seen.
+    // Peers cut a deleted Node off at once: no time to lose, unless our write is not seen yet.
     const bool hurry = news_ && !seen_.present && clock_.now() - written_ > kLag;
+    if (!prepared_ || running_ || (compare_.running() && !hurry))
+        return;
     compare_.start(hurry ? std::chrono::milliseconds(0) : kLag, [this] {
         if (!running_ && ((news_ && differs()) || moved_))
             repair();
@@ -142,6 +142,8 @@ void Registration::finish(Result<startup::NodeState> result)
     }
     if (result->conflict.empty())
         back_off_ = kFirstBackOff;
+    if (!result->conflict.empty() && prepared_) // nothing was written: what was last holds
+        result->tunnel_address = state_.tunnel_address;
     const bool same_conflict = !result->conflict.empty() && result->conflict == state_.conflict;
     prepared_ = true;
     done_ = true;

@@ -302,7 +302,8 @@ static __always_inline int budget_allows(const struct work *w)
     struct config *cfg = bpf_map_lookup_elem(&config, &zero);
     __u32 *held = bpf_map_lookup_elem(&flow_counts, &owner);
 
-    if (!cfg || !held || !cfg->flow_budget || *held < cfg->flow_budget)
+    /* Signed: two CPUs that replace one entry may both take it off. */
+    if (!cfg || !held || !cfg->flow_budget || (__s32)*held < (__s32)cfg->flow_budget)
         return 1;
     count(REASON_FLOW_BUDGET, 0);
     return 0;

@@ -65,11 +65,13 @@ fi
 # Not beside the tests: both are slower for it than one after the other.
 if has asan; then
     step "build (clang, ASan and UBSan)"
-    cmake --preset asan >/dev/null
-    cmake --build build/asan --target unit_tests
-    # Libraries are not instrumented: what they read after it was freed shall not look right.
-    export ASAN_OPTIONS=max_free_fill_size=65536
-    run_tests build/asan 'unit|wire' 2
+    if cmake --preset asan >/dev/null && cmake --build build/asan --target unit_tests; then
+        # Libraries are not instrumented: what they read after it was freed shall not look right.
+        export ASAN_OPTIONS=max_free_fill_size=65536
+        run_tests build/asan 'unit|wire' 2
+    else
+        failed+=(asan)
+    fi
 fi
 step "done"
 [ ${#failed[@]} = 0 ] || { echo "run.sh: failed: ${failed[*]}" >&2; exit 1; }

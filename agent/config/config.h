@@ -130,6 +130,7 @@ struct Config {
     std::vector<std::string> uplinks; // regular expressions; empty: found by routing
     XdpMode xdp = XdpMode::Auto;
     std::uint32_t mark_mask = 0;
+    static constexpr std::uint32_t kMaxFlowBudget = 262144; // the table's size
     std::uint32_t flow_budget = 0; // flows that one workload may hold; 0: no limit
     std::optional<bool> ipip_enabled; // absent: on when a pool asks for it
     std::uint32_t ipip_mtu = 0; // 0: host MTU - 20

@@ -113,7 +113,7 @@ bool parse_mtu(std::string_view text, Config& c)
 
 bool parse_flow_budget(std::string_view text, Config& c)
 {
-    const auto budget = parse_number(text, 262144);
+    const auto budget = parse_number(text, Config::kMaxFlowBudget);
     c.flow_budget = static_cast<std::uint32_t>(budget.value_or(0));
     return budget.has_value();
 }

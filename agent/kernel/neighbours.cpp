@@ -29,20 +29,13 @@ ndmsg& put_neighbour(Message& message, IfIndex ifindex, Ipv4 address)
     return header;
 }
 
-// An update without NTF_MANAGED takes it away from an entry, so `use` is for older kernels alone.
 Status manage_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address)
 {
-    const std::string what = "resolve " + neighbour_name(ifindex, address);
-    Message managed(RTM_NEWNEIGH, NLM_F_CREATE);
-    put_neighbour(managed, ifindex, address);
-    managed.put_u8(NDA_PROTOCOL, kProtocolMargay);
-    managed.put(NDA_FLAGS_EXT, std::uint32_t{NTF_EXT_MANAGED});
-    if (socket.request(managed, what))
-        return {};
-    Message use(RTM_NEWNEIGH, NLM_F_CREATE);
-    put_neighbour(use, ifindex, address).ndm_flags = NTF_USE;
-    use.put_u8(NDA_PROTOCOL, kProtocolMargay);
-    return socket.request(use, what);
+    Message message(RTM_NEWNEIGH, NLM_F_CREATE);
+    put_neighbour(message, ifindex, address);
+    message.put_u8(NDA_PROTOCOL, kProtocolMargay);
+    message.put(NDA_FLAGS_EXT, std::uint32_t{NTF_EXT_MANAGED});
+    return socket.request(message, "resolve " + neighbour_name(ifindex, address));
 }
 
 Status set_static_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address, const Mac& mac)

@@ -16,7 +16,7 @@ namespace margay::kernel {
 // Begins a message about one neighbour; the caller completes the header.
 ndmsg& put_neighbour(Message& message, IfIndex ifindex, Ipv4 address);
 
-// Has the kernel resolve the entry and keep it so (NTF_MANAGED, Linux 5.16), else resolve it once.
+// Has the kernel resolve the entry and keep it so (NTF_MANAGED, Linux 5.16).
 Status manage_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address);
 // Replaces whatever entry is there.
 Status set_static_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address, const Mac& mac);

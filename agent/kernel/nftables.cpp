@@ -41,17 +41,30 @@ Result<std::string> rules_digest(const FirewallConfig& config)
     return digest_of(*text);
 }
 
-std::vector<std::string> sorted(std::vector<std::string> names)
+// As nft lists them: in order, without those that another one covers.
+std::vector<std::string> without_covered(std::vector<std::string> prefixes)
 {
-    std::ranges::sort(names);
-    return names;
+    std::ranges::sort(prefixes);
+    std::vector<std::string> kept;
+    for (std::string& prefix : prefixes)
+        if (kept.empty() || !prefix.starts_with(kept.back()))
+            kept.push_back(std::move(prefix));
+    return kept;
+}
+
+bool covers(const std::vector<std::string>& prefixes, const std::vector<std::string>& wanted)
+{
+    return std::ranges::all_of(wanted, [&](const std::string& name) {
+        return std::ranges::any_of(
+            prefixes, [&](const std::string& prefix) { return name.starts_with(prefix); });
+    });
 }
 
 // The guard alone, whatever the NAT rules are.
 FirewallConfig guard_of(const FirewallConfig& config)
 {
     FirewallConfig guard;
-    guard.workload_prefixes = sorted(config.workload_prefixes);
+    guard.workload_prefixes = without_covered(config.workload_prefixes);
     guard.guard = config.guard;
     guard.judged = config.judged;
     guard.pending = config.pending;
@@ -85,7 +98,7 @@ std::vector<std::string> guarded_prefixes(const std::string& table)
         prefixes.push_back(line.substr(at + 1, end - at - 1));
         at = line.find('"', end + 2);
     }
-    return sorted(std::move(prefixes));
+    return without_covered(std::move(prefixes));
 }
 
 std::string trimmed(const std::string& line)
@@ -126,6 +139,24 @@ std::string refill(const FirewallSets& sets)
 bool is_ours(const nlmsghdr* message)
 {
     return Attributes(message, sizeof(nfgenmsg)).text(NFTA_TABLE_NAME) == kFirewallTable;
+}
+
+// Is the guard of the listed table that of `guard`, and whole?
+Result<bool> guard_stands(const std::string& present, const FirewallConfig& guard)
+{
+    const auto digest = rules_digest(guard);
+    const auto table = render_firewall(guard, {});
+    if (!digest || !table)
+        return digest ? table.error() : digest.error();
+    if (present.find(guard_comment(*digest)) == std::string::npos)
+        return false;
+    const auto rules = count_rules(present);
+    for (const auto& [chain, count] : count_rules(*table)) {
+        const auto found = rules.find(chain);
+        if (found == rules.end() || found->second < count)
+            return false; // somebody took a part of it
+    }
+    return true;
 }
 
 } // namespace
@@ -209,22 +240,14 @@ Result<bool> Firewall::adopt(const FirewallConfig& config)
     const auto present = shape(); // an error: no table
     if (!present)
         return false;
-    FirewallConfig theirs = guard_of(config);
-    const auto wanted = std::exchange(theirs.workload_prefixes, guarded_prefixes(*present));
-    if (!std::ranges::includes(theirs.workload_prefixes, wanted))
-        return false;
-    const auto guard = rules_digest(theirs);
-    const auto table = render_firewall(theirs, {});
-    if (!guard || !table)
-        return guard ? table.error() : guard.error();
-    if (present->find(guard_comment(*guard)) == std::string::npos)
-        return false;
-    const auto rules = count_rules(*present);
-    for (const auto& [chain, count] : count_rules(*table)) {
-        const auto found = rules.find(chain);
-        if (found == rules.end() || found->second < count)
-            return false; // somebody took a part of it
-    }
+    const FirewallConfig ours = guard_of(config);
+    FirewallConfig theirs = ours;
+    theirs.workload_prefixes = guarded_prefixes(*present);
+    auto stands = guard_stands(*present, ours);
+    if (stands && !*stands && covers(theirs.workload_prefixes, ours.workload_prefixes))
+        stands = guard_stands(*present, theirs);
+    if (!stands || !*stands)
+        return stands;
     config_ = config;
     digest_.clear(); // no set of rules that install() would take for its own
     shape_ = *present;

@@ -84,9 +84,9 @@ public:
     // already, and at most set contents were changed.
     Result<bool> install(const FirewallConfig& config, const FirewallSets& sets);
     // true: an earlier run left a table whose guard is that of `config`, or covers further workload
-    // prefixes, which the datastore told that run. It stays in force with its sets and NAT rules, of
-    // which the caller knows little before it has heard the datastore, and counts as installed. The
-    // next change of sets must come by install().
+    // prefixes, which the datastore told that run. It stays in force with its sets and NAT rules,
+    // of which the caller knows little before it has heard the datastore, and counts as installed.
+    // The next change of sets must come by install().
     Result<bool> adopt(const FirewallConfig& config);
     // Set contents only. Falls back to install() when the table is not what we left.
     Status update(const FirewallSets& sets);

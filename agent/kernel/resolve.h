@@ -2,8 +2,8 @@
 // Resolver: the way to other nodes, as the kernel would send: interface, next hop, source, MTU, MAC.
 //
 // For each watched address it keeps the answer of a route lookup (policy rules included) and the
-// neighbour entry of the next hop. The kernel keeps that entry resolved by itself (NTF_MANAGED,
-// else NTF_USE), so a next hop in a BPF map stays fresh without traffic. Route, link and neighbour
+// neighbour entry of the next hop. The kernel keeps that entry resolved by itself (NTF_MANAGED),
+// so a next hop in a BPF map stays fresh without traffic. Route, link and neighbour
 // events bring it up to date; only targets inside a changed prefix are looked up again.
 
 #pragma once

@@ -14,12 +14,14 @@ std::string beside(const ResourceKey& key, const std::string& field)
 {
     if (key.kind == Kind::WorkloadEndpoint && field == "spec.allowSpoofedSourcePrefixes")
         return "nothing, unless workloadSourceSpoofing is Any: then everything else of it";
-    if (key.kind == Kind::BgpPeer || key.kind == Kind::BgpFilter ||
-        key.kind == Kind::HostEndpoint || field == "spec.cidr (IPv6)")
+    if (key.kind == Kind::HostEndpoint)
+        return "its labels and addresses, for selectors";
+    if (key.kind == Kind::BgpPeer || key.kind == Kind::BgpFilter || field == "spec.cidr (IPv6)" ||
+        field == "spec.doNotTrack" || field == "spec.preDNAT")
         return "nothing";
     if (field.ends_with(".services") || field.ends_with(".http"))
-        return "everything else of it; this rule is left out if it allows, else it denies what its "
-               "other fields match";
+        return "everything else of it; this rule is left out if it allows or logs, else it denies "
+               "what its other fields match";
     return "everything else of it";
 }
 

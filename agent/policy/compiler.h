@@ -22,7 +22,8 @@
 
 namespace margay::policy {
 
-// Descriptors of the maps that a program uses (maps/policy.h, maps/stats.h), and where the segments after the first will be.
+// Descriptors of the maps that a program uses (maps/policy.h, maps/stats.h), and where the segments
+// after the first will be.
 struct CompileContext {
     int scratch = -1;
     int classes4 = -1; // values are class ids (__u32)

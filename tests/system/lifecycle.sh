@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgl$$
 state=/run/margay-test-$prefix
+hold_seconds=60 # n1 is stopped for a while, and its peers shall not miss it
 . deploy/lib/cluster.sh
 nodes=(n1 n2)
 pods=(n1-a n1-b n2-a n2-b)

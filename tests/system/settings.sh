@@ -181,6 +181,10 @@ for command in status endpoints routes policies drops config events programs 'bg
 done
 ok "every command of margayctl has a table and JSON"
 
+budget=$(bpftool -j map dump pinned "$state/n2/bpf/margay/v1/config" | jq '[.. | .flow_budget? // empty][0]')
+[ "$budget" = 131072 ] || fail "the default flow budget is in force" "$budget"
+ok "the default flow budget is in force"
+
 bold "bad and unenforced values"
 prefix_v3=/calico/resources/v3/projectcalico.org
 etcd put $prefix_v3/globalnetworkpolicies/broken '{"spec":{"selector":"role ==","types":["Ingress"]}}' >/dev/null

@@ -396,6 +396,16 @@ TEST_F(Flow, budget_bounds_one_endpoint_and_not_its_neighbour)
     EXPECT_EQ(flows().size(), 11u);
 }
 
+// Two CPUs that replace one entry may both take it off the count.
+TEST_F(Flow, count_below_zero_leaves_the_budget_whole)
+{
+    change_config([](auto& config) { config.flow_budget = 10; });
+    put("flow_counts", std::uint32_t{kSlotA}, ~std::uint32_t{0});
+    from_a(udp_packet(kA, 1, kC, 80));
+    EXPECT_EQ(flows().size(), 1u);
+    EXPECT_EQ(count(REASON_FLOW_BUDGET), 0u);
+}
+
 TEST_F(Flow, collection_forgets_what_is_idle_and_gives_the_budget_back)
 {
     establish_a_c();

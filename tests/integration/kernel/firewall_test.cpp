@@ -217,6 +217,10 @@ TEST_F(FirewallTest, table_whose_guard_covers_more_interfaces_is_adopted)
     EXPECT_TRUE(adopts({"cali", "tap"})) << "in another order";
     EXPECT_FALSE(adopts({"cali", "veth"})) << "veth would be without guard";
     EXPECT_FALSE(adopts({"ta"})) << "so would tabc0";
+    EXPECT_TRUE(adopts({"cali1", "tap", "tap"})) << "covered, and one twice";
+    config.workload_prefixes = {"cali", "cali1", "veth0", "veth1"}; // nft merges them
+    install();
+    EXPECT_TRUE(adopts(config.workload_prefixes));
 }
 
 TEST_F(FirewallTest, nat_outgoing_hides_the_pod_outside_the_pools_only)

@@ -183,7 +183,7 @@ TEST_F(HostTest, cleanup_removes_neighbours_of_ours_alone)
     ASSERT_TRUE(set_static_neighbour(*socket, index("cali1"), ip("10.0.0.5"), {2, 0, 0, 0, 0, 4}));
     ASSERT_TRUE(manage_neighbour(*socket, index("eth1"), ip("192.0.2.9")));
     ASSERT_TRUE(manage_neighbour(*socket, index("eth1"), ip("192.0.2.10")));
-    sh("ip neigh replace 192.0.2.10 dev eth1 lladdr 02:00:00:00:00:10 nud permanent"); // the user's now
+    sh("ip neigh replace 192.0.2.10 dev eth1 lladdr 02:00:00:00:00:10 nud permanent"); // a user's
     ASSERT_TRUE(
         remove_own_neighbours(*socket, [](const std::string& name) { return name == "cali1"; }));
     const std::string left = sh("ip -4 neigh show");

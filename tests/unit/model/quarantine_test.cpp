@@ -81,7 +81,7 @@ TEST(Quarantine, what_is_not_enforced_is_named_and_still_passed_on)
     const auto news = quarantine.take_news();
     ASSERT_EQ(news.size(), 2u);
     EXPECT_EQ(news[0].kind, Issue::Kind::NotEnforced);
-    EXPECT_EQ(news[0].in_force, "nothing");
+    EXPECT_EQ(news[0].in_force, "its labels and addresses, for selectors");
     EXPECT_EQ(news[1].kind, Issue::Kind::Skipped);
     EXPECT_EQ(issue_kind_name(news[0].kind), "not-enforced");
 }
@@ -96,8 +96,8 @@ TEST(Quarantine, rule_with_a_field_that_is_not_enforced_is_named_with_what_it_do
     ASSERT_EQ(news.size(), 1u);
     EXPECT_EQ(news[0].reason, "spec.egress[0].destination.services");
     EXPECT_EQ(news[0].in_force,
-              "everything else of it; this rule is left out if it allows, else it "
-              "denies what its other fields match");
+              "everything else of it; this rule is left out if it allows or logs, "
+              "else it denies what its other fields match");
 }
 
 TEST(Quarantine, foreign_keys_are_none_of_ours)
