@@ -146,7 +146,8 @@ void Agent::update_uplinks()
 {
     for (const auto& [index, link] : links_.table().links()) {
         const bool wanted = wants_uplink(link);
-        check_rp_filter(link.name, wanted);
+        if (wanted || uplinks_.contains(index)) // not for each workload's interface
+            check_rp_filter(link.name, wanted);
         if (wanted == uplinks_.contains(index))
             continue;
         if (!wanted) {
@@ -161,16 +162,15 @@ void Agent::update_uplinks()
 
 void Agent::check_rp_filter(const std::string& device, bool is_uplink)
 {
-    const bool usable = !is_uplink || [&] {
-        const auto filter = kernel::read_rp_filter(device);
-        return !filter || filter->usable();
-    }();
-    warn_once(
-        "rp_filter " + device,
-        usable
-            ? ""
-            : "net.ipv4.conf." + device +
-                  ".rp_filter is 1 (strict) and drops packets from the tunnel; set it to 0 or 2");
+    const std::string topic = "rp_filter " + device;
+    if (!is_uplink)
+        return warn_once(topic, "");
+    const auto filter = kernel::read_rp_filter(device);
+    if (!filter || filter->usable())
+        return warn_once(topic, "");
+    warn_once(topic, "net.ipv4.conf." + device +
+                         ".rp_filter is 1 (strict) and drops packets from the tunnel; set it to 0 "
+                         "or 2");
 }
 
 } // namespace margay

@@ -4,7 +4,7 @@
 // Jobs run one at a time on the store's worker and are repeated with back-off while the datastore
 // does not answer; the data path goes on meanwhile. check() is told of the own Node whenever the
 // datastore has news of it. What it tells lags behind our own writes, so a difference counts when
-// it is still there a moment later.
+// it is still there a moment later; a Node that is gone counts at once, unless we have just written.
 
 #pragma once
 
