@@ -128,7 +128,9 @@ Status Agent::start_firewall()
     const auto adopted = firewall_->adopt(firewall_config());
     if (!adopted)
         return adopted.error();
-    if (!*adopted)
+    if (*adopted) // what FelixConfiguration told that run holds until it is heard again
+        settings_.interface_prefixes = firewall_->workload_prefixes();
+    else
         install_firewall();
     return {};
 }

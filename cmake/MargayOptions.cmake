@@ -17,9 +17,9 @@ if(MARGAY_SANITIZE)
   target_compile_options(margay_options INTERFACE
     -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(margay_options INTERFACE -fsanitize=address,undefined)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL Clang) # half the time of GNU ld, a link a test folder
-    target_link_options(margay_options INTERFACE -fuse-ld=lld)
-  endif()
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL Clang) # a fraction of GNU ld's time, a link a test folder
+  target_link_options(margay_options INTERFACE -fuse-ld=lld)
 endif()
 find_program(CCACHE ccache)
 if(CCACHE)

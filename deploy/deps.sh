@@ -36,7 +36,7 @@ esac
 
 packages=(
     g++ cmake ninja-build pkg-config git ca-certificates
-    clang-19 llvm-19 bpftool libbpf-dev libelf-dev zlib1g-dev linux-libc-dev
+    clang-19 llvm-19 lld-19 bpftool libbpf-dev libelf-dev zlib1g-dev linux-libc-dev
     "${boost[@]}" libspdlog-dev libfmt-dev libyaml-cpp-dev libcli11-dev libssl-dev
     libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
     libmnl-dev libnftables-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
@@ -44,7 +44,7 @@ packages=(
     netcat-openbsd curl util-linux openssl
 )
 if [ "$want" = test ]; then
-    packages+=(bird2 clang-format-19 clang-tidy-19 libclang-rt-19-dev lld-19 python3 socat ethtool
+    packages+=(bird2 clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 socat ethtool
         qemu-system-x86 busybox-static cpio xz-utils zstd)
 fi
 

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Proves README's two commands on a machine that has nothing: a minimal Debian root, a clone in
-# it, both commands as root. Takes some 30 minutes; run once for each release, not in CI.
+# it, both commands as root, and a build by that release's g++. Takes some 30 minutes; run once for
+# each release, not in CI.
 set -euo pipefail
 
 usage() {
     cat <<'EOF'
-usage: tests/fresh.sh 12|13 [--keep] [--only demo|test]
+usage: tests/fresh.sh 12|13 [--keep] [--only demo|test|gcc]
   Builds a minimal Debian root with mmdebstrap (installed if missing), clones this checkout's
-  HEAD into it, and runs deploy/demo.sh and tests/run.sh there. --keep leaves the root behind.
+  HEAD into it, and runs deploy/demo.sh, tests/run.sh and tests/run.sh gcc there. --keep leaves the
+  root behind.
 EOF
 }
 
@@ -63,4 +65,7 @@ fi
 if [ -z "$only" ] || [ "$only" = test ]; then
     inside tests/run.sh
 fi
-echo "fresh: ${only:-both commands} passed on Debian $release"
+if [ -z "$only" ] || [ "$only" = gcc ]; then
+    inside "tests/run.sh gcc"
+fi
+echo "fresh: ${only:-demo, test and gcc} passed on Debian $release"

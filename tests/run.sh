@@ -6,8 +6,9 @@ cd "$(dirname "$0")/.."
 usage() {
     cat <<'EOF'
 usage: tests/run.sh [--quick] [LABEL...]
-  LABEL    lint unit wire asan abi bpf integration system
-           (default: all; unit and wire are run as asan, that is by clang with sanitizers)
+  LABEL    lint unit wire asan abi bpf integration system gcc
+           (default: all but gcc, which builds everything once more by g++ and runs nothing;
+           unit and wire are run as asan, that is with sanitizers)
   --quick  installs no packages
 EOF
 }
@@ -18,7 +19,7 @@ for arg in "$@"; do
     case $arg in
     --quick) quick=yes ;;
     -h | --help) usage; exit 0 ;;
-    lint | unit | abi | bpf | wire | asan | integration | system) labels+=("$arg") ;;
+    lint | unit | abi | bpf | wire | asan | integration | system | gcc) labels+=("$arg") ;;
     *) echo "run.sh: unknown argument '$arg'" >&2; usage >&2; exit 2 ;;
     esac
 done
@@ -55,7 +56,7 @@ run_tests() { # run_tests FOLDER PATTERN [JOBS]
 pure=$(ctest_labels unit wire)
 rooted=$(ctest_labels abi bpf integration system)
 if [ -n "$pure$rooted" ]; then
-    step "build (g++)"
+    step "build"
     cmake --preset release >/dev/null
     # Benchmarks too: they must not rot.
     cmake --build build --target ${pure:+unit_tests} ${rooted:+root_tests benchmarks}
@@ -64,7 +65,7 @@ fi
 [ -z "$rooted" ] || run_tests build "$rooted" 5
 # Not beside the tests: both are slower for it than one after the other.
 if has asan; then
-    step "build (clang, ASan and UBSan)"
+    step "build (ASan and UBSan)"
     if cmake --preset asan >/dev/null && cmake --build build/asan --target unit_tests; then
         # Libraries are not instrumented: what they read after it was freed shall not look right.
         export ASAN_OPTIONS=max_free_fill_size=65536
@@ -72,6 +73,11 @@ if has asan; then
     else
         failed+=(asan)
     fi
+fi
+if has gcc; then
+    step "build (g++)"
+    cmake --preset gcc >/dev/null
+    cmake --build build/gcc || failed+=(gcc)
 fi
 step "done"
 [ ${#failed[@]} = 0 ] || { echo "run.sh: failed: ${failed[*]}" >&2; exit 1; }

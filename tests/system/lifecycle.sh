@@ -172,7 +172,7 @@ bold "own Node deleted, tunnel address lost"
 v3=/calico/resources/v3/projectcalico.org
 node_key=$v3/nodes/n1
 exec_in_ns n1 ip -4 -o monitor address route >"$state/changes" & monitor=$!
-exec_in_ns n1-a ping -q -n -i 0.2 "$(pod_ip n1-b)" >"$state/pings" & pings=$!
+exec_in_ns n1-a ping -O -n -i 0.2 "$(pod_ip n1-b)" >"$state/pings" & pings=$!
 etcd del $node_key >/dev/null
 node_back() {
     etcd get --print-value-only $node_key |
@@ -192,8 +192,10 @@ eventually 10 grep 10.97 "$state/changes" || fail "the kernel's changes are watc
 in_ns n1 ip route del blackhole 10.97.0.0/16
 kill $monitor
 wait $monitor || true
-grep ', 0% packet loss' "$state/pings" >/dev/null || fail "n1's pods lose no packet meanwhile" "$(cat "$state/pings")"
+# Not by the summary: it counts one as lost that was on its way when ping was stopped.
+! grep 'no answer yet' "$state/pings" || fail "n1's pods lose no packet meanwhile"
 ! grep '^Deleted.*\(cali\|tunl0\)' "$state/changes" || fail "n1 keeps its pods' routes and its tunnel address meanwhile"
+! grep ' via .* proto 80' "$state/changes" | grep -v ' src ' || fail "n1 reaches other nodes' pods from its tunnel address meanwhile"
 ok "n1 keeps its pods' routes and its tunnel address, and its pods lose no packet meanwhile: $(grep -o '^[0-9]* packets' "$state/pings")"
 
 bold "bad values"

@@ -201,6 +201,8 @@ sleep 2
 restart_n1
 sleep 10
 refuse "n1 does not call itself ready without a snapshot" node_ready n1
+in_ns n1 nft delete table inet margay
+check "a guard that is lost meanwhile comes back, with FelixConfiguration's prefix" eventually 20 guards_tap
 start_etcd
 n1_back "n1 is ready when etcd is back"
 finish_load
