@@ -20,7 +20,7 @@
 // and loaded as the agent does. host_to_pod, host_encap (what the host itself sends) and xdp_decap
 // (the outer header taken off before the stack; it has no counter of its own) are measured cold only.
 //
-// Usage: hooks_bench [rounds]
+// Usage: hooks_bench [rounds [case...]]
 
 #include "agent/policy/compiler.h"
 #include "agent/policy/loader.h"
@@ -42,6 +42,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -103,7 +104,11 @@ double middle(std::vector<double> samples)
 
 class Bench : public Datapath {
 public:
-    explicit Bench(std::uint32_t rounds) : rounds_(rounds) {}
+    // `names`: of the cases to measure beside noop; empty: all.
+    Bench(std::uint32_t rounds, std::set<std::string> names)
+        : rounds_(rounds), names_(std::move(names))
+    {
+    }
     void TestBody() override {}
 
     int main()
@@ -118,6 +123,9 @@ public:
         change_config([](auto& config) { config.timeouts.udp = 1u << 20; });
         establish(kFlows);
         auto cases = make_cases();
+        std::erase_if(cases, [&](const Case& one) {
+            return !names_.empty() && one.name != "noop" && !names_.contains(one.name);
+        });
         for (int i = 0; i < kRepeats; i++) {
             collect(); // the agent lives: MACs of paths are fresh
             for (auto& one : cases) {
@@ -257,15 +265,16 @@ private:
         };
         const std::size_t port = kEthernet + 20, inner_port = kEthernet + 40;
 
+        // What is compared stands side by side: a neighbour of this machine comes and goes.
         std::vector<Case> cases = {
             {"noop", "noop", if_a_, out, same, std::nullopt, 0, 0, 0, kOk},
             {"bare_encap", "bare_encap", if_a_, out, encapsulated},
-            {"bare_decap", "bare_decap", if_up_, in, decapsulated},
             {"encap_hot", "from_workload", if_a_, out, encapsulated, REASON_ENCAPSULATED},
-            {"encap_64k", "from_workload", if_a_, out, encapsulated, REASON_ENCAPSULATED, port},
+            {"bare_decap", "bare_decap", if_up_, in, decapsulated},
             {"decap_hot", "from_uplink", if_up_, in, decapsulated, REASON_DELIVERED},
-            {"decap_64k", "from_uplink", if_up_, in, decapsulated, REASON_DELIVERED, inner_port},
             {"local_hot", "from_workload", if_a_, local, forwarded, REASON_DELIVERED},
+            {"encap_64k", "from_workload", if_a_, out, encapsulated, REASON_ENCAPSULATED, port},
+            {"decap_64k", "from_uplink", if_up_, in, decapsulated, REASON_DELIVERED, inner_port},
             {"local_64k", "from_workload", if_a_, local, forwarded, REASON_DELIVERED, port},
         };
         // What the stack brings and what it keeps: for these tc goes on, XDP passes.
@@ -518,6 +527,7 @@ private:
     std::map<std::string, Bytes> floors_; // the last frame of each
     std::uint32_t scatter_ = 12345;
     std::uint32_t rounds_;
+    std::set<std::string> names_;
 };
 
 // Caches and predictors are the same for all cases.
@@ -545,5 +555,7 @@ int main(int argc, char** argv)
         return 1;
     }
     margay::testing::stay_on_this_cpu();
-    return margay::testing::Bench(static_cast<std::uint32_t>(rounds)).main();
+    return margay::testing::Bench(static_cast<std::uint32_t>(rounds),
+                                  {argv + std::min(argc, 2), argv + argc})
+        .main();
 }
