@@ -112,26 +112,25 @@ static __always_inline int end_is_current(const struct flow_end *end)
            READ_ONCE(endpoint->incarnation) == READ_ONCE(end->incarnation);
 }
 
-/* Did the packet come in where this direction's packets do? No lookup by its addresses. */
-static __always_inline int came_as_expected(const struct packet *pkt, __u32 hook, __u32 ifindex,
-                                            __u32 in_node)
+/* Did the packet come in where this direction's packets do? No lookup. */
+static __always_inline int came_as_expected(const struct packet *pkt, __u32 hook,
+                                            const struct flow_dir *way,
+                                            const struct flow_tunnel *tunnel)
 {
-    __u32 zero = 0;
-    struct config *cfg;
-    struct node *node;
+    __u32 ifindex = READ_ONCE(way->in_ifindex);
+    __be32 from;
 
     if (hook == HOOK_TO_WORKLOAD || hook == HOOK_TO_UPLINK)
         return ifindex == pkt->ifindex || (ifindex == FLOW_IN_STACK && pkt->ifindex);
     if (ifindex != pkt->ifindex)
         return 0;
     if (!(pkt->flags & PACKET_TUNNEL))
-        return !in_node;
-    if (!pkt->outer_len)
-        return in_node == pkt->node;
-    cfg = bpf_map_lookup_elem(&config, &zero);
-    node = bpf_map_lookup_elem(&nodes, &in_node);
-    return cfg && node && pkt->outer_daddr == cfg->node_addr && (cfg->flags & CONFIG_IPIP) &&
-           node->addr && node->addr == pkt->outer_saddr;
+        return !READ_ONCE(way->tunnelled);
+    from = READ_ONCE(tunnel->from);
+    if (!READ_ONCE(way->tunnelled) || !from || from != pkt->outer_saddr)
+        return 0;
+    return !pkt->outer_len /* XDP took it off, and saw to it */ ||
+           READ_ONCE(tunnel->to) == pkt->outer_daddr;
 }
 
 /* Legs that must have been judged before a packet of the initiator may take the fast path. */
@@ -191,7 +190,7 @@ static __always_inline int flow_check(struct flow *flow, const struct flow_key *
     if (unlikely(tail >> 8 != key_mix(key)))
         return 0;
     barrier();
-    if (unlikely(!came_as_expected(pkt, hook, READ_ONCE(way->in_ifindex), READ_ONCE(way->in_node))))
+    if (unlikely(!came_as_expected(pkt, hook, way, &flow->tunnel)))
         return 0;
     if (unlikely(!end_is_current(&flow->src) || !end_is_current(&flow->dst)))
         return 0;

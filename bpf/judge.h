@@ -105,6 +105,7 @@ static __always_inline void merge(struct work *w, const struct flow *old)
     /* Only says that this packet is on its way here: who began is as open as without it. */
     int undecided =
         behind_stack && !answer && (old->flags & (FLOW_PENDING | FLOW_JUDGED)) == FLOW_PENDING;
+    struct flow_tunnel tunnel = w->flow.tunnel;
     struct flow_dir here = *toward(w);
 
     if (undecided)
@@ -121,10 +122,13 @@ static __always_inline void merge(struct work *w, const struct flow *old)
         (behind_stack && !(old->flags & FLOW_PENDING))) {
         w->flow.dir[0] = old->dir[0];
         w->flow.dir[1] = old->dir[1];
+        w->flow.tunnel = old->tunnel;
         w->flow.flags = old->flags;
         if (!untranslated) {
             toward(w)->in_ifindex = here.in_ifindex;
-            toward(w)->in_node = here.in_node;
+            toward(w)->tunnelled = here.tunnelled;
+            if (here.tunnelled)
+                w->flow.tunnel = tunnel;
         }
     }
 }

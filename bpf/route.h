@@ -28,6 +28,35 @@ static __always_inline struct flow_dir *back(struct work *w)
     return &w->flow.dir[(w->dir & 1) ^ 1];
 }
 
+/* Where this node accepts IPIP. */
+static __always_inline __be32 own_outer_addr(void)
+{
+    __u32 zero = 0;
+    struct config *cfg = bpf_map_lookup_elem(&config, &zero);
+
+    return cfg ? cfg->node_addr : 0;
+}
+
+/* The packet's own outer addresses, if it has some, are those of its direction. */
+static __always_inline void came_by_tunnel(struct work *w)
+{
+    if (!(w->pkt.flags & PACKET_TUNNEL))
+        return;
+    toward(w)->tunnelled = 1;
+    w->flow.tunnel.from = w->pkt.outer_saddr;
+    w->flow.tunnel.to = own_outer_addr();
+}
+
+/* Answers will come by the node's tunnel. Of external nodes the answer itself says the address. */
+static __always_inline void answered_by_tunnel(struct work *w, __u32 slot)
+{
+    struct node *node = bpf_map_lookup_elem(&nodes, &slot);
+
+    back(w)->tunnelled = 1;
+    w->flow.tunnel.from = node ? node->addr : 0;
+    w->flow.tunnel.to = own_outer_addr();
+}
+
 static __always_inline __u32 endpoint_ifindex(__u32 slot)
 {
     struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
@@ -40,7 +69,7 @@ static __always_inline void plan_by_stack(struct work *w, __u32 back_in)
 {
     toward(w)->verb = FLOW_STACK;
     toward(w)->in_ifindex = w->pkt.ifindex;
-    toward(w)->in_node = (__u16)w->pkt.node;
+    came_by_tunnel(w);
     back(w)->verb = FLOW_STACK;
     back(w)->in_ifindex = back_in;
     w->flow.flags |= FLOW_BY_STACK;
@@ -50,9 +79,9 @@ static __always_inline void plan_by_stack(struct work *w, __u32 back_in)
 static __always_inline void plan_deliver(struct work *w, __u32 slot)
 {
     toward(w)->verb = FLOW_DELIVER;
-    toward(w)->out = slot;
+    toward(w)->out = (__u16)slot;
     toward(w)->in_ifindex = w->pkt.ifindex;
-    toward(w)->in_node = (__u16)w->pkt.node;
+    came_by_tunnel(w);
     back(w)->in_ifindex = endpoint_ifindex(slot);
     w->slots[1] = slot;
 }
@@ -127,10 +156,11 @@ static __always_inline enum verdict plan_from_workload(struct work *w, const str
         if (!path || path->kind == PATH_NONE)
             return drop(pkt, REASON_NO_PATH);
         toward(w)->verb = FLOW_REMOTE;
-        toward(w)->out = slot;
+        toward(w)->out = (__u16)slot;
         toward(w)->in_ifindex = pkt->ifindex;
         back(w)->in_ifindex = path->ifindex;
-        back(w)->in_node = path->kind == PATH_ENCAP ? (__u16)route->node : 0;
+        if (path->kind == PATH_ENCAP)
+            answered_by_tunnel(w, route->node);
         return NEXT;
     case ROUTE_BLACKHOLE:
         return drop(pkt, REASON_NO_ENDPOINT);
@@ -193,7 +223,7 @@ static __always_inline enum verdict plan_from_tunnel(struct work *w, const struc
         plan_deliver(w, route->slot);
         if (source && source->kind == ROUTE_REMOTE) {
             back(w)->verb = FLOW_REMOTE;
-            back(w)->out = source->slot;
+            back(w)->out = (__u16)source->slot;
             return NEXT;
         }
         /* A sender without route: the stack knows the way back, so it has both directions. */
@@ -302,9 +332,9 @@ static __always_inline enum verdict plan_to_uplink(struct __sk_buff *skb, struct
     }
     pkt->endpoint = w->slots[0];
     plan_by_stack(w, skb->ifindex);
-    toward(w)->out = slot;
+    toward(w)->out = (__u16)slot;
     if (remote && path && path->kind == PATH_ENCAP)
-        back(w)->in_node = (__u16)route->node;
+        answered_by_tunnel(w, route->node);
     return NEXT;
 }
 

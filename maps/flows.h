@@ -44,13 +44,23 @@ enum flow_verb {
 #define FLOW_IN_STACK 0xffffffffu
 
 struct flow_dir {
-    __u32 out;
     __u32 in_ifindex; /* where its packets enter this node; 0: sent by the host itself */
-    __u16 in_node;    /* node slot whose tunnel they come in; 0: plain */
+    __u16 out;        /* a slot: FLOW_DELIVER in "endpoints", else in "paths" */
     __u8 verb;        /* enum flow_verb */
-    __u8 pad;
+    __u8 tunnelled;   /* 1: its packets come by IPIP, with the flow's outer addresses */
 };
-ABI_SIZE(struct flow_dir, 12);
+ABI_SIZE(struct flow_dir, 8);
+
+/*
+ * Outer addresses of the one direction that may be tunnelled: the other one begins at a local
+ * workload. Zeros accept nothing. As the sender's node may go and this node's address may change,
+ * the agent moves every endpoint's generation then.
+ */
+struct flow_tunnel {
+    __be32 from;
+    __be32 to;
+};
+ABI_SIZE(struct flow_tunnel, 8);
 
 enum flow_leg {
     FLOW_LEG_EGRESS = 1 << 0,  /* egress policy of the initiator's endpoint */
@@ -84,6 +94,7 @@ struct flow {
     __u32 tag;
     __u32 last_seen;        /* jiffies, at most a second old while packets come */
     struct flow_dir dir[2]; /* [i]: packets sent by end i of the key */
+    struct flow_tunnel tunnel;
     struct flow_end src;    /* the initiator's */
     struct flow_end dst;    /* the responder's */
     __u8 state;             /* enum flow_state */
@@ -94,6 +105,7 @@ struct flow {
 };
 ABI_SIZE(struct flow, 64);
 ABI_AT(struct flow, dir, 8);
+ABI_AT(struct flow, tunnel, 24);
 ABI_AT(struct flow, src, 32);
 ABI_AT(struct flow, tail, 60);
 

@@ -6,7 +6,8 @@
  * "routes4" knows pools, blocks, workloads and the host's own addresses. An address it does not
  * know is outside the cluster: packets to it go through the host stack, and may be NATed there.
  * It is read for the first packet of a flow; flows remember slots. So everything that changes
- * under a flow, next hop, MAC, encapsulation or node, is a write to one path or endpoint slot.
+ * under a flow on its way out, next hop, MAC, encapsulation or node, is a write to one path or
+ * endpoint slot. Who sends to it by tunnel is written in the flow: see maps/flows.h.
  * Give each remote prefix a path slot of its own where a prefix may move between nodes.
  *
  * It is also the truth about sources: a tunnel packet's inner source must have a route whose
@@ -90,7 +91,7 @@ enum node_flag {
 
 /* "nodes": who may send IPIP. "nodes4" finds the slot, prefixes serve externalNodesList. */
 struct node {
-    __be32 addr; /* 0 for external prefixes: the fast path does not know them */
+    __be32 addr; /* 0 for external prefixes: a flow learns it from the first packet that comes */
     __u32 flags; /* enum node_flag */
 };
 ABI_SIZE(struct node, 8);

@@ -154,6 +154,11 @@ void Datapath::want_config(const ConfigWant& want)
     entry.flow_budget = want.flow_budget;
     entry.grace_until = grace_until_;
     entry.timeouts = want.timeouts;
+    // Flows hold the address that their tunnel packets come to.
+    const auto before = tables_.config.wanted(0);
+    if (before && (before->node_addr != entry.node_addr ||
+                   ((before->flags ^ entry.flags) & CONFIG_IPIP) != 0))
+        endpoints_.touch_all();
     tables_.config.set(0, entry);
 }
 

@@ -207,6 +207,7 @@ void Routes::forget_node(const Prefix4& outer_source, Clock::Time now)
     const Prefix4 source = outer_source.network();
     if (nodes_.erase(source) == 0)
         return;
+    changed_ = true; // flows hold its address
     // Zeroed at once: nobody is accepted under a number that rests.
     if (const auto slot = node_ids_.find(source))
         tables_.nodes.erase(*slot);

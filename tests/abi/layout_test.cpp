@@ -82,12 +82,13 @@ TEST_F(Layout, flows_match)
     EXPECT_FIELD(datapath, flow_key, query);
     EXPECT_SIZE(datapath, flow_dir);
     EXPECT_FIELD(datapath, flow_dir, in_ifindex);
-    EXPECT_FIELD(datapath, flow_dir, in_node);
+    EXPECT_FIELD(datapath, flow_dir, tunnelled);
     EXPECT_FIELD(datapath, flow_dir, verb);
     EXPECT_SIZE(datapath, flow_end);
     EXPECT_SIZE(datapath, flow);
     EXPECT_FIELD(datapath, flow, last_seen);
     EXPECT_FIELD(datapath, flow, dir);
+    EXPECT_FIELD(datapath, flow, tunnel);
     EXPECT_FIELD(datapath, flow, src);
     EXPECT_FIELD(datapath, flow, dst);
     EXPECT_FIELD(datapath, flow, state);

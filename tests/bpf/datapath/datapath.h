@@ -110,6 +110,8 @@ protected:
         auto config = *get<struct config>("config", zero);
         change(config);
         put("config", zero, config);
+        for (const auto slot : {kSlotA, kSlotB}) // as the agent
+            bump(slot);
     }
     void change_path(std::uint32_t slot, auto change)
     {

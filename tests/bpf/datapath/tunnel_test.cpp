@@ -169,7 +169,10 @@ TEST_F(Tunnel, flow_from_a_node_remembers_its_way_in_and_back)
 
     const auto entry = only_flow();
     ASSERT_TRUE(entry);
-    EXPECT_EQ(direction(entry->flow, true).in_node, kNodeSlot2);
+    EXPECT_EQ(direction(entry->flow, true).tunnelled, 1);
+    EXPECT_EQ(entry->flow.tunnel.from, htonl(addr(kNode2)));
+    EXPECT_EQ(entry->flow.tunnel.to, htonl(addr(kNode)));
+    EXPECT_EQ(direction(entry->flow, false).tunnelled, 0);
     EXPECT_EQ(direction(entry->flow, true).in_ifindex, if_up_);
     EXPECT_EQ(direction(entry->flow, false).verb, FLOW_REMOTE);
     EXPECT_EQ(direction(entry->flow, false).out, kPath2);
@@ -183,6 +186,13 @@ TEST_F(Tunnel, another_node_cannot_send_into_an_established_flow)
     establish_a_c();
     expect_drop(from_uplink(ipip(kNode3, kNode, tcp_packet(kC, 80, kA, 1000, kAck))),
                 REASON_TUNNEL_SPOOFED);
+}
+
+TEST_F(Tunnel, established_flow_does_not_come_in_by_another_address_of_ours)
+{
+    establish_a_c();
+    expect_drop(from_uplink(ipip(kNode2, kNode3, tcp_packet(kC, 80, kA, 1000, kAck))),
+                REASON_TUNNEL_OTHER_DST);
 }
 
 TEST_F(Tunnel, established_flow_does_not_come_in_without_its_tunnel)

@@ -245,6 +245,39 @@ TEST_P(HookKindTest, pods_reach_each_other_once_everything_is_stated_and_not_bef
     EXPECT_EQ(packets("from_stack"), 0u);
 }
 
+// Flows hold the outer addresses of their tunnel.
+TEST_F(DatapathTest, node_that_goes_and_another_own_address_have_all_flows_judged_again)
+{
+    bring_up();
+    const auto node2 = Prefix4::host(*Ipv4::parse("192.0.2.2"));
+    ok(datapath->want_node(node2, false));
+    ok(datapath->flush());
+    const auto generation = [&] { return datapath->endpoints().list().front().actual->generation; };
+
+    const auto with_node = generation();
+    datapath->forget_node(node2);
+    ok(datapath->flush());
+    EXPECT_GT(generation(), with_node);
+
+    const auto at_first_address = generation();
+    ConfigWant config;
+    config.node_address = Ipv4::parse("192.0.2.3");
+    datapath->want_config(config);
+    ok(datapath->flush());
+    EXPECT_GT(generation(), at_first_address);
+
+    const auto with_ipip = generation();
+    config.ipip = !config.ipip;
+    datapath->want_config(config);
+    ok(datapath->flush());
+    EXPECT_GT(generation(), with_ipip);
+
+    const auto settled = generation();
+    datapath->want_config(config);
+    ok(datapath->flush());
+    EXPECT_EQ(generation(), settled) << "nothing changed";
+}
+
 TEST_P(HookKindTest, lost_hook_comes_back_however_often_the_owner_flushes)
 {
     int told = 0;
