@@ -118,7 +118,7 @@ static __always_inline int came_as_expected(const struct packet *pkt, __u32 hook
                                             const struct flow_tunnel *tunnel)
 {
     __u32 ifindex = READ_ONCE(way->in_ifindex);
-    __be32 from;
+    __be32 sender;
 
     if (hook == HOOK_TO_WORKLOAD || hook == HOOK_TO_UPLINK)
         return ifindex == pkt->ifindex || (ifindex == FLOW_IN_STACK && pkt->ifindex);
@@ -126,11 +126,11 @@ static __always_inline int came_as_expected(const struct packet *pkt, __u32 hook
         return 0;
     if (!(pkt->flags & PACKET_TUNNEL))
         return !READ_ONCE(way->tunnelled);
-    from = READ_ONCE(tunnel->from);
-    if (!READ_ONCE(way->tunnelled) || !from || from != pkt->outer_saddr)
+    sender = READ_ONCE(tunnel->outer_saddr);
+    if (!READ_ONCE(way->tunnelled) || !sender || sender != pkt->outer_saddr)
         return 0;
     return !pkt->outer_len /* XDP took it off, and saw to it */ ||
-           READ_ONCE(tunnel->to) == pkt->outer_daddr;
+           READ_ONCE(tunnel->outer_daddr) == pkt->outer_daddr;
 }
 
 /* Legs that must have been judged before a packet of the initiator may take the fast path. */

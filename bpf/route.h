@@ -43,8 +43,8 @@ static __always_inline void came_by_tunnel(struct work *w)
     if (!(w->pkt.flags & PACKET_TUNNEL))
         return;
     toward(w)->tunnelled = 1;
-    w->flow.tunnel.from = w->pkt.outer_saddr;
-    w->flow.tunnel.to = own_outer_addr();
+    w->flow.tunnel.outer_saddr = w->pkt.outer_saddr;
+    w->flow.tunnel.outer_daddr = own_outer_addr();
 }
 
 /* Answers will come by the node's tunnel. Of external nodes the answer itself says the address. */
@@ -53,8 +53,8 @@ static __always_inline void answered_by_tunnel(struct work *w, __u32 slot)
     struct node *node = bpf_map_lookup_elem(&nodes, &slot);
 
     back(w)->tunnelled = 1;
-    w->flow.tunnel.from = node ? node->addr : 0;
-    w->flow.tunnel.to = own_outer_addr();
+    w->flow.tunnel.outer_saddr = node ? node->addr : 0;
+    w->flow.tunnel.outer_daddr = own_outer_addr();
 }
 
 static __always_inline __u32 endpoint_ifindex(__u32 slot)

@@ -57,8 +57,8 @@ ABI_SIZE(struct flow_dir, 8);
  * the agent moves every endpoint's generation then.
  */
 struct flow_tunnel {
-    __be32 from;
-    __be32 to;
+    __be32 outer_saddr;
+    __be32 outer_daddr;
 };
 ABI_SIZE(struct flow_tunnel, 8);
 

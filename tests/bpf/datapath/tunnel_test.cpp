@@ -170,8 +170,8 @@ TEST_F(Tunnel, flow_from_a_node_remembers_its_way_in_and_back)
     const auto entry = only_flow();
     ASSERT_TRUE(entry);
     EXPECT_EQ(direction(entry->flow, true).tunnelled, 1);
-    EXPECT_EQ(entry->flow.tunnel.from, htonl(addr(kNode2)));
-    EXPECT_EQ(entry->flow.tunnel.to, htonl(addr(kNode)));
+    EXPECT_EQ(entry->flow.tunnel.outer_saddr, htonl(addr(kNode2)));
+    EXPECT_EQ(entry->flow.tunnel.outer_daddr, htonl(addr(kNode)));
     EXPECT_EQ(direction(entry->flow, false).tunnelled, 0);
     EXPECT_EQ(direction(entry->flow, true).in_ifindex, if_up_);
     EXPECT_EQ(direction(entry->flow, false).verb, FLOW_REMOTE);

@@ -218,7 +218,7 @@ TEST_F(XdpLive, native_decapsulation_and_tc_deliver_into_the_workload_together)
         EXPECT_THAT(slice(data, 0, 20), ElementsAreArray(slice(inner, 28)));
     }
     EXPECT_EQ(count(REASON_DELIVERED), 3u);
-    EXPECT_EQ(only_flow()->flow.tunnel.from, htonl(addr(kNode2)));
+    EXPECT_EQ(only_flow()->flow.tunnel.outer_saddr, htonl(addr(kNode2)));
     EXPECT_EQ(count(REASON_FLOW_REJUDGED), 0u) << "the note matches the entry's node";
 }
 
