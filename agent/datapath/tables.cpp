@@ -55,6 +55,14 @@ Status finish_all(maps::Budget& budget, Table&... tables)
     return status;
 }
 
+template <typename... Table>
+Status remove_all(maps::Budget& budget, Table&... tables)
+{
+    Status status;
+    (void)((status = tables.remove(budget), static_cast<bool>(status)) && ...);
+    return status;
+}
+
 } // namespace
 
 Result<Tables> Tables::open(const Programs& programs)
@@ -109,9 +117,7 @@ Status Tables::write_workloads(maps::Budget& budget)
 
 Status Tables::remove_facts(maps::Budget& budget)
 {
-    if (Status status = routes4.remove(budget); !status)
-        return status;
-    return classes4.remove(budget);
+    return remove_all(budget, routes4, nodes4, classes4);
 }
 
 bool Tables::stale_facts() const
@@ -119,17 +125,13 @@ bool Tables::stale_facts() const
     const auto stale = [](const auto& table) {
         return table.sealed() && table.pending() > table.pending_writes();
     };
-    return stale(routes4) || stale(classes4);
+    return stale(routes4) || stale(nodes4) || stale(classes4);
 }
 
 Status Tables::remove(maps::Budget& budget)
 {
-    Status first;
-    const auto remove_from = [&](auto&... tables) {
-        ((first = first ? tables.remove(budget) : first), ...);
-    };
-    remove_from(endpoints, workloads, routes4, paths, nodes4, nodes, classes4, class_sets, ids);
-    return first;
+    return remove_all(budget, endpoints, workloads, routes4, paths, nodes4, nodes, classes4, class_sets,
+                      ids);
 }
 
 std::size_t Tables::pending() const
