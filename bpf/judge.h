@@ -105,7 +105,6 @@ static __always_inline void merge(struct work *w, const struct flow *old)
     /* Only says that this packet is on its way here: who began is as open as without it. */
     int undecided =
         behind_stack && !answer && (old->flags & (FLOW_PENDING | FLOW_JUDGED)) == FLOW_PENDING;
-    struct flow_tunnel tunnel = w->flow.tunnel;
     struct flow_dir here = *toward(w);
 
     if (undecided)
@@ -122,13 +121,11 @@ static __always_inline void merge(struct work *w, const struct flow *old)
         (behind_stack && !(old->flags & FLOW_PENDING))) {
         w->flow.dir[0] = old->dir[0];
         w->flow.dir[1] = old->dir[1];
-        w->flow.tunnel = old->tunnel;
+        /* But not whose tunnel: that node may be gone. Its next packet says so, or is judged. */
         w->flow.flags = old->flags;
         if (!untranslated) {
             toward(w)->in_ifindex = here.in_ifindex;
             toward(w)->tunnelled = here.tunnelled;
-            if (here.tunnelled)
-                w->flow.tunnel = tunnel;
         }
     }
 }

@@ -25,7 +25,7 @@ enum verdict {
 };
 
 enum packet_flag {
-    PACKET_TUNNEL = 1 << 0,   /* came in IPIP; outer_* are valid where outer_len is not 0 */
+    PACKET_TUNNEL = 1 << 0,   /* came in IPIP; with outer_len 0 only outer_saddr is known */
     PACKET_ERROR = 1 << 1,    /* an ICMP error: its flow is that of the packet it quotes */
     PACKET_LATER = 1 << 2,    /* a fragment, but not the first */
     PACKET_FRAGMENT = 1 << 3, /* any fragment */

@@ -184,7 +184,7 @@ static __always_inline int node_owns(const struct packet *pkt, const struct rout
     return node->flags & NODE_EXTERNAL && (!source || source->kind == ROUTE_OUTSIDE);
 }
 
-/* The sender of a tunnel packet, unless XDP has found it. */
+/* The sender of a tunnel packet, as it is known now: XDP may have found it a while ago. */
 static __always_inline enum verdict tunnel_sender(struct packet *pkt, const struct config *cfg)
 {
     struct prefix4_key key = {.prefix_bits = 32, .addr = pkt->outer_saddr};
@@ -192,9 +192,7 @@ static __always_inline enum verdict tunnel_sender(struct packet *pkt, const stru
 
     if (!(cfg->flags & CONFIG_IPIP))
         return drop(pkt, REASON_TUNNEL_OTHER_DST);
-    if (!pkt->outer_len)
-        return NEXT;
-    if (pkt->outer_daddr != cfg->node_addr)
+    if (pkt->outer_len && pkt->outer_daddr != cfg->node_addr)
         return drop(pkt, REASON_TUNNEL_OTHER_DST);
     node = bpf_map_lookup_elem(&nodes4, &key);
     if (!node || !node->slot)

@@ -312,8 +312,8 @@ void Datapath::seal()
     classes_.seal(now);
     routes_.seal(now);
     sealed_ = true;
-    if (succeeds_) // nobody knows what has changed since
-        endpoints_.touch_all();
+    // Nobody knows what an earlier run missed, and what went before now is removed only now.
+    endpoints_.touch_all();
     log_->info("data path in sync");
 }
 

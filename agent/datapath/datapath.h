@@ -4,8 +4,9 @@
 // want_*() and forget_*() state what should be and touch memory only; flush() makes it so, in an
 // order that never opens a window (tables.h):
 //   1. policy programs, in slots that nobody names yet    4. endpoints, workloads, routes
-//   2. the world: config, ids, classes, nodes, paths      5. generations: flows judge again
-//   3. stage programs, then hooks                         6. removals, in the reverse order
+//   2. the world: config, ids, classes, nodes, paths      5. removal of what judgements read
+//   3. stage programs, then hooks                         6. generations: flows judge again
+//                                                         7. other removals, in the reverse order
 // What the kernel refuses stays pending and is tried again by itself, with a growing pause.
 //
 // A restart: open() loads the programs of this build beside those that run, and adopts maps, ids

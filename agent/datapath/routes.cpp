@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Idle flows remember path and node slots, so those rest as long as a flow may sleep.
+// Idle flows remember path slots, so those rest as long as a flow may sleep. Node slots may.
 constexpr auto kSlotGrace = 1h;
 
 prefix4_key key_of_prefix(const Prefix4& prefix)

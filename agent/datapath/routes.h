@@ -2,9 +2,9 @@
 // Routes: where addresses are, by which way, and which nodes may send ("routes4", "paths",
 // "nodes4", "nodes").
 //
-// Every remote prefix has a path slot of its own. What changes under an established flow (next
-// hop, MAC, encapsulation, the node) is a write to that slot, and needs no new judgement; a prefix
-// that comes, goes or changes its kind does, and take_changed() says so.
+// Every remote prefix has a path slot of its own. What changes on an established flow's way out
+// (next hop, MAC, encapsulation, the node) is a write to that slot, and needs no new judgement; a
+// prefix that comes, goes or changes its kind does, and a node that goes: take_changed() says so.
 //
 // Slots survive a restart: the maps themselves name them.
 

@@ -117,7 +117,7 @@ Status Tables::write_workloads(maps::Budget& budget)
 
 Status Tables::remove_facts(maps::Budget& budget)
 {
-    return remove_all(budget, routes4, nodes4, classes4);
+    return remove_all(budget, routes4, nodes4, nodes, classes4);
 }
 
 bool Tables::stale_facts() const
@@ -125,13 +125,13 @@ bool Tables::stale_facts() const
     const auto stale = [](const auto& table) {
         return table.sealed() && table.pending() > table.pending_writes();
     };
-    return stale(routes4) || stale(nodes4) || stale(classes4);
+    return stale(routes4) || stale(nodes4) || stale(nodes) || stale(classes4);
 }
 
 Status Tables::remove(maps::Budget& budget)
 {
-    return remove_all(budget, endpoints, workloads, routes4, paths, nodes4, nodes, classes4, class_sets,
-                      ids);
+    return remove_all(budget, endpoints, workloads, routes4, paths, nodes4, nodes, classes4,
+                      class_sets, ids);
 }
 
 std::size_t Tables::pending() const

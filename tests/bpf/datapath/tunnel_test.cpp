@@ -73,6 +73,29 @@ TEST_F(Tunnel, external_node_sends_from_addresses_that_nobody_owns)
                 REASON_TUNNEL_SPOOFED);
 }
 
+TEST_F(Tunnel, answer_of_the_workload_does_not_bring_back_a_node_that_is_gone)
+{
+    put("nodes4", prefix4_key{24, htonl(addr("172.16.5.0"))}, node4{8});
+    const struct node external{0, NODE_EXTERNAL};
+    put("nodes", std::uint32_t{8}, external);
+    const auto comes = [&](std::uint8_t flags) {
+        return from_uplink(
+            ipip("172.16.5.9", kNode, tcp_packet("172.17.0.1", 1000, kA, 80, flags)));
+    };
+    EXPECT_EQ(comes(kSyn).verdict, kOk) << "by the stack";
+    EXPECT_EQ(from_a(tcp_packet(kA, 80, "172.17.0.1", 1000, kSyn | kAck)).verdict, kOk);
+    EXPECT_EQ(comes(kAck).verdict, kOk);
+    const auto judged_again = count(REASON_FLOW_REJUDGED);
+    EXPECT_EQ(comes(kAck).verdict, kOk);
+    EXPECT_EQ(count(REASON_FLOW_REJUDGED), judged_again) << "its address is known by now";
+
+    empty("nodes4");
+    empty("nodes");
+    bump(kSlotA);
+    EXPECT_EQ(from_a(tcp_packet(kA, 80, "172.17.0.1", 1000, kAck)).verdict, kOk);
+    expect_drop(comes(kAck), REASON_TUNNEL_UNKNOWN_NODE);
+}
+
 TEST_F(Tunnel, nested_tunnel_is_dropped)
 {
     expect_drop(from_node2(ipip(kC, kA, inner())), REASON_TUNNEL_NESTED);
