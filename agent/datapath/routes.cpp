@@ -10,7 +10,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Idle flows remember path slots, so those rest as long as a flow may sleep. Node slots may.
+// Idle flows remember path slots, so those rest as long as a flow may sleep. Node slots, which flows
+// do not remember, share the time.
 constexpr auto kSlotGrace = 1h;
 
 prefix4_key key_of_prefix(const Prefix4& prefix)
