@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-/* Part of the pin path: a change of any layout or map type below maps/ raises it. */
+/* Part of the pin path: once 0.1.0 is out, a change of any layout or map type below maps/ raises it. */
 #define MARGAY_ABI_VERSION 1
 
 #ifdef __cplusplus
