@@ -344,6 +344,8 @@ static __always_inline enum verdict plan(struct __sk_buff *skb, struct work *w, 
 
     if (!cfg)
         return drop(&w->pkt, REASON_INTERNAL);
+    w->facts = READ_ONCE(cfg->facts);
+    barrier();
     switch (hook) {
     case HOOK_FROM_WORKLOAD:
         return plan_from_workload(w, cfg);

@@ -4,19 +4,11 @@
  *
  * The outer header is read and kept in struct packet, then the inner packet takes its place there;
  * the frame changes only in decapsulate(). Where XDP has removed the outer header already, it left
- * the sender's node slot in the frame's metadata (bpf/uplink_xdp.bpf.c).
+ * the sender's address in the frame's metadata (bpf/uplink_xdp.bpf.c).
  */
 #pragma once
 
 #include "bpf/parse.h"
-
-/* What uplink_xdp puts before the frame. Nobody else on the host can. */
-struct xdp_note {
-    __u32 magic;
-    __u32 node;
-    __be32 outer_saddr;
-};
-#define XDP_NOTE_MAGIC 0x6d617267
 
 /*
  * The note goes through skb->cb. A program that writes to packets begins with code of the kernel's
@@ -31,8 +23,7 @@ static __always_inline void keep_xdp_note(struct __sk_buff *skb)
     if ((const void *)(note + 1) > data_of(skb) || note->magic != XDP_NOTE_MAGIC)
         return;
     skb->cb[0] = note->magic;
-    skb->cb[1] = note->node;
-    skb->cb[2] = note->outer_saddr;
+    skb->cb[1] = note->outer_saddr;
 }
 
 static __always_inline void read_xdp_note(const struct __sk_buff *skb, struct packet *pkt)
@@ -40,8 +31,7 @@ static __always_inline void read_xdp_note(const struct __sk_buff *skb, struct pa
     if (skb->cb[0] != XDP_NOTE_MAGIC)
         return;
     pkt->flags |= PACKET_TUNNEL;
-    pkt->node = skb->cb[1];
-    pkt->outer_saddr = skb->cb[2];
+    pkt->outer_saddr = skb->cb[1];
 }
 
 /* Outer and inner header of the usual shape; else 0, and `pkt` is to be parsed step by step. */

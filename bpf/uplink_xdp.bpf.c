@@ -2,20 +2,22 @@
 // Uplink, XDP: takes the outer header off tunnel packets of known nodes.
 //
 // It judges nothing and drops nothing. A packet that it is sure of goes up decapsulated, with the
-// sender's node slot in the metadata; everything else goes up as it came. from_uplink judges both,
+// sender's address in the metadata; everything else goes up as it came. from_uplink judges both,
 // so every reason has one home. A driver without metadata keeps decapsulation on tc.
 
 #include "bpf/tunnel.h"
 
-static __always_inline struct node4 *known_sender(const struct iphdr *outer)
+static __always_inline int is_from_known_node(const struct iphdr *outer)
 {
     struct prefix4_key key = {.prefix_bits = 32, .addr = outer->saddr};
     __u32 zero = 0;
     struct config *cfg = bpf_map_lookup_elem(&config, &zero);
+    struct node4 *node;
 
     if (!cfg || !(cfg->flags & CONFIG_IPIP) || outer->daddr != cfg->node_addr)
         return 0;
-    return bpf_map_lookup_elem(&nodes4, &key);
+    node = bpf_map_lookup_elem(&nodes4, &key);
+    return node && node->slot;
 }
 
 /* Only the plain case: no options outside, no fragment, a whole IPv4 packet inside. */
@@ -39,16 +41,13 @@ int uplink_xdp(struct xdp_md *xdp)
     struct iphdr *outer = (void *)(eth + 1);
     struct xdp_note note = {.magic = XDP_NOTE_MAGIC};
     struct xdp_note *meta;
-    struct node4 *node;
 
     if ((void *)(outer + 2) > (void *)(long)xdp->data_end || eth->h_proto != bpf_htons(ETH_P_IP))
         return XDP_PASS;
     if (!is_sound(outer, (void *)(long)xdp->data_end))
         return XDP_PASS;
-    node = known_sender(outer);
-    if (!node || !node->slot)
+    if (!is_from_known_node(outer))
         return XDP_PASS;
-    note.node = node->slot;
     note.outer_saddr = outer->saddr;
     saved = *eth;
     if (bpf_xdp_adjust_meta(xdp, -(int)sizeof(note)))

@@ -6,6 +6,10 @@
  * reach the host. Times in it are seconds; `grace_until` is a point in time in jiffies (low 32
  * bits), the clock of flows: the `collect` program returns it (maps/flows.h).
  *
+ * `facts` moves after routes, nodes, paths or this map have changed and before generations do
+ * (maps/endpoints.h). A judgement reads it first and once more at its end: had it moved, old facts
+ * might be stamped with a new generation, and so it is not remembered.
+ *
  * Written by agent/datapath, read by bpf/.
  */
 #pragma once
@@ -54,10 +58,11 @@ struct config {
     __u16 pad;
     __u32 flow_budget;   /* flows one endpoint may hold; 0: no limit */
     __u32 grace_until;   /* jiffies; until then any protocol's replies are picked up, as TCP's */
+    __u32 facts;         /* counts the times that generations were about to move; wraps */
     struct flow_timeouts timeouts;
 };
-ABI_SIZE(struct config, 52);
-ABI_AT(struct config, timeouts, 28);
+ABI_SIZE(struct config, 56);
+ABI_AT(struct config, timeouts, 32);
 
 /*
  * Read-only data of every object (variable `constants` in .rodata), set between open and load.

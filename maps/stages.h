@@ -20,6 +20,14 @@ enum stage { STAGES(STAGE_ENUM) STAGE_COUNT };
 #undef STAGE_ENUM
 ABI_ASSERT(STAGE_COUNT <= STAGE_MAX, "stages fit");
 
+/* What uplink_xdp puts before a frame whose outer header it took off. Nobody else on the host can. */
+struct xdp_note {
+    __u32 magic;
+    __be32 outer_saddr;
+};
+ABI_SIZE(struct xdp_note, 8);
+#define XDP_NOTE_MAGIC 0x6d617267
+
 /* Which hook a packet is at; in events. */
 #define HOOKS(X) \
     X(FROM_WORKLOAD, "from_workload") \

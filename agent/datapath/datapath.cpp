@@ -154,8 +154,9 @@ void Datapath::want_config(const ConfigWant& want)
     entry.flow_budget = want.flow_budget;
     entry.grace_until = grace_until_;
     entry.timeouts = want.timeouts;
-    // Flows hold the address that their tunnel packets come to.
     const auto before = tables_.config.wanted(0);
+    entry.facts = before ? before->facts : 0;
+    // Flows hold the address that their tunnel packets come to.
     if (before && (before->node_addr != entry.node_addr ||
                    ((before->flags ^ entry.flags) & CONFIG_IPIP) != 0))
         endpoints_.touch_all();
@@ -269,10 +270,9 @@ Status Datapath::flush_steps(maps::Budget& budget)
     // would stay allowed by what is going.
     const Status removed = world && swapped && written ? remove_facts(budget) : Status{};
     const bool settled = world && swapped && written && removed && !tables_.stale_facts();
-    endpoints_.bump(settled);
-    Status bumped;
-    if (world && swapped)
-        bumped = tables_.endpoints.write(budget);
+    if (endpoints_.bump(settled))
+        count_facts();
+    const Status bumped = world && swapped ? tables_.write_generations(budget) : Status{};
     endpoints_.release_policies(clock_.now());
     const Status finished = world && swapped && written && bumped ? finish(budget) : Status{};
     const std::array all = {world, swapped, written, removed, bumped, loaded, finished};
@@ -289,6 +289,15 @@ void Datapath::touch_endpoints()
     const bool unplaced = classes_.take_unplaced_changed(); // concerns whoever asks for any set
     if (routes_.take_changed() || unplaced)
         endpoints_.touch_all();
+}
+
+// A judgement that runs right now may have read the old facts (maps/config.h).
+void Datapath::count_facts()
+{
+    if (auto entry = tables_.config.wanted(0)) {
+        entry->facts++;
+        tables_.config.set(0, *entry);
+    }
 }
 
 // Hooks of an earlier run keep their programs until everything that the new ones read is there.

@@ -158,6 +158,7 @@ private:
     Status swap_programs(const Status& world);
     Status finish(maps::Budget& budget);
     void touch_endpoints();
+    void count_facts();
     void start_grace(std::uint32_t jiffies, const std::optional<struct config>& before);
     void end_grace();
     void seal();

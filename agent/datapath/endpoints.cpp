@@ -181,8 +181,9 @@ void Endpoints::touch_all()
         touched_.insert(name);
 }
 
-void Endpoints::bump(bool settled)
+bool Endpoints::bump(bool settled)
 {
+    bool any = false;
     std::set<std::string> later;
     for (const auto& name : touched_) {
         State& state = states_.at(name);
@@ -195,9 +196,11 @@ void Endpoints::bump(bool settled)
         endpoint next = *wanted;
         next.generation = state.generation;
         tables_.endpoints.set(state.slot, next);
+        any = true;
     }
     if (settled)
         touched_ = std::move(later);
+    return any;
 }
 
 void Endpoints::release_policies(Clock::Time now)

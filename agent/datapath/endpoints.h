@@ -58,8 +58,8 @@ public:
     void touch_sets(const std::set<policy::SetId>& sets);
     void touch_all();
     // Gives touched endpoints their next generation. `settled`: what they read is all in place;
-    // otherwise they stay touched and get another one later.
-    void bump(bool settled);
+    // otherwise they stay touched and get another one later. Returns whether any got one.
+    bool bump(bool settled);
     // Gives up policies that the kernel's endpoints no longer name.
     void release_policies(Clock::Time now);
 

@@ -115,6 +115,16 @@ Status Tables::write_workloads(maps::Budget& budget)
     return finish_all(budget, endpoints, workloads, routes4);
 }
 
+// A judgement that saw the new generation shall also see that `facts` has moved. That one write is
+// due in the turn that counted, whatever is left of the budget: the next one may count again.
+Status Tables::write_generations(maps::Budget& budget)
+{
+    maps::Budget one{1};
+    if (Status status = finish(config, one); !status)
+        return status;
+    return endpoints.write(budget);
+}
+
 Status Tables::remove_facts(maps::Budget& budget)
 {
     return remove_all(budget, routes4, nodes4, nodes, classes4);

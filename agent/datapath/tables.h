@@ -51,6 +51,7 @@ struct Tables {
     void seal();
     Status write_world(maps::Budget& budget);     // left of the bar
     Status write_workloads(maps::Budget& budget); // right of it
+    Status write_generations(maps::Budget& budget); // after what judgements read has changed
     // Prefixes that nobody wants. Nothing refers to them, and judgements read them.
     Status remove_facts(maps::Budget& budget);
     bool stale_facts() const;

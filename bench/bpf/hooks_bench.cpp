@@ -51,7 +51,6 @@ namespace {
 
 constexpr int kRepeats = 9;
 constexpr std::uint32_t kFlows = 65536;
-constexpr std::size_t kXdpNote = 12; // bpf/tunnel.h struct xdp_note
 constexpr std::uint32_t kBurst = 64; // NAPI_POLL_WEIGHT
 // Of payload: plain and tunnelled frames are of one length, and full bursts.
 constexpr std::size_t kPayload = BURST_FRAME - kEthernet - 28, kTunnelPayload = kPayload - 20;
@@ -486,7 +485,7 @@ private:
                 fail(one.name + ": verdict " + std::to_string(opts.retval));
             took.push_back(opts.duration);
             // At XDP the note for tc comes first.
-            const std::size_t front = kEthernet + (at_xdp ? kXdpNote : 0);
+            const std::size_t front = kEthernet + (at_xdp ? sizeof(xdp_note) : 0);
             if (i + 1 == cold_rounds() && slice(out, front, opts.data_size_out - front) !=
                                               one.expected(slice(one.frame, kEthernet)))
                 fail(one.name + ": wrong bytes in the last packet");

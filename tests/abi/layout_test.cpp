@@ -107,6 +107,7 @@ TEST_F(Layout, config_and_constants_match)
     EXPECT_FIELD(datapath, config, vxlan_port);
     EXPECT_FIELD(datapath, config, flow_budget);
     EXPECT_FIELD(datapath, config, grace_until);
+    EXPECT_FIELD(datapath, config, facts);
     EXPECT_SIZE(collect, flow_timeouts);
     EXPECT_FIELD(collect, flow_timeouts, other);
     EXPECT_SIZE(datapath, constants);

@@ -144,6 +144,7 @@ void Datapath::build_world()
                .pad = 0,
                .flow_budget = 0,
                .grace_until = 0,
+               .facts = 0,
                .timeouts = {}});
     auto pod = [&](std::uint32_t slot, std::uint32_t ifindex, const char* ip, const Mac& mac,
                    std::uint32_t egress, std::uint32_t ingress) {
@@ -220,6 +221,10 @@ Outcome Datapath::run(const std::string& program, std::uint32_t ifindex, const B
     context.ingress_ifindex = options.ingress_ifindex;
     context.mark = options.mark;
     context.gso_size = options.gso_size;
+    if (options.xdp_note_from != nullptr) {
+        context.cb[0] = XDP_NOTE_MAGIC;
+        context.cb[1] = be(options.xdp_note_from);
+    }
     LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame.data(), .data_out = result.frame.data(),
                 .data_size_in = static_cast<std::uint32_t>(frame.size()),
                 .data_size_out = static_cast<std::uint32_t>(result.frame.size()),

@@ -47,6 +47,7 @@ struct RunOptions {
     std::uint32_t gso_size = 0;
     std::optional<Mac> dst = std::nullopt; // link-layer destination; the interface's own if absent
     std::uint16_t ethertype = 0x0800;
+    const char* xdp_note_from = nullptr; // as if XDP had taken off an outer header from there
 };
 
 class Datapath : public ::testing::Test {

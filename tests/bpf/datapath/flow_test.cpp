@@ -122,6 +122,32 @@ TEST_F(Flow, flow_cut_by_policy_goes_on_when_the_policy_is_taken_back)
     EXPECT_EQ(only_flow()->flow.state, FLOW_SEEN_INIT | FLOW_SEEN_RESP);
 }
 
+// The generation may be the new one, while the route or node that was read is the old one.
+TEST_F(Flow, judgement_that_a_change_of_facts_overtakes_is_not_remembered)
+{
+    set_policy(kEgressA, "overtaken");
+    EXPECT_EQ(a_to_c(kSyn).verdict, kRedirect);
+    EXPECT_TRUE(flows().empty());
+    set_policy(kEgressA, "allow");
+    EXPECT_EQ(a_to_c(kSyn).verdict, kRedirect);
+    EXPECT_EQ(flows().size(), 1u);
+}
+
+TEST_F(Flow, judgement_that_a_change_of_facts_overtakes_leaves_the_entry_as_it_was)
+{
+    const auto to_81 = [&] { return from_a(tcp_packet(kA, 1000, kC, 81, kAck)).verdict; };
+    EXPECT_EQ(to_81(), kRedirect);
+    set_policy(kEgressA, "overtaken"); // denies port 81
+    bump(kSlotA);
+    EXPECT_EQ(to_81(), kShot);
+    EXPECT_EQ(only_flow()->flow.src.generation, 100u);
+    EXPECT_NE(only_flow()->flow.dir[0].verb, FLOW_DROP) << "no tombstone either";
+
+    set_policy(kEgressA, "allow");
+    EXPECT_EQ(to_81(), kRedirect);
+    EXPECT_EQ(only_flow()->flow.src.generation, 101u);
+}
+
 TEST_F(Flow, generation_of_either_end_counts)
 {
     establish_a_b();

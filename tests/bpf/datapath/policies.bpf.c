@@ -71,6 +71,20 @@ int test_undecided(struct __sk_buff* skb)
     return j ? leave(skb, j, POLICY_UNDECIDED) : TC_ACT_SHOT;
 }
 
+/* As if the agent changed routes and nodes while it runs. */
+SEC("tc")
+int test_overtaken(struct __sk_buff* skb)
+{
+    struct judgement* j = asked();
+    __u32 zero = 0;
+    struct config* cfg = bpf_map_lookup_elem(&config, &zero);
+
+    if (!j || !cfg)
+        return TC_ACT_SHOT;
+    cfg->facts++;
+    return leave(skb, j, j->dport == bpf_htons(81) ? POLICY_DENY : POLICY_ALLOW);
+}
+
 /* A tag as in `mark`, as if the kernel had taken it off; then the program in the last stage. */
 SEC("tc")
 int test_tagged(struct __sk_buff* skb)

@@ -61,7 +61,7 @@ struct Xdp : Datapath {
     }
 };
 
-TEST_F(Xdp, outer_header_of_a_known_node_is_taken_off_and_the_node_noted)
+TEST_F(Xdp, outer_header_of_a_known_node_is_taken_off_and_its_address_noted)
 {
     const Bytes inner = udp_packet(kC, 1000, kA, 53, 20);
 
@@ -69,11 +69,23 @@ TEST_F(Xdp, outer_header_of_a_known_node_is_taken_off_and_the_node_noted)
 
     EXPECT_EQ(result.verdict, std::uint32_t{XDP_PASS});
     EXPECT_THAT(result.frame(), ElementsAreArray(ethernet(inner)));
-    std::uint32_t note[3]{};
+    xdp_note note{};
     ASSERT_EQ(result.meta, sizeof(note));
-    std::memcpy(note, result.data.data(), sizeof(note));
-    EXPECT_EQ(note[1], kNodeSlot2);
-    EXPECT_EQ(note[2], htonl(addr(kNode2)));
+    std::memcpy(&note, result.data.data(), sizeof(note));
+    EXPECT_EQ(note.outer_saddr, htonl(addr(kNode2)));
+}
+
+TEST_F(Xdp, sender_that_is_gone_when_tc_judges_is_unknown_there)
+{
+    const Bytes inner = udp_packet(kC, 1000, kA, 53, 20);
+    EXPECT_EQ(run("uplink_packet", if_up_, inner, {.xdp_note_from = kNode2}).verdict, kRedirect);
+    EXPECT_EQ(only_flow()->flow.tunnel.outer_saddr, htonl(addr(kNode2)));
+
+    empty("nodes4");
+    for (const auto slot : {kSlotA, kSlotB}) // as the agent
+        bump(slot);
+    expect_drop(run("uplink_packet", if_up_, inner, {.xdp_note_from = kNode2}),
+                REASON_TUNNEL_UNKNOWN_NODE);
 }
 
 TEST_F(Xdp, everything_that_tc_must_judge_is_left_to_it)

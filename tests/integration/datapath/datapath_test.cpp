@@ -254,11 +254,21 @@ TEST_F(DatapathTest, node_that_goes_and_another_own_address_have_all_flows_judge
     ok(datapath->flush());
     const auto generation = [&] { return datapath->endpoints().list().front().actual->generation; };
 
+    const auto facts = [&] {
+        const Fd map(bpf_obj_get((folder.path() + "/v1/config").c_str()));
+        const std::uint32_t zero = 0;
+        struct config config{};
+        EXPECT_EQ(bpf_map_lookup_elem(map.get(), &zero, &config), 0);
+        return config.facts;
+    };
+
     const auto with_node = generation();
+    const auto facts_before = facts();
     datapath->forget_node(node2);
     for (int i = 0; i < 10 && generation() == with_node; i++)
         (void)datapath->flush(1); // one write a turn: the order shows
     EXPECT_GT(generation(), with_node);
+    EXPECT_GT(facts(), facts_before) << "a judgement on its way would be kept";
     const Fd nodes(bpf_obj_get((folder.path() + "/v1/nodes4").c_str()));
     const prefix4_key key{32, node2.addr.be()};
     node4 found{};
