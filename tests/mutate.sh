@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 usage() {
     cat <<'EOF'
 usage: tests/mutate.sh [--list | --uncovered] [PATTERN]
-  PATTERN      only tests whose ctest name matches this regular expression
-  --list       names the mutations, plants none
+  PATTERN      only faults whose title, "TEST: FAULT (CASE)", matches this regular expression
+  --list       names the mutations, plants none; exits 1 where one does not fit the code any more
   --uncovered  names the tests without a mutation; exits 1 if there is one
 Works on HEAD in a tree of its own, build/mutants: the first run builds what it needs there. Needs root
 and the packages of deploy/deps.sh test.
@@ -41,18 +41,23 @@ prepare_tree() {
 }
 restore() { git checkout -q --force -- .; }
 
-# Replaces the one occurrence of $old in $file by $new.
+# Replaces the one occurrence of $old in $file by $new; with --list only looks for it.
 plant() {
     [ -n "$old" ] || return 0
-    [ -f "$file" ] || die "$test: no file $file"
-    local content rest
-    content=$(cat "$file"; printf x) # keeps the newlines at the end
-    content=${content%x}
-    rest=${content#*"$old"}
-    [ "$rest" != "$content" ] || die "$test: text not found in $file: $old"
-    [ "${rest#*"$old"}" = "$rest" ] || die "$test: text is not unique in $file: $old"
-    printf '%s' "${content%%"$old"*}$new$rest" >"$file"
+    local found
+    found=$(FROM=$old perl -0777 -ne 'print scalar(() = /\Q$ENV{FROM}\E/g)' "$file") || found=0
+    if [ "$found" != 1 ]; then
+        misfit "found $found times in $file: $old"
+    elif [ $mode = run ]; then
+        FROM=$old TO=$new perl -0777 -i -pe 's/\Q$ENV{FROM}\E/$ENV{TO}/' "$file"
+    fi
     old= new=
+}
+misfits=0
+misfit() { # the code has moved on
+    [ $mode = list ] || die "$test: $*"
+    echo "mutate.sh: $title: $*" >&2
+    misfits=1
 }
 
 targets_of() { # what must be built for a test
@@ -88,16 +93,16 @@ first_failure() {
 
 finish_block() {
     [ -n "$test" ] || return 0
-    if [[ $test =~ $pattern ]]; then
+    if [[ $title =~ $pattern ]]; then
         case $mode in
-        list) echo "$title" ;;
+        list) plant; echo "$title" ;;
         run) plant; judge ;;
         esac
     fi
     test='' file='' title='' old='' new=''
 }
 end_replacement() {
-    if [ $mode = run ] && [[ $test =~ $pattern ]]; then plant; fi
+    if [[ $title =~ $pattern ]]; then plant; fi
     old='' new=''
 }
 
@@ -130,6 +135,6 @@ fi
 test='' file='' title='' old='' new=''
 [ $mode = list ] || prepare_tree
 for list in tests/mutations/*.txt; do read_list "$list"; done
-[ $mode = run ] || exit 0
+[ $mode = run ] || exit $misfits
 echo "mutate.sh: $red red, ${#lost[@]} not"
 [ ${#lost[@]} = 0 ] || { printf '  %s\n' "${lost[@]}"; exit 1; }

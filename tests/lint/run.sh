@@ -61,5 +61,8 @@ while read -r page; do
     done < <(grep -oE '\]\([^)#]+\)' "$page" | sed -E 's/^\]\(//; s/\)$//' | grep -vE '^https?:' || true)
 done < <(files '*.md')
 
+# 9. Every fault of tests/mutations fits the code as it is.
+[ ! -e tests/mutate.sh ] || tests/mutate.sh --list >/dev/null || fail "tests/mutations: bring the faults above up to date"
+
 [ $status = 0 ] && echo "lint: ${#sources[@]} sources clean"
 exit $status
