@@ -257,13 +257,20 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *pkt, __u3
     return finish(skb, &w->pkt, verdict);
 }
 
-/* Is what the judgement read still so? Else the generation it read may be a newer one's. */
-static __always_inline int facts_hold(const struct work *w)
+/*
+ * Has a change overtaken the judgement, so that the generations it read may be newer than the facts?
+ * Then the entry is one of the generation before: who began the flow is known, and the next packet
+ * is judged again.
+ */
+static __always_inline void outdate_if_overtaken(struct work *w)
 {
     __u32 zero = 0;
     struct config *cfg = bpf_map_lookup_elem(&config, &zero);
 
-    return cfg && READ_ONCE(cfg->facts) == w->facts;
+    if (likely(cfg && READ_ONCE(cfg->facts) == w->facts))
+        return;
+    w->flow.src.generation--;
+    w->flow.dst.generation--;
 }
 
 /* Writes the entry as a whole, and moves what its endpoint pays for. True when it is there. */
@@ -272,8 +279,7 @@ static __always_inline int write_flow(struct work *w, __u64 how)
     __u32 owner = owner_of(&w->flow);
     __u32 *held;
 
-    if (unlikely(!facts_hold(w)))
-        return 0;
+    outdate_if_overtaken(w);
     w->flow.last_seen = now();
     w->flow.tag = key_mix(&w->key) << 8 | (bpf_get_prandom_u32() & 0xff);
     w->flow.tail = w->flow.tag;

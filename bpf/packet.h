@@ -88,7 +88,7 @@ struct work {
     __u32 leg;             /* enum flow_leg being judged */
     __u32 todo;            /* enum flow_leg still to be judged */
     __u32 old_owner;       /* slot that pays for the entry that is there */
-    __u32 facts;           /* config's, before any other fact was read */
+    __u32 facts;           /* config's, as read before plan() reads any other */
     __u32 denied_leg;      /* of the first orientation */
     __u32 denied_policy;
     __u32 denied_rule;

@@ -10,7 +10,10 @@
 
 #include <linux/types.h>
 
-/* Part of the pin path: once 0.1.0 is out, a change of any layout or map type below maps/ raises it. */
+/*
+ * Part of the pin path: once 0.1.0 is out, a change of any layout or map type below maps/ raises it,
+ * and one of struct work (bpf/packet.h), which hooks, policies and stages hand to each other.
+ */
 #define MARGAY_ABI_VERSION 1
 
 #ifdef __cplusplus

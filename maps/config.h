@@ -6,9 +6,9 @@
  * reach the host. Times in it are seconds; `grace_until` is a point in time in jiffies (low 32
  * bits), the clock of flows: the `collect` program returns it (maps/flows.h).
  *
- * `facts` moves after routes, nodes, paths or this map have changed and before generations do
- * (maps/endpoints.h). A judgement reads it first and once more at its end: had it moved, old facts
- * might be stamped with a new generation, and so it is not remembered.
+ * `facts` moves whenever generations are about to (maps/endpoints.h), after what they move for is in
+ * the maps. A judgement reads it first and once more at its end: if it moved, old facts may have met
+ * a new generation, and the entry is stamped with the one before.
  *
  * Written by agent/datapath, read by bpf/.
  */

@@ -7,10 +7,11 @@
  * zeroed endpoint lets nothing pass.
  *
  * `generation` makes flows of this endpoint be judged again: the agent first writes policies,
- * classes and the endpoint with the OLD generation, then the endpoint with the next one.
+ * classes and the endpoint with the OLD generation, then config's `facts`, then the endpoint with
+ * the next one.
  * `incarnation` names the workload that holds the slot: it differs for each workload ever put
  * there, never 0, and flows of another incarnation do not exist for the programs. To remove a
- * workload, zero the slot first, then its routes and "workloads" entry.
+ * workload, remove its routes, then zero the slot, then its "workloads" entry.
  *
  * Written by agent/datapath, read by bpf/.
  */

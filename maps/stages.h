@@ -26,7 +26,8 @@ struct xdp_note {
     __be32 outer_saddr;
 };
 ABI_SIZE(struct xdp_note, 8);
-#define XDP_NOTE_MAGIC 0x6d617267
+/* Another one for another layout: hooks are exchanged one by one. */
+#define XDP_NOTE_MAGIC 0x6d617268
 
 /* Which hook a packet is at; in events. */
 #define HOOKS(X) \

@@ -270,9 +270,12 @@ Status Datapath::flush_steps(maps::Budget& budget)
     // would stay allowed by what is going.
     const Status removed = world && swapped && written ? remove_facts(budget) : Status{};
     const bool settled = world && swapped && written && removed && !tables_.stale_facts();
-    if (endpoints_.bump(settled))
-        count_facts();
-    const Status bumped = world && swapped ? tables_.write_generations(budget) : Status{};
+    Status bumped;
+    if (world && swapped) {
+        if (endpoints_.bump(settled))
+            count_facts();
+        bumped = tables_.write_generations(budget);
+    }
     endpoints_.release_policies(clock_.now());
     const Status finished = world && swapped && written && bumped ? finish(budget) : Status{};
     const std::array all = {world, swapped, written, removed, bumped, loaded, finished};

@@ -155,9 +155,9 @@ void Endpoints::state_entry(const State& state)
     std::copy(state.want.host_mac.begin(), state.want.host_mac.end(), entry.host_mac);
     const auto old = tables_.endpoints.actual(state.slot);
     const bool judged_otherwise =
-        old && old->incarnation == state.incarnation &&
-        (old->egress_policy != entry.egress_policy || old->ingress_policy != entry.ingress_policy ||
-         old->flags != entry.flags);
+        old &&
+        (old->incarnation != state.incarnation || old->egress_policy != entry.egress_policy ||
+         old->ingress_policy != entry.ingress_policy || old->flags != entry.flags);
     if (judged_otherwise)
         touched_.insert(by_slot_.at(state.slot));
     tables_.endpoints.set(state.slot, entry);

@@ -123,28 +123,33 @@ TEST_F(Flow, flow_cut_by_policy_goes_on_when_the_policy_is_taken_back)
 }
 
 // The generation may be the new one, while the route or node that was read is the old one.
-TEST_F(Flow, judgement_that_a_change_of_facts_overtakes_is_not_remembered)
+TEST_F(Flow, flow_that_a_change_overtakes_is_remembered_and_judged_again)
 {
     set_policy(kEgressA, "overtaken");
     EXPECT_EQ(a_to_c(kSyn).verdict, kRedirect);
-    EXPECT_TRUE(flows().empty());
+    EXPECT_EQ(only_flow()->flow.src.generation, 99u);
     set_policy(kEgressA, "allow");
-    EXPECT_EQ(a_to_c(kSyn).verdict, kRedirect);
-    EXPECT_EQ(flows().size(), 1u);
+    set_policy(kIngressA, "deny"); // would forbid c to begin
+    forget_judged(kEgressA);
+
+    EXPECT_EQ(c_to_a(kSyn | kAck).verdict, kRedirect) << "who began is known";
+    EXPECT_TRUE(was_judged(kEgressA));
+    EXPECT_EQ(only_flow()->flow.src.generation, 100u);
+    forget_judged(kEgressA);
+    EXPECT_EQ(a_to_c().verdict, kRedirect);
+    EXPECT_FALSE(was_judged(kEgressA)) << "once is enough";
 }
 
-TEST_F(Flow, judgement_that_a_change_of_facts_overtakes_leaves_the_entry_as_it_was)
+TEST_F(Flow, cut_that_a_change_overtakes_is_judged_again)
 {
     const auto to_81 = [&] { return from_a(tcp_packet(kA, 1000, kC, 81, kAck)).verdict; };
     EXPECT_EQ(to_81(), kRedirect);
     set_policy(kEgressA, "overtaken"); // denies port 81
     bump(kSlotA);
     EXPECT_EQ(to_81(), kShot);
-    EXPECT_EQ(only_flow()->flow.src.generation, 100u);
-    EXPECT_NE(only_flow()->flow.dir[0].verb, FLOW_DROP) << "no tombstone either";
 
     set_policy(kEgressA, "allow");
-    EXPECT_EQ(to_81(), kRedirect);
+    EXPECT_EQ(to_81(), kRedirect) << "the tombstone is of the generation before";
     EXPECT_EQ(only_flow()->flow.src.generation, 101u);
 }
 
