@@ -68,6 +68,7 @@ struct Case {
     std::uint32_t policy_slot = 0; // new flows: whose policy judges
     std::uint32_t rules = 0;
     int verdict = kRedirect;
+    std::size_t varies_by_repeat = 0; // as `varies`, where each repeat has one flow
     std::vector<double> burst{}, cold{}; // a repeat each
 };
 
@@ -128,6 +129,8 @@ public:
         for (int i = 0; i < kRepeats; i++) {
             collect(); // the agent lives: MACs of paths are fresh
             for (auto& one : cases) {
+                if (one.varies_by_repeat != 0)
+                    set_port(one.frame, one.varies_by_repeat, static_cast<std::uint32_t>(i) * 7001);
                 if (comes_in_bursts(one))
                     one.burst.push_back(measure_burst(one));
                 one.cold.push_back(measure_cold(one));
@@ -276,6 +279,10 @@ private:
             {"decap_64k", "from_uplink", if_up_, in, decapsulated, REASON_DELIVERED, inner_port},
             {"local_64k", "from_workload", if_a_, local, forwarded, REASON_DELIVERED, port},
         };
+        // Where a flow's entry lies, in its bucket and in the cache, is chance: another one each time.
+        for (auto& one : cases)
+            if (one.varies == 0)
+                one.varies_by_repeat = one.ifindex == if_a_ ? port : inner_port;
         // What the stack brings and what it keeps: for these tc goes on, XDP passes.
         const auto kept = [&](const char* name, const char* program, std::uint32_t ifindex,
                               const Bytes& frame, const Convert& expected,
@@ -356,13 +363,18 @@ private:
         }
     }
 
+    static void set_port(Bytes& frame, std::size_t at, std::uint32_t port)
+    {
+        frame[at] = static_cast<std::uint8_t>(port >> 8);
+        frame[at + 1] = static_cast<std::uint8_t>(port);
+    }
+
     // New flows one after the other, known ones at random: the cache must not help.
     void vary(Case& one, std::uint32_t round)
     {
         scatter_ = scatter_ * 1664525 + 1013904223;
         const std::uint32_t port = one.rules != 0 ? round : scatter_ >> 16;
-        one.frame[one.varies] = static_cast<std::uint8_t>(port >> 8);
-        one.frame[one.varies + 1] = static_cast<std::uint8_t>(port);
+        set_port(one.frame, one.varies, port);
     }
 
     // The rounds of `one` by `run`; the path's counter, and no other way, took all of them.
