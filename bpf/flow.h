@@ -2,8 +2,8 @@
 /*
  * Stage 2: is the packet of a flow whose verdict still holds?
  *
- * One lookup in "flows4"; all else it touches are small hot arrays. A fresh entry gives the action
- * at once. Anything in doubt is a miss: another way in, an endpoint whose generation moved, a leg
+ * One lookup in "flows4", or none where "hot_flows" has a copy; all else it touches are small hot
+ * arrays. A fresh entry gives the action at once. Anything in doubt is a miss: another way in, an endpoint whose generation moved, a leg
  * that this hook needs and nobody judged, a SYN.
  */
 #pragma once
@@ -19,6 +19,8 @@ struct hit {
     __u32 verb; /* enum flow_verb */
     __u32 out;
     __u32 pending; /* its egress is judged behind the stack */
+    __u32 by_initiator;
+    __u32 state; /* as the entry has it */
 };
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -174,56 +176,141 @@ static __always_inline int is_pure_syn(const struct packet *pkt)
     return (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-/*
- * Fills `hit` and returns 1 where the entry decides. `tail` is read first and `tag` last, a writer
- * copies from the front: if both name our key, what was read between them is of one version. What
- * a torn entry makes the checks between them say is either a miss, or undone by `tag`.
- */
-static __always_inline int flow_check(struct flow *flow, const struct flow_key *key,
-                                      const struct packet *pkt, __u32 hook, __u32 dir,
-                                      struct hit *hit)
+/* Fills `hit` and returns 1 where the entry, or a copy of it, decides as far as it was read whole. */
+static __always_inline int decides(const struct flow *flow, const struct packet *pkt, __u32 hook,
+                                   __u32 dir, __u32 egress_due, struct hit *hit)
 {
-    __u32 tail = READ_ONCE(flow->tail);
     const struct flow_dir *way = &flow->dir[dir & 1];
-    __u32 verb, out, flags, state, by_initiator, legs;
+    __u32 flags, legs;
 
-    if (unlikely(tail >> 8 != key_mix(key)))
-        return 0;
-    barrier();
     if (unlikely(!came_as_expected(pkt, hook, way, &flow->tunnel)))
         return 0;
     if (unlikely(!end_is_current(&flow->src) || !end_is_current(&flow->dst)))
         return 0;
-    verb = READ_ONCE(way->verb);
+    hit->verb = READ_ONCE(way->verb);
     flags = READ_ONCE(flow->flags);
-    by_initiator = dir == READ_ONCE(flow->initiator);
-    if (unlikely(is_pure_syn(pkt) || verb == FLOW_NONE))
+    hit->by_initiator = dir == READ_ONCE(flow->initiator);
+    if (unlikely(is_pure_syn(pkt) || hit->verb == FLOW_NONE))
         return 0;
-    legs = legs_needed(hook, verb, flags, READ_ONCE(flow->src.slot), hit->pending);
-    if (by_initiator && unlikely(verb != FLOW_DROP && legs & ~READ_ONCE(flow->legs)))
+    legs = legs_needed(hook, hit->verb, flags, READ_ONCE(flow->src.slot), egress_due);
+    if (hit->by_initiator && unlikely(hit->verb != FLOW_DROP && legs & ~READ_ONCE(flow->legs)))
         return 0;
-    out = READ_ONCE(way->out);
-    state = READ_ONCE(flow->state);
+    hit->out = READ_ONCE(way->out);
+    hit->pending = hit->by_initiator && flags & FLOW_PENDING;
+    hit->state = READ_ONCE(flow->state);
+    return 1;
+}
+
+/*
+ * `tail` is read first and `tag` last, a writer copies from the front: if both name our key, what
+ * was read between them is of one version. What a torn entry makes decides() say is either a miss,
+ * or undone by `tag`.
+ */
+static __always_inline int flow_check(struct flow *flow, const struct flow_key *key,
+                                      const struct packet *pkt, __u32 hook, __u32 dir,
+                                      __u32 egress_due, struct hit *hit)
+{
+    __u32 tail = READ_ONCE(flow->tail);
+
+    if (unlikely(tail >> 8 != key_mix(key)))
+        return 0;
+    barrier();
+    if (unlikely(!decides(flow, pkt, hook, dir, egress_due, hit)))
+        return 0;
     barrier();
     if (unlikely(READ_ONCE(flow->tag) != tail))
         return 0;
-    hit->verb = verb;
-    hit->out = out;
-    hit->pending = by_initiator && flags & FLOW_PENDING;
     if (likely(!(pkt->flags & PACKET_ERROR)))
-        flow_touch(flow, pkt, state, (int)by_initiator);
+        flow_touch(flow, pkt, hit->state, (int)hit->by_initiator);
     return 1;
+}
+
+static __always_inline struct hot_flow *hot_find(const struct flow_key *key)
+{
+    __u32 slot = key_mix(key) >> (24 - HOT_FLOWS_BITS); /* the upper bits hang on all octets */
+
+    return bpf_map_lookup_elem(&hot_flows, &slot);
+}
+
+static __always_inline int hot_is_of(const struct hot_flow *hot, const struct flow_key *key)
+{
+    const __u64 *held = (const __u64 *)&hot->key, *wanted = (const __u64 *)key;
+
+    return READ_ONCE(held[0]) == wanted[0] && READ_ONCE(held[1]) == wanted[1];
+}
+
+static __always_inline int hot_is_fresh(const struct hot_flow *hot)
+{
+    return now() - READ_ONCE(hot->copied) < constants.hz / 2;
+}
+
+/* What the packet changes in an entry is not for copies: its first of a side, and TCP's flags. */
+static __always_inline int hot_check(const struct hot_flow *hot, const struct flow_key *key,
+                                     const struct packet *pkt, __u32 hook, __u32 dir,
+                                     __u32 egress_due, struct hit *hit)
+{
+    __u64 seq = READ_ONCE(hot->seq);
+
+    barrier();
+    if (!hot_is_of(hot, key) || seq & 1 || !hot_is_fresh(hot))
+        return 0;
+    if (unlikely(pkt->flags & PACKET_ERROR || pkt->tcp_flags & (TCP_FIN | TCP_RST)))
+        return 0;
+    if (unlikely(!decides(&hot->flow, pkt, hook, dir, egress_due, hit)))
+        return 0;
+    barrier();
+    return READ_ONCE(hot->seq) == seq &&
+           hit->state & (hit->by_initiator ? FLOW_SEEN_INIT : FLOW_SEEN_RESP);
+}
+
+/* Another entry is there: its first packets are not for a copy of the one before. */
+static __always_inline void hot_forget(const struct flow_key *key)
+{
+    struct hot_flow *hot = hot_find(key);
+
+    if (hot)
+        WRITE_ONCE(hot->copied, now() - constants.hz);
+}
+
+/*
+ * Copies the entry that has just decided. A slot that another flow holds changes hands for one in 16
+ * of its packets: where many flows meet, few pay for copies, and a busy one has its own at once.
+ */
+static __always_inline void hot_keep(struct hot_flow *hot, const struct flow_key *key,
+                                     const struct flow *flow)
+{
+    __u64 seq = READ_ONCE(hot->seq);
+    __u32 tail = READ_ONCE(flow->tail);
+
+    if (hot_is_fresh(hot) && !hot_is_of(hot, key) && bpf_get_prandom_u32() & 15)
+        return;
+    if (seq & 1 || __sync_val_compare_and_swap(&hot->seq, seq, seq + 1) != seq)
+        return;
+    barrier();
+    hot->key = *key;
+    hot->flow = *flow;
+    hot->copied = now();
+    barrier();
+    if (unlikely(READ_ONCE(flow->tag) != tail || tail >> 8 != key_mix(key)))
+        hot->key.pad = 0xffff; /* recycled under us: nobody's, set_key() leaves it 0 */
+    barrier();
+    WRITE_ONCE(hot->seq, seq + 2);
 }
 
 static __always_inline int flow_of(const struct flow_key *key, const struct packet *pkt, __u32 hook,
                                    __u32 dir, __u32 egress_due, struct hit *hit)
 {
-    struct flow *flow = bpf_map_lookup_elem(&flows4, key);
+    struct hot_flow *hot = hot_find(key);
+    struct flow *flow;
 
-    if (unlikely(!flow))
+    if (hot && hot_check(hot, key, pkt, hook, dir, egress_due, hit))
+        return 1;
+    flow = bpf_map_lookup_elem(&flows4, key);
+    if (unlikely(!flow || !flow_check(flow, key, pkt, hook, dir, egress_due, hit)))
         return 0;
-    hit->pending = egress_due;
-    return flow_check(flow, key, pkt, hook, dir, hit);
+    if (hot && likely(!(pkt->flags & PACKET_ERROR)))
+        hot_keep(hot, key, flow);
+    return 1;
 }
 
 /*

@@ -288,6 +288,7 @@ static __always_inline int write_flow(struct work *w, __u64 how)
             count(REASON_FLOW_TABLE_FULL, 0);
         return 0;
     }
+    hot_forget(&w->key);
     if (how == BPF_EXIST && owner == w->old_owner)
         return 1;
     held = bpf_map_lookup_elem(&flow_counts, &owner);

@@ -109,6 +109,13 @@ struct {
 } flows4 SEC(".maps");
 
 struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, HOT_FLOWS);
+    __type(key, __u32);
+    __type(value, struct hot_flow);
+} hot_flows SEC(".maps");
+
+struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, FRAGS_MAX);
     __type(key, struct frag4_key);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the programs remember: "flows4" (preallocated HASH) and "frags4" (LRU_HASH).
+ * What the programs remember: "flows4" (preallocated HASH), "hot_flows" (ARRAY) and "frags4"
+ * (LRU_HASH).
  *
  * One entry holds both directions of a flow and all that an established packet needs. The key's
  * ends are ordered by (address, port), compared as the raw integers they are in memory; direction
@@ -12,7 +13,12 @@
  * an element may be recycled under it. Actions change by replacement of the whole value only;
  * `state` and `last_seen` are written in place.
  *
- * The programs alone write both. The agent drives garbage collection: BPF_PROG_TEST_RUN of
+ * "hot_flows" has copies of entries of busy flows, found by a few bits of a cheap hash of the key. A
+ * copy is good for half a second, and for packets that change nothing in the entry: `last_seen` is
+ * kept fresh by what goes past the copy, and a CPU that copied an entry while another one replaced it
+ * is right again by then. Whoever writes a copy makes `seq` odd meanwhile.
+ *
+ * The programs alone write all three. The agent drives garbage collection: BPF_PROG_TEST_RUN of
  * `collect`, see struct collect_run.
  */
 #pragma once
@@ -92,7 +98,7 @@ ABI_SIZE(struct flow_end, 12);
 
 struct flow {
     __u32 tag;
-    __u32 last_seen;        /* jiffies, at most a second old while packets come */
+    __u32 last_seen;        /* jiffies, at most two seconds old while packets come */
     struct flow_dir dir[2]; /* [i]: packets sent by end i of the key */
     struct flow_tunnel tunnel;
     struct flow_end src;    /* the initiator's */
@@ -108,6 +114,19 @@ ABI_AT(struct flow, dir, 8);
 ABI_AT(struct flow, tunnel, 24);
 ABI_AT(struct flow, src, 32);
 ABI_AT(struct flow, tail, 60);
+
+#define HOT_FLOWS_BITS 10
+#define HOT_FLOWS (1 << HOT_FLOWS_BITS) /* of two cache lines: they fit a second-level cache */
+
+struct hot_flow {
+    struct flow_key key;
+    __u64 seq;
+    __u32 copied; /* jiffies */
+    __u32 pad[9];
+    struct flow flow; /* a cache line of its own */
+};
+ABI_SIZE(struct hot_flow, 128);
+ABI_AT(struct hot_flow, flow, 64);
 
 struct frag4_key {
     __be32 saddr;

@@ -94,6 +94,8 @@ TEST_F(Layout, flows_match)
     EXPECT_FIELD(datapath, flow, state);
     EXPECT_FIELD(datapath, flow, legs);
     EXPECT_FIELD(datapath, flow, tail);
+    EXPECT_SIZE(datapath, hot_flow);
+    EXPECT_FIELD(datapath, hot_flow, flow);
     EXPECT_SIZE(datapath, frag4_key);
     EXPECT_SIZE(datapath, frag4);
 }

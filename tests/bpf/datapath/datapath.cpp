@@ -113,8 +113,8 @@ void Datapath::SetUp()
 // What any test may have written; the large arrays only where the world uses them.
 void Datapath::reset()
 {
-    for (const char* map : {"workloads", "routes4", "nodes4", "flows4", "frags4", "policies",
-                            "judged", "config", "heartbeat"})
+    for (const char* map : {"workloads", "routes4", "nodes4", "flows4", "hot_flows", "frags4",
+                            "policies", "judged", "config", "heartbeat"})
         empty(map);
     for (std::uint32_t slot = 0; slot < 16; slot++) {
         put("endpoints", slot, endpoint{});
