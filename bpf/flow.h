@@ -3,8 +3,8 @@
  * Stage 2: is the packet of a flow whose verdict still holds?
  *
  * One lookup in "flows4", or none where "hot_flows" has a copy; all else it touches are small hot
- * arrays. A fresh entry gives the action at once. Anything in doubt is a miss: another way in, an endpoint whose generation moved, a leg
- * that this hook needs and nobody judged, a SYN.
+ * arrays. A fresh entry gives the action at once. Anything in doubt is a miss: another way in, an
+ * endpoint whose generation moved, a leg that this hook needs and nobody judged, a SYN.
  */
 #pragma once
 
@@ -254,7 +254,7 @@ static __always_inline int hot_check(const struct hot_flow *hot, const struct fl
     barrier();
     if (!hot_is_of(hot, key) || seq & 1 || !hot_is_fresh(hot))
         return 0;
-    if (unlikely(pkt->flags & PACKET_ERROR || pkt->tcp_flags & (TCP_FIN | TCP_RST)))
+    if (unlikely(pkt->tcp_flags & (TCP_FIN | TCP_RST)))
         return 0;
     if (unlikely(!decides(&hot->flow, pkt, hook, dir, egress_due, hit)))
         return 0;
@@ -300,7 +300,8 @@ static __always_inline void hot_keep(struct hot_flow *hot, const struct flow_key
 static __always_inline int flow_of(const struct flow_key *key, const struct packet *pkt, __u32 hook,
                                    __u32 dir, __u32 egress_due, struct hit *hit)
 {
-    struct hot_flow *hot = hot_find(key);
+    /* An ICMP error says nothing of how busy the flow is, and is no packet of it. */
+    struct hot_flow *hot = likely(!(pkt->flags & PACKET_ERROR)) ? hot_find(key) : 0;
     struct flow *flow;
 
     if (hot && hot_check(hot, key, pkt, hook, dir, egress_due, hit))
@@ -308,7 +309,7 @@ static __always_inline int flow_of(const struct flow_key *key, const struct pack
     flow = bpf_map_lookup_elem(&flows4, key);
     if (unlikely(!flow || !flow_check(flow, key, pkt, hook, dir, egress_due, hit)))
         return 0;
-    if (hot && likely(!(pkt->flags & PACKET_ERROR)))
+    if (hot)
         hot_keep(hot, key, flow);
     return 1;
 }

@@ -144,6 +144,15 @@ protected:
     // An established TCP flow between a and c (or b): SYN, SYN+ACK and ACK have passed.
     void establish_a_c();
     void establish_a_b();
+    // A packet of the flow between a and c.
+    Outcome a_to_c(std::uint8_t flags = kAck)
+    {
+        return from_a(tcp_packet(kA, 1000, kC, 80, flags));
+    }
+    Outcome c_to_a(std::uint8_t flags = kAck)
+    {
+        return from_node2(tcp_packet(kC, 80, kA, 1000, flags));
+    }
 
     std::uint32_t if_a_ = 0, if_b_ = 0, if_up_ = 0;
     // Loaded once for the process: the kernel takes long to take maps of this size down.
