@@ -112,9 +112,11 @@ TEST_F(HotFlows, what_changes_the_entry_goes_past_the_copy)
     from_a(udp_packet(kA, 1, kB, 53));
     from_a(udp_packet(kA, 1, kB, 53));
     from_b(udp_packet(kB, 53, kA, 1));
-    for (const auto& entry : flows())
-        if (entry.key.proto == IPPROTO_UDP)
+    for (const auto& entry : flows()) {
+        if (entry.key.proto == IPPROTO_UDP) {
             EXPECT_EQ(entry.flow.state, FLOW_SEEN_INIT | FLOW_SEEN_RESP);
+        }
+    }
 }
 
 TEST_F(HotFlows, icmp_error_is_looked_up_in_the_table)
