@@ -5,7 +5,9 @@
 
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace margay::bgp {
@@ -17,6 +19,7 @@ using boost::system::error_code;
 constexpr int kMessagesPerTurn = 64;
 constexpr int kInternetControl = 0xc0; // DSCP CS6, as routing protocols are marked
 constexpr int kUnsentLimit = 128 * 1024;  // octets; beyond that our own queue coalesces better
+constexpr std::size_t kPiecesAtOnce = 256;
 constexpr auto kLinger = std::chrono::seconds(2);
 
 // TCP's error in words that say where to look.
@@ -163,9 +166,26 @@ void Connection::handle_frames()
 
 // ---- Out ---------------------------------------------------------------------------------------
 
-void Connection::send(ByteView message)
+// What the kernel takes at once is never copied.
+void Connection::send(std::span<const ByteView> pieces)
 {
-    outbox_.insert(outbox_.end(), message.begin(), message.end());
+    std::size_t sent = 0;
+    if (up_ && queued() == 0) {
+        iovec vectors[kPiecesAtOnce];
+        msghdr message{};
+        message.msg_iov = vectors;
+        for (const ByteView piece : pieces.first(std::min(pieces.size(), kPiecesAtOnce)))
+            vectors[message.msg_iovlen++] = {const_cast<std::uint8_t*>(piece.data()), piece.size()};
+        const ssize_t count =
+            ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent = count < 0 ? 0 : static_cast<std::size_t>(count); // write() meets the error again
+    }
+    for (const ByteView piece : pieces) {
+        const std::size_t skip = std::min(sent, piece.size());
+        sent -= skip;
+        outbox_.insert(outbox_.end(), piece.begin() + static_cast<std::ptrdiff_t>(skip),
+                       piece.end());
+    }
     write();
 }
 

@@ -42,7 +42,8 @@ public:
 
     void dial(const Ip& address, std::uint16_t port, const std::optional<Ip>& source);
     void adopt(Tcp::socket socket);
-    void send(ByteView message);
+    void send(ByteView message) { send(std::span(&message, 1)); }
+    void send(std::span<const ByteView> pieces);
     // Writes what is queued, then closes.
     void close();
 
