@@ -34,20 +34,22 @@ std::string Inbox::fault() const
         text += std::to_string(strange_) + " prefixes came that nobody announced";
     if (wrong_ > 0)
         text += (text.empty() ? "" : ", ") + std::to_string(wrong_) +
-                " prefixes came with a wrong AS_PATH or NEXT_HOP";
+                " prefixes came with attributes that were not theirs";
     return text;
 }
 
 bool Inbox::learn(View nlri, const SeenAttributes& seen)
 {
-    const std::uint32_t mark = table_->mark == Mark::OriginAs ? seen.origin_as : seen.next_hop;
+    const bool reflected = table_->mark == Mark::NextHop;
+    const std::uint32_t mark = reflected ? seen.next_hop : seen.origin_as;
     return each_prefix(nlri, [&](std::uint32_t address, unsigned length) {
         const std::size_t index = table_->index.find(address, length);
         if (index == PrefixIndex::kNone) {
             ++strange_;
             return;
         }
-        if (table_->marks[index] != mark || table_->hops[index] + added_hops_ != seen.hops)
+        if (table_->marks[index] != mark || table_->hops[index] + added_hops_ != seen.hops ||
+            reflected != seen.reflected)
             ++wrong_;
         count_ += has_[index] ? 0 : 1;
         has_[index] = true;

@@ -104,14 +104,40 @@ json::object run_apart(const Scenario& scenario, const Device& device, const Opt
 
 // ---- All runs of one daemon --------------------------------------------------------------------
 
-json::object spread(std::vector<double> values)
-{
-    std::ranges::sort(values);
-    const auto rounded = [](double value) { return std::round(value * 1000) / 1000; };
-    return {{"min", rounded(values.front())},
-            {"median", rounded(values[values.size() / 2])},
-            {"max", rounded(values.back())}};
-}
+// Boost.JSON writes 4.2 as 4.2E0, which nobody wants to read; so members are texts of JSON here.
+class Line {
+public:
+    void text(std::string_view name, std::string_view value)
+    {
+        member(name, json::serialize(json::string(value)));
+    }
+    void number(std::string_view name, std::size_t value) { member(name, std::to_string(value)); }
+    void spread(std::string_view name, std::vector<double> values)
+    {
+        std::ranges::sort(values);
+        member(name, "{\"min\": " + decimal(values.front()) +
+                         ", \"median\": " + decimal(values[values.size() / 2]) +
+                         ", \"max\": " + decimal(values.back()) + "}");
+    }
+    std::string str() const { return "{" + members_ + "}"; }
+
+    static std::string decimal(double value)
+    {
+        std::array<char, 64> text{};
+        std::snprintf(text.data(), text.size(), "%.3f", value);
+        return text.data();
+    }
+
+private:
+    void member(std::string_view name, const std::string& value)
+    {
+        members_ += members_.empty() ? "\"" : ", \"";
+        members_ += name;
+        members_ += "\": " + value;
+    }
+
+    std::string members_;
+};
 
 class Series {
 public:
@@ -132,19 +158,20 @@ public:
     }
     bool failed() const { return !failure_.empty(); }
     // One failed run spoils the series: its figures would be those of the lucky ones.
-    void tell(json::object& out) const
+    void tell(Line& line) const
     {
         if (failed()) {
-            out.insert(failure_.begin(), failure_.end());
+            line.text("status", failure_.at("status").as_string());
+            line.text("error", failure_.at("error").as_string());
             return;
         }
-        out["status"] = "measured";
-        out["repeats"] = runs_;
+        line.text("status", "measured");
+        line.number("repeats", runs_);
         for (const auto& [name, values] : figures_)
             if (!values.empty())
-                out[name] = spread(values);
+                line.spread(name, values);
         if (lost_known_)
-            out["sessions_lost"] = lost_;
+            line.number("sessions_lost", lost_);
     }
 
 private:
@@ -154,7 +181,7 @@ private:
     bool lost_known_ = false;
 };
 
-void tell_sizes(const Sizes& sizes, json::object& out)
+void tell_sizes(const Sizes& sizes, Line& line)
 {
     const std::pair<const char*, std::size_t> counts[] = {{"prefixes", sizes.prefixes},
                                                           {"receivers", sizes.receivers},
@@ -163,19 +190,20 @@ void tell_sizes(const Sizes& sizes, json::object& out)
                                                           {"each", sizes.each}};
     for (const auto& [name, count] : counts)
         if (count > 0)
-            out[name] = count;
+            line.number(name, count);
     if (sizes.prefixes > 0)
-        out["mix"] = sizes.mix == Mix::Few ? "few" : "internet";
-    out["hold_time"] = sizes.hold_time;
+        line.text("mix", sizes.mix == Mix::Few ? "few" : "internet");
+    line.number("hold_time", sizes.hold_time);
 }
 
-void tell_progress(const Options& options, const Device& device, std::size_t round,
-                   const json::object& run)
+std::string progress_of(const json::object& run)
 {
-    const json::value* error = run.if_contains("error");
-    std::cerr << "bgp_bench: " << options.scenario << ' ' << device.name << " run " << round + 1
-              << " of " << options.repeats << ": "
-              << (error ? json::serialize(*error) : json::serialize(run.at("ms"))) << '\n';
+    if (const json::value* error = run.if_contains("error"))
+        return std::string(run.at("status").as_string()) + ": " + std::string(error->as_string());
+    std::string text;
+    for (const json::value& ms : run.at("ms").as_array())
+        text += Line::decimal(ms.to_number<double>()) + " ";
+    return text + "ms";
 }
 
 // Round by round, so that a noisy machine disturbs all daemons alike.
@@ -190,18 +218,20 @@ int run_all(const Scenario& scenario, const std::vector<const Device*>& chosen,
             json::object run{{"status", "not installed"}, {"error", remedy(*chosen[i])}};
             if (installed_program(*chosen[i]))
                 run = run_apart(scenario, *chosen[i], options);
-            tell_progress(options, *chosen[i], round, run);
+            std::cerr << "bgp_bench: " << scenario.name << ' ' << chosen[i]->name << " run "
+                      << round + 1 << " of " << options.repeats << ": " << progress_of(run) << '\n';
             series[i].add(run);
         }
     }
     bool failed = false;
     for (std::size_t i = 0; i < chosen.size(); ++i) {
-        json::object line{{"scenario", scenario.name},
-                          {"dut", chosen[i]->name},
-                          {"version", version_of(*chosen[i])}};
+        Line line;
+        line.text("scenario", scenario.name);
+        line.text("dut", chosen[i]->name);
+        line.text("version", version_of(*chosen[i]));
         tell_sizes(options.sizes, line);
         series[i].tell(line);
-        std::cout << json::serialize(line) << std::endl;
+        std::cout << line.str() << std::endl;
         failed |= series[i].failed();
     }
     return failed ? 1 : 0;
@@ -271,7 +301,7 @@ int main(int argc, char** argv)
     options.sizes.hold_time = 0;
     CLI::App app("BGP benchmark: a daemon between feeders and receivers, in private namespaces");
     app.footer(help_text);
-    app.add_option("scenario", options.scenario)->required();
+    app.add_option("scenario", options.scenario, "one of those below")->required();
     app.add_option("--dut", options.duts, "the daemon under test; may be given several times")
         ->required();
     app.add_option("--repeats", options.repeats, "runs of each daemon")->check(CLI::PositiveNumber);

@@ -46,7 +46,7 @@ private:
 // By what a receiver knows that a prefix came with the attributes it was announced with.
 enum class Mark {
     OriginAs, // each attribute set has an origin of its own
-    NextHop,  // each announcer has an address of its own
+    NextHop,  // each announcer has an address of its own, and all is reflected
 };
 
 struct Table {

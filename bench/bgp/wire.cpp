@@ -4,13 +4,15 @@
 namespace margay::bgp_bench {
 namespace {
 
-enum Attribute : std::uint8_t { // RFC 4271 5.1, RFC 1997
+enum Attribute : std::uint8_t { // RFC 4271 5.1
     kOrigin = 1,
     kAsPath = 2,
     kNextHop = 3,
     kMed = 4,
     kLocalPref = 5,
-    kCommunities = 8,
+    kCommunities = 8, // RFC 1997
+    kOriginatorId = 9, // RFC 4456 8
+    kClusterList = 10,
 };
 constexpr std::uint8_t kOptional = 0x80, kTransitive = 0x40, kExtendedLength = 0x10;
 constexpr std::uint8_t kAsSequence = 2;
@@ -130,10 +132,7 @@ bool read_path(View value, SeenAttributes& seen)
     while (!value.empty()) {
         if (value.size() < 2 || value.size() < 2u + value[1] * 4u || value[1] == 0)
             return false;
-        const std::uint8_t* ases = value.data() + 2;
-        if (seen.hops == 0)
-            seen.first_as = read_u32(ases);
-        seen.origin_as = read_u32(ases + (value[1] - 1) * 4);
+        seen.origin_as = read_u32(value.data() + 2 + (value[1] - 1) * 4);
         seen.hops += value[1];
         value = value.subspan(2u + value[1] * 4u);
     }
@@ -207,6 +206,7 @@ std::optional<UpdateView> split_update(View body)
 std::optional<SeenAttributes> read_attributes(View field)
 {
     SeenAttributes seen;
+    bool has_originator = false, has_clusters = false;
     while (!field.empty()) {
         const std::size_t head = field[0] & kExtendedLength ? 4 : 3;
         if (field.size() < head)
@@ -219,8 +219,11 @@ std::optional<SeenAttributes> read_attributes(View field)
             seen.next_hop = read_u32(value.data());
         if (field[1] == kAsPath && !read_path(value, seen))
             return std::nullopt;
+        has_originator |= field[1] == kOriginatorId && length == 4;
+        has_clusters |= field[1] == kClusterList && length >= 4;
         field = field.subspan(head + length);
     }
+    seen.reflected = has_originator && has_clusters;
     return seen;
 }
 

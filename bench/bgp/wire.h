@@ -74,9 +74,9 @@ std::optional<UpdateView> split_update(View body);
 // What of the path attributes is checked.
 struct SeenAttributes {
     std::uint32_t next_hop = 0;
-    std::uint32_t first_as = 0;
     std::uint32_t origin_as = 0;
-    std::size_t hops = 0; // AS numbers in AS_SEQUENCE segments
+    std::size_t hops = 0;    // AS numbers
+    bool reflected = false; // ORIGINATOR_ID and CLUSTER_LIST (RFC 4456 8)
 };
 std::optional<SeenAttributes> read_attributes(View attributes);
 
