@@ -343,7 +343,7 @@ Outcome run_joiner(const Device& device, const Sizes& sizes, bool show_log)
         lab.start_clock();
         if (!lab.connect(*joiner) || !lab.wait(race, "the table at a receiver that joins"))
             break;
-        lab.figures().ms.push_back(ms_between(joiner->established_at(), race.finished));
+        lab.figures().ms.push_back(ms_between(joiner->confirmed_at(), race.finished));
         lab.rest(kBetween);
     }
     return lab.finish();
@@ -427,7 +427,7 @@ constexpr Scenario kScenarios[] = {
      {.clients = 100, .each = 4},
      run_reflector},
     {"joiner",
-     "receivers that join a full table, one after the other; from Established",
+     "receivers that join a full table, one after the other; from the KEEPALIVE that brings it up",
      {.prefixes = 10000, .receivers = 20},
      run_joiner},
     {"lost",

@@ -171,6 +171,7 @@ bool Session::on_message(MessageType type, View body)
     case MessageType::Open:
         if (state_ == State::OpenSent) {
             state_ = State::OpenConfirm;
+            confirmed_at_ = Clock::now();
             Bytes keepalive;
             put_keepalive(keepalive);
             return send_now(keepalive);
@@ -188,7 +189,6 @@ bool Session::on_keepalive()
     if (state_ != State::OpenConfirm)
         return true;
     state_ = State::Established;
-    established_at_ = Clock::now();
     why_.clear();
     return true;
 }

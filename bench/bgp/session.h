@@ -45,7 +45,9 @@ public:
 
     const SessionConfig& config() const { return config_; }
     bool established() const { return state_ == State::Established; }
-    Clock::time_point established_at() const { return established_at_; }
+    // When our KEEPALIVE went, before which the device cannot be Established. Its own KEEPALIVE
+    // would be too late: it may be read together with the table that follows it.
+    Clock::time_point confirmed_at() const { return confirmed_at_; }
     // Why it is not Established, in words; the last NOTIFICATION if there was one.
     const std::string& why() const { return why_; }
 
@@ -73,7 +75,7 @@ private:
     View unsent_;
     Inbox* inbox_ = nullptr;
     std::string why_ = "no connection yet";
-    Clock::time_point established_at_;
+    Clock::time_point confirmed_at_;
     Clock::time_point heard_at_;
     Clock::time_point spoke_at_;
     Clock::time_point retry_at_;
