@@ -269,6 +269,21 @@ void take_defaults(Sizes& sizes, const Sizes& defaults)
     std::exit(2);
 }
 
+// More would run out of addresses or AS numbers of the lab's plan.
+void check_sizes(const Sizes& sizes)
+{
+    const auto at_most = [](const char* option, std::size_t value, std::size_t limit) {
+        if (value > limit)
+            refuse(std::string(option) + " " + std::to_string(value) + ": at most " +
+                   std::to_string(limit));
+    };
+    at_most("--prefixes", sizes.prefixes, kMostPrefixes);
+    at_most("--receivers", sizes.receivers, 10000);
+    at_most("--clients", sizes.clients, 10000);
+    at_most("--feeders", sizes.feeders, 500);
+    at_most("--each", sizes.each, 1000);
+}
+
 int start(Options& options)
 {
     const Scenario* scenario = find_scenario(options.scenario);
@@ -282,9 +297,7 @@ int start(Options& options)
     }
     if (::geteuid() != 0)
         refuse("needs root, for namespaces and port 179");
-    if (options.sizes.prefixes > kMostPrefixes)
-        refuse("--prefixes " + std::to_string(options.sizes.prefixes) + ": at most " +
-               std::to_string(kMostPrefixes));
+    check_sizes(options.sizes);
     if (options.limit_seconds > 0)
         options.sizes.limit = std::chrono::seconds(options.limit_seconds);
     take_defaults(options.sizes, scenario->sizes);

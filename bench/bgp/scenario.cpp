@@ -16,6 +16,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr auto kQuiet = milliseconds(500); // End-of-RIB and KEEPALIVEs are through by then
+constexpr std::size_t kAtOnce = 4; // BIRD's listen() takes 8: more at once lose their last ACK
 constexpr auto kBetween = milliseconds(100);
 constexpr std::uint32_t kFirstFeederAs = 64600, kReceiverAs = 65500;
 constexpr std::size_t kFlapRounds = 3;
@@ -103,7 +104,7 @@ public:
 
 private:
     bool enter();
-    bool until_established(const std::vector<Session*>& sessions);
+    bool until_established(std::span<Session* const> sessions);
     void stop_clock();
     void fail(const std::string& what, bool refused = false);
     std::string progress() const;
@@ -167,18 +168,27 @@ bool Lab::start(const std::vector<Session*>& first)
 {
     if (!enter())
         return false;
-    for (Session* session : first)
-        session->connect();
-    if (!until_established(first))
-        return false;
-    rest(kQuiet);
-    return true;
+    for (std::size_t at = 0; at < first.size(); at += kAtOnce) {
+        const auto some = std::span(first).subspan(at, std::min(kAtOnce, first.size() - at));
+        std::ranges::for_each(some, &Session::connect);
+        if (!until_established(some))
+            return false;
+    }
+    const auto end = Clock::now() + sizes_.limit;
+    do {
+        if (!until_established(first))
+            return false;
+        rest(kQuiet);
+    } while (!std::ranges::all_of(first, &Session::established) && Clock::now() < end);
+    loop_.count_losses();
+    return until_established(first);
 }
 
 bool Lab::connect(Session& session)
 {
     session.connect();
-    return until_established({&session});
+    Session* const one[] = {&session};
+    return until_established(one);
 }
 
 std::vector<Session*> Lab::everybody() const
@@ -189,7 +199,7 @@ std::vector<Session*> Lab::everybody() const
     return all;
 }
 
-bool Lab::until_established(const std::vector<Session*>& sessions)
+bool Lab::until_established(std::span<Session* const> sessions)
 {
     const auto up = [&] { return std::ranges::all_of(sessions, &Session::established); };
     bool alive = true;
@@ -199,8 +209,9 @@ bool Lab::until_established(const std::vector<Session*>& sessions)
         fail(daemon_.last_words(), true);
     else if (!done || !up()) {
         const auto down = std::ranges::find_if_not(sessions, &Session::established);
-        fail("the session of " + (*down)->config().address.str() +
-             " does not come up: " + (*down)->why() + "; the daemon said: " + daemon_.last_words());
+        fail("the session of " + (*down)->config().address.str() + " does not come up: " +
+             (*down)->why() + (loop_.lost() > 0 ? "; lost: " + loop_.why_lost() : "") +
+             "; the daemon said: " + daemon_.last_words());
     }
     return !outcome_.failure;
 }

@@ -235,17 +235,17 @@ bool Session::send_now(const Bytes& message)
     return count == static_cast<ssize_t>(message.size());
 }
 
-// Before Established it is tried again; a session that was up stays down, and counts as lost.
+// What was not up is tried again; what was, stays down and counts as lost.
 void Session::close(const std::string& why)
 {
-    const bool was_up = established();
+    const bool is_lost = established() && loop_.losses_count_;
     fd_.reset();
     unsent_ = {};
     half_.clear();
     why_ = why;
-    state_ = was_up ? State::Ended : State::Idle;
+    state_ = is_lost ? State::Ended : State::Idle;
     retry_at_ = Clock::now() + kRetry;
-    if (was_up)
+    if (is_lost)
         loop_.on_lost(*this, why);
 }
 

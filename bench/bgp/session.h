@@ -90,6 +90,9 @@ public:
     // False when `done` did not hold within `limit`.
     bool run_until(const std::function<bool()>& done, std::chrono::milliseconds limit);
     void run_for(std::chrono::milliseconds time);
+    // Until then a session that ends is brought up again, whatever it was. FRR, for one, resets
+    // sessions that come before its own start timer, which it lets run for passive ones as well.
+    void count_losses() { losses_count_ = true; }
     // Sessions that ended although they were Established, and why the first of them did.
     std::size_t lost() const { return lost_; }
     const std::string& why_lost() const { return why_lost_; }
@@ -103,6 +106,7 @@ private:
     std::vector<std::unique_ptr<Session>> sessions_;
     Bytes scratch_; // what one recv() brings; shared, so that it stays in the cache
     Clock::time_point ticked_at_;
+    bool losses_count_ = false;
     std::size_t lost_ = 0;
     std::string why_lost_;
 };
