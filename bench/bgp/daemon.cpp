@@ -68,9 +68,10 @@ std::vector<char*> arguments(const std::vector<std::string>& argv)
     std::array<int, 2> silent{};
     if (::pipe(silent.data()) == 0)
         ::dup2(silent[0], STDIN_FILENO);
-    const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-    ::dup2(out, STDOUT_FILENO);
-    ::dup2(out, STDERR_FILENO);
+    if (const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644); out >= 0) {
+        ::dup2(out, STDOUT_FILENO);
+        ::dup2(out, STDERR_FILENO);
+    }
     ::execv(argv.front().c_str(), arguments(argv).data());
     std::perror(argv.front().c_str());
     ::_exit(127);

@@ -232,7 +232,7 @@ const Device* find_device(std::string_view name)
 
 std::optional<std::string> installed_program(const Device& device)
 {
-    const std::string path = program_path(device);
+    std::string path = program_path(device);
     if (::access(path.c_str(), X_OK) != 0)
         return std::nullopt;
     return path;

@@ -34,6 +34,8 @@ sockaddr_in socket_address(Ipv4 address, std::uint16_t port)
 Fd connecting_socket(const SessionConfig& config)
 {
     Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd.valid())
+        return fd;
     const int on = 1;
     ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     const sockaddr_in from = socket_address(config.address, 0);

@@ -111,6 +111,7 @@ PathAttributes random_attributes(std::uint32_t as, Ipv4 next_hop, std::uint32_t 
 std::vector<Prefix4> prefixes_of(const PrefixIndex& index, const Group& group)
 {
     std::vector<Prefix4> prefixes;
+    prefixes.reserve(group.count);
     for (std::size_t i = 0; i < group.count; ++i)
         prefixes.push_back(index.at(group.first + i));
     return prefixes;

@@ -130,11 +130,13 @@ void put_capability(std::uint8_t code, const Bytes& value, Bytes& out)
 bool read_path(View value, SeenAttributes& seen)
 {
     while (!value.empty()) {
-        if (value.size() < 2 || value.size() < 2u + value[1] * 4u || value[1] == 0)
+        const std::size_t count = value.size() < 2 ? 0 : value[1];
+        const std::size_t size = 2 + count * 4;
+        if (count == 0 || value.size() < size)
             return false;
-        seen.origin_as = read_u32(value.data() + 2 + (value[1] - 1) * 4);
-        seen.hops += value[1];
-        value = value.subspan(2u + value[1] * 4u);
+        seen.origin_as = read_u32(value.data() + size - 4);
+        seen.hops += count;
+        value = value.subspan(size);
     }
     return true;
 }
