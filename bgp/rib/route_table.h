@@ -66,6 +66,8 @@ public:
     EntryId peek(CursorId id) const; // kNoEntry at the end
     EntryId advance(CursorId id); // the entry that it passes
     bool same_place(CursorId a, CursorId b) const; // no entry stands between them
+    // The change of the last entry that it passed: of those behind it, all were later.
+    std::uint64_t passed(CursorId id) const { return cursors_[id - kCursors].passed; }
 
     // An entry without paths goes: at once if it is not in the list, else in a later bury(), when
     // every cursor has passed it.

@@ -7,8 +7,11 @@ namespace margay::bgp {
 namespace {
 
 constexpr PeerId kNobody = 0xffff;
-constexpr std::size_t kIndexSlots = 8192; // a power of two, well above the buckets of a turn
-constexpr std::size_t kMostBuckets = kIndexSlots / 2;
+constexpr std::size_t kIndexSlots =
+    8192; // a power of two, well above the buckets of a turn (kOctetsATurn)
+constexpr std::size_t kOctetsATurn = 65536; // about; more in a socket's queue would only grow old
+constexpr std::size_t kMessageHead = 60;    // of a message, without the attributes that we keep
+constexpr std::size_t kPrefixOctets = 5;
 
 } // namespace
 
@@ -31,7 +34,7 @@ UpdateGroup::~UpdateGroup()
 void UpdateGroup::join(PeerId peer)
 {
     Member member;
-    member.joined = rib_.table().last_change();
+    member.known_until = rib_.table().last_change();
     if (told_total_ > 0 || !members_.empty())
         member.behind = rib_.table().add_cursor();
     members_[peer] = member;
@@ -60,6 +63,7 @@ void UpdateGroup::refresh(PeerId peer)
 void UpdateGroup::fall_behind(Member& member, Table::CursorId cursor)
 {
     member.behind = cursor;
+    member.known_until = rib_.table().passed(cursor_);
     member.alone_until = has_passed(cursor_, policy_walk_until_) ? 0 : policy_walk_until_;
 }
 
@@ -188,7 +192,9 @@ void UpdateGroup::encode(Table::CursorId cursor, std::size_t budget, PeerId alon
     withdrawn_.clear();
     withdrawn_only_.clear();
     bucket_index_.assign(kIndexSlots, 0);
-    for (; budget > 0 && buckets_used_ < kMostBuckets && !at_end(cursor); --budget) {
+    octets_ = 0;
+    for (; budget > 0 && octets_ < kOctetsATurn && !at_end(cursor); --budget) {
+        octets_ += kPrefixOctets;
         const EntryId id = rib_.table().advance(cursor);
         if (alone == kNobody) {
             consider(id);
@@ -235,7 +241,7 @@ void UpdateGroup::consider_alone(EntryId id, PeerId peer, const Member& member)
     const AttributesPtr attributes = exported(entry, best);
     if (attributes && best->peer != peer)
         bucket(attributes, best->peer).prefixes.push_back(entry.prefix);
-    else if (member.alone_until > 0 || entry.changed > member.joined)
+    else if (member.alone_until > 0 || entry.changed > member.known_until)
         withdrawal(withdrawn_, kNobody).prefixes.push_back(entry.prefix);
 }
 
@@ -273,6 +279,7 @@ UpdateGroup::Bucket& UpdateGroup::bucket(const AttributesPtr& attributes, PeerId
     fresh.attributes = attributes;
     fresh.source = source;
     fresh.prefixes.clear();
+    octets_ += kMessageHead + attributes->octets().size();
     return fresh;
 }
 

@@ -56,7 +56,9 @@ private:
     using Table = Rib::Table;
     struct Member {
         std::optional<Table::CursorId> behind;
-        std::uint64_t joined = 0; // the table's last change then: of older ones it knows nothing
+        // Of entries that changed up to then it knows what the group has told, or, if it is new,
+        // nothing: no withdrawal is owed for them.
+        std::uint64_t known_until = 0;
         // A policy has changed since it was told what it knows: it is owed withdrawals for whatever
         // is not for it, and walks alone past all that had changed by then.
         std::uint64_t alone_until = 0;
@@ -116,6 +118,7 @@ private:
     std::vector<std::uint32_t> bucket_index_; // hashed, one more than its place
     std::vector<Bucket> withdrawn_only_; // to the peer itself
     std::vector<Bucket> withdrawn_; // to all but the peer
+    std::size_t octets_ = 0; // about, before they are written
     Bytes bytes_;
     std::vector<Part> parts_;
     std::vector<ByteView> pieces_;

@@ -3,7 +3,9 @@
 
 #include <boost/asio/write.hpp>
 
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -166,11 +168,18 @@ void Connection::handle_frames()
 
 // ---- Out ---------------------------------------------------------------------------------------
 
+// What TCP has and could not send yet.
+int Connection::unsent()
+{
+    int octets = 0;
+    return ::ioctl(socket_.native_handle(), SIOCOUTQNSD, &octets) == 0 ? octets : 0;
+}
+
 // What the kernel takes at once is never copied.
 void Connection::send(std::span<const ByteView> pieces)
 {
     std::size_t sent = 0;
-    if (up_ && queued() == 0) {
+    if (up_ && queued() == 0 && unsent() < kUnsentLimit) {
         iovec vectors[kPiecesAtOnce];
         msghdr message{};
         message.msg_iov = vectors;

@@ -55,6 +55,7 @@ private:
     void read();
     void on_read(std::size_t count);
     void handle_frames();
+    int unsent();
     void write();
     void lose(std::string why);
     void linger();

@@ -4,7 +4,7 @@
 #include "support/bgp/lab.h"
 
 #include "bgp/wire/message.h"
-#include "bgp/wire/update.h"
+#include "support/bgp/codec.h"
 
 #include <boost/asio/ip/tcp.hpp>
 #include <gmock/gmock.h>

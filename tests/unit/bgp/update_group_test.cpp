@@ -383,6 +383,7 @@ TEST_F(Group, refresh_tells_everything_again_to_who_asked)
     group.join(b);
     learn(source, 1);
     learn(source, 2);
+    learn(b, 3); // of an internal peer, so not for internal peers
     settle(group);
     group.refresh(a);
     EXPECT_FALSE(group.is_told_all(a));
