@@ -2,12 +2,19 @@
 #include "bgp/rib/route_table.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <new>
 #include <random>
+
+#include <sys/mman.h>
 
 namespace margay::bgp {
 namespace {
 
+constexpr std::size_t kHugePage = 2 * 1024 * 1024;
 constexpr std::size_t kFirstSlots = 16;
+constexpr std::size_t kPrefetched = 16; // slots ahead of the one that is moved
 
 std::uint64_t number_of(const Prefix4& prefix)
 {
@@ -86,7 +93,10 @@ void RouteTable<P>::grow(Shard& shard)
     std::vector<std::uint32_t> old(std::max(kFirstSlots, shard.slots.size() * 2), kEmpty);
     old.swap(shard.slots);
     const std::size_t mask = shard.slots.size() - 1;
-    for (const std::uint32_t slot : old) {
+    for (std::size_t i = 0; i < old.size(); ++i) {
+        const std::uint32_t slot = old[i];
+        if (i + kPrefetched < old.size() && old[i + kPrefetched] != kEmpty)
+            __builtin_prefetch(&at(old[i + kPrefetched] & kNumber));
         if (slot == kEmpty)
             continue;
         std::size_t place = (hash(at(slot & kNumber).prefix) >> 16) & mask;
@@ -116,6 +126,39 @@ void RouteTable<P>::unindex(const P& prefix)
     --shard.count;
 }
 
+// ---- Memory ------------------------------------------------------------------------------------
+
+template <typename P>
+RouteTable<P>::Chunk::Chunk(bool huge)
+    : entries_(static_cast<Entry*>(std::aligned_alloc(kHugePage, kChunk * sizeof(Entry))))
+{
+    if (!entries_)
+        throw std::bad_alloc();
+    // A fault for each small page would take as long as the rest of the work. The first chunk of a
+    // table stays without: most tables are small.
+    if (huge)
+        (void)::madvise(entries_.get(), kHugePage, MADV_HUGEPAGE);
+}
+
+template <typename P>
+RouteTable<P>::Chunk::~Chunk()
+{
+    if (entries_)
+        std::destroy_n(entries_.get(), count_);
+}
+
+template <typename P>
+void RouteTable<P>::Chunk::Free::operator()(Entry* entries) const
+{
+    std::free(entries);
+}
+
+template <typename P>
+void RouteTable<P>::Chunk::add()
+{
+    new (entries_.get() + count_++) Entry();
+}
+
 // ---- Entries -----------------------------------------------------------------------------------
 
 template <typename P>
@@ -129,7 +172,8 @@ EntryId RouteTable<P>::add(const P& prefix)
         return kNoEntry; // 16,777,215 prefixes: the numbers are used up
     } else {
         if (end_ % kChunk == 0)
-            chunks_.push_back(std::make_unique<Entry[]>(kChunk));
+            chunks_.emplace_back(!chunks_.empty());
+        chunks_.back().add();
         ++end_;
     }
     Entry& entry = at(id);
@@ -274,6 +318,8 @@ bool RouteTable<P>::same_place(CursorId a, CursorId b) const
 {
     return peek(a) == peek(b);
 }
+
+static_assert(sizeof(RouteTable<Prefix4>::Entry) == 64, "a cache line");
 
 template class RouteTable<Prefix4>;
 

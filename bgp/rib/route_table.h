@@ -46,9 +46,19 @@ public:
     using CursorId = std::uint32_t;
 
     RouteTable();
+    RouteTable(RouteTable&&) = default;
+    RouteTable& operator=(RouteTable&&) = default;
 
     EntryId find(const P& prefix) const;
     EntryId find_or_add(const P& prefix);
+    // The prefix will be looked up soon.
+    void prefetch(const P& prefix) const
+    {
+        const std::uint64_t h = hash(prefix);
+        const Shard& shard = shards_[h >> 58];
+        if (!shard.slots.empty())
+            __builtin_prefetch(&shard.slots[(h >> 16) & (shard.slots.size() - 1)]);
+    }
     Entry& at(EntryId id) { return chunks_[id / kChunk][id % kChunk]; }
     const Entry& at(EntryId id) const { return chunks_[id / kChunk][id % kChunk]; }
     std::size_t size() const { return size_; }
@@ -75,7 +85,7 @@ public:
     void bury();
 
 private:
-    static constexpr std::size_t kChunk = 4096;
+    static constexpr std::size_t kChunk = 32768;
     static constexpr std::size_t kShards = 64; // grow one by one, so that no growth is long
     static constexpr std::uint32_t kCursors = 0xff000000; // list nodes from here on are cursors
     static constexpr std::uint32_t kHead = kCursors; // the list's ends meet in it
@@ -83,6 +93,23 @@ private:
     static constexpr std::uint32_t kNumber = 0x00ffffff;
     static constexpr std::uint32_t kEmpty = 0xffffffff;
 
+    // Room for kChunk entries, of which those are made that are needed: the rest costs no memory.
+    class Chunk {
+    public:
+        explicit Chunk(bool huge);
+        Chunk(Chunk&&) = default;
+        Chunk& operator=(Chunk&&) = default;
+        ~Chunk();
+        void add();
+        Entry& operator[](std::size_t at) const { return entries_.get()[at]; }
+
+    private:
+        struct Free {
+            void operator()(Entry* entries) const;
+        };
+        std::unique_ptr<Entry[], Free> entries_;
+        std::size_t count_ = 0;
+    };
     struct Shard {
         std::vector<std::uint32_t> slots;
         std::size_t count = 0;
@@ -115,7 +142,7 @@ private:
     void unlink(std::uint32_t node);
     void insert_after(std::uint32_t place, std::uint32_t node);
 
-    std::vector<std::unique_ptr<Entry[]>> chunks_;
+    std::vector<Chunk> chunks_;
     std::array<Shard, kShards> shards_;
     std::vector<EntryId> free_;
     std::deque<Cursor> cursors_; // the first is the list's head

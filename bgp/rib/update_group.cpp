@@ -17,7 +17,7 @@ constexpr std::size_t kPrefixOctets = 5;
 
 UpdateGroup::UpdateGroup(Rib& rib, ExportView view, Policy policy)
     : rib_(rib), view_(std::move(view)), policy_(std::move(policy)),
-      cursor_(rib.table().add_cursor())
+      cursor_(rib.table().add_cursor()), bucket_index_(kIndexSlots)
 {
 }
 
@@ -191,7 +191,6 @@ void UpdateGroup::encode(Table::CursorId cursor, std::size_t budget, PeerId alon
     buckets_used_ = 0;
     withdrawn_.clear();
     withdrawn_only_.clear();
-    bucket_index_.assign(kIndexSlots, 0);
     octets_ = 0;
     for (; budget > 0 && octets_ < kOctetsATurn && !at_end(cursor); --budget) {
         octets_ += kPrefixOctets;
@@ -260,6 +259,12 @@ void UpdateGroup::set_told(EntryId id, std::uint16_t by)
     told_[id] = by;
 }
 
+std::size_t UpdateGroup::index_of(const AttributesPtr& attributes, PeerId source)
+{
+    const auto address = reinterpret_cast<std::uintptr_t>(attributes.get());
+    return ((address >> 4) * 0x9e3779b1u + source) % kIndexSlots;
+}
+
 UpdateGroup::Bucket& UpdateGroup::bucket(const AttributesPtr& attributes, PeerId source)
 {
     const auto is_it = [&](const Bucket& b) {
@@ -267,8 +272,7 @@ UpdateGroup::Bucket& UpdateGroup::bucket(const AttributesPtr& attributes, PeerId
     };
     if (buckets_used_ > 0 && is_it(buckets_[buckets_used_ - 1]))
         return buckets_[buckets_used_ - 1];
-    const auto address = reinterpret_cast<std::uintptr_t>(attributes.get());
-    std::size_t at = ((address >> 4) * 0x9e3779b1u + source) % kIndexSlots;
+    std::size_t at = index_of(attributes, source);
     for (; bucket_index_[at] != 0; at = (at + 1) % kIndexSlots)
         if (is_it(buckets_[bucket_index_[at] - 1u]))
             return buckets_[bucket_index_[at] - 1u];
@@ -276,6 +280,7 @@ UpdateGroup::Bucket& UpdateGroup::bucket(const AttributesPtr& attributes, PeerId
         buckets_.emplace_back();
     Bucket& fresh = buckets_[buckets_used_++];
     bucket_index_[at] = static_cast<std::uint32_t>(buckets_used_);
+    fresh.indexed_at = at;
     fresh.attributes = attributes;
     fresh.source = source;
     fresh.prefixes.clear();
@@ -288,7 +293,7 @@ UpdateGroup::Bucket& UpdateGroup::withdrawal(std::vector<Bucket>& of, PeerId pee
     const auto found = std::ranges::find(of, peer, &Bucket::source);
     if (found != of.end())
         return *found;
-    of.push_back({nullptr, peer, {}});
+    of.push_back({nullptr, peer, 0, {}});
     return of.back();
 }
 
@@ -301,6 +306,7 @@ void UpdateGroup::write()
     for (std::size_t i = 0; i < buckets_used_; ++i) {
         write_announced(buckets_[i]);
         buckets_[i].attributes = nullptr;
+        bucket_index_[buckets_[i].indexed_at] = 0;
     }
     for (const Bucket& bucket : withdrawn_only_)
         write_withdrawn(bucket, Part::For::Only);

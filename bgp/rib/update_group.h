@@ -67,6 +67,7 @@ private:
     struct Bucket {
         AttributesPtr attributes;
         PeerId source = kOurselves;
+        std::size_t indexed_at = 0;
         std::vector<Prefix4> prefixes;
     };
     // Messages up to `end`, for all, for all but a peer, or for it alone.
@@ -92,6 +93,7 @@ private:
     void consider_alone(EntryId id, PeerId peer, const Member& member);
     AttributesPtr exported(const Table::Entry& entry, const Path*& best) const;
     void set_told(EntryId id, std::uint16_t by);
+    static std::size_t index_of(const AttributesPtr& attributes, PeerId source);
     Bucket& bucket(const AttributesPtr& attributes, PeerId source);
     Bucket& withdrawal(std::vector<Bucket>& of, PeerId peer);
     void write();

@@ -66,7 +66,7 @@ private:
     ConnectionHandler* handler_; // null once closed
     Tcp::socket socket_;
     Timer linger_;
-    std::array<std::uint8_t, 4 * kMaxMessage> buffer_;
+    std::array<std::uint8_t, 16 * kMaxMessage> buffer_; // pages that no read fills cost nothing
     std::size_t filled_ = 0;
     Bytes outbox_;
     Bytes writing_;

@@ -9,6 +9,7 @@ namespace {
 constexpr std::size_t kHighWater = 65536;      // octets queued for a peer: it is slow, wait
 constexpr Seconds kStaleLimit{360};            // for End-of-RIB, once the peer is back
 constexpr int kIdleHoldGrowth = 6;
+constexpr std::size_t kPrefetched = 8; // prefixes ahead of the one that is looked up
 
 FsmConfig fsm_config(const SpeakerConfig& speaker, const PeerConfig& peer)
 {
@@ -154,12 +155,24 @@ void Peer::apply(const Update& update)
     for (const Prefix4& prefix : update.withdrawn)
         host_.rib().withdraw(id_, prefix);
     for (const Reach& reach : update.announced)
-        for (const Prefix4& prefix : reach.prefixes)
-            host_.rib().learn(id_, prefix, reach.attributes);
+        learn(reach);
     note_faults(update);
     if (update.end_of_rib == kIpv4Unicast)
         on_end_of_rib();
     host_.schedule_turn();
+}
+
+void Peer::learn(const Reach& reach)
+{
+    Rib& rib = host_.rib();
+    const auto& prefixes = reach.prefixes;
+    for (std::size_t i = 0; i < prefixes.size(); ++i) {
+        if (i + kPrefetched < prefixes.size())
+            rib.table().prefetch(prefixes[i + kPrefetched]);
+        if (!rib.learn(id_, prefixes[i], reach.attributes) && log_limit_.allow(steady_now()))
+            host_.log().error("the table is full: route left out peer={} prefix={}", config_.name,
+                              prefixes[i].str());
+    }
 }
 
 void Peer::note_faults(const Update& update)
@@ -381,17 +394,29 @@ ExportView Peer::export_view() const
 
 // ---- Time and status ---------------------------------------------------------------------------
 
+// Each message moves the hold timer's end further away. The timer is left as it is then, and looks
+// again when it ends: a system call a message would cost more than the message.
 void Peer::arm()
 {
     const auto deadline = fsm_.deadline();
-    if (!deadline)
+    if (!deadline) {
+        armed_.reset();
         return timer_.stop();
+    }
+    if (armed_ && *armed_ <= *deadline)
+        return;
+    armed_ = deadline;
     const auto delay = std::max(*deadline - steady_now(), Duration(0));
-    timer_.start(delay, [this] { run(fsm_.tick(steady_now())); });
+    timer_.start(delay, [this] {
+        armed_.reset();
+        run(fsm_.tick(steady_now()));
+    });
 }
 
 void Peer::changed()
 {
+    if (fsm_.state() == shown_state_ && up())
+        return;
     const std::string why = up() ? "" : fsm_.last_down().text;
     if (fsm_.state() == shown_state_ && why == shown_why_)
         return;

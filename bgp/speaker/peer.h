@@ -98,6 +98,7 @@ private:
     void on_open_frame(ConnId id, const Frame& frame);
     void on_update_frame(ConnId id, const Frame& frame);
     void apply(const Update& update);
+    void learn(const Reach& reach);
     void note_faults(const Update& update);
     void on_end_of_rib();
     void on_route_refresh(ConnId id, const Frame& frame);
@@ -112,6 +113,7 @@ private:
     const PeerConfig config_;
     Fsm fsm_;
     Timer timer_; // the state machine's
+    std::optional<Time> armed_; // when it ends; no later than the deadline
     Timer stale_timer_; // stale routes go when it ends
     std::map<ConnId, std::shared_ptr<Connection>> connections_;
     std::optional<Session> session_;

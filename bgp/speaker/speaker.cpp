@@ -76,11 +76,11 @@ private:
     UpdateGroup* group_of(const Peer& peer) const;
 
     void turn();
-    std::vector<RouteChange> decide_some();
+    void decide_some();
     bool flush_peers();
     bool check_sync();
-    void report(const std::vector<RouteChange>& changes, bool synced_now);
-    bool route_change(EntryId id, RouteChange& change);
+    void report(bool synced_now);
+    bool note_route_change(EntryId id);
     bool report_reachable(EntryId id, bool reachable);
     RouteView view(const Prefix4& prefix, const Path& path, const std::optional<Step>& step) const;
 
@@ -100,6 +100,11 @@ private:
     Peers peers_;
     std::unordered_map<PeerId, Peer*> by_id_;
     std::set<PeerId> changed_peers_;          // news for on_peer_state
+    // What one turn reports; the memory is used again.
+    std::vector<EntryId> changed_;
+    std::vector<RouteChange> changes_;
+    std::vector<NextHop> hops_;
+    std::vector<std::size_t> hop_ends_; // of each change
     std::vector<bool> reported_;              // by entry: the caller believes it reachable
     std::size_t reported_count_ = 0;
     bool turn_scheduled_ = false;
@@ -363,41 +368,53 @@ void Speaker::Impl::schedule_turn()
 void Speaker::Impl::turn()
 {
     turn_scheduled_ = false;
-    const std::vector<RouteChange> changes = decide_some();
+    decide_some();
     const bool synced_now = check_sync();
     const bool more = flush_peers();
     if (more || rib_.has_work())
         schedule_turn();
-    report(changes, synced_now);
+    report(synced_now);
 }
 
-std::vector<RouteChange> Speaker::Impl::decide_some()
+void Speaker::Impl::decide_some()
 {
-    std::vector<EntryId> changed;
-    rib_.work(kDecisionsPerTurn, changed);
-    std::vector<RouteChange> changes;
-    for (const EntryId id : changed) {
-        RouteChange change;
-        if (route_change(id, change))
-            changes.push_back(std::move(change));
+    changed_.clear();
+    changes_.clear();
+    hops_.clear();
+    rib_.work(kDecisionsPerTurn, changed_);
+    if (!callbacks_.on_routes)
+        return;
+    hop_ends_.clear();
+    for (const EntryId id : changed_)
+        if (note_route_change(id))
+            hop_ends_.push_back(hops_.size());
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < changes_.size(); ++i) {
+        changes_[i].best = std::span(hops_).subspan(first, hop_ends_[i] - first);
+        first = hop_ends_[i];
     }
-    return changes;
 }
 
 // False when it is nothing that the caller has to know.
-bool Speaker::Impl::route_change(EntryId id, RouteChange& change)
+bool Speaker::Impl::note_route_change(EntryId id)
 {
     const auto& entry = rib_.table().at(id);
-    change.prefix = entry.prefix;
     const Path* best = entry.paths.best();
-    if (!best || best->peer == kOurselves)
-        return report_reachable(id, false);
-    change.local_pref = best->accepted->local_pref.value_or(kDefaultLocalPref);
+    if (!best || best->peer == kOurselves) {
+        if (!report_reachable(id, false))
+            return false;
+        changes_.push_back({entry.prefix, 0, {}});
+        return true;
+    }
+    changes_.push_back({entry.prefix, best->accepted->local_pref.value_or(kDefaultLocalPref), {}});
+    const auto first = static_cast<std::ptrdiff_t>(hops_.size());
     const auto add = [&](const Path& path) {
         const Ip gateway = path.accepted->next_hop;
         if (gateway.is_v4() &&
-            std::ranges::find(change.best, gateway.v4(), &NextHop::gateway) == change.best.end())
-            change.best.push_back(NextHop{gateway.v4(), rib_.traits(path.peer).address});
+            std::find_if(hops_.begin() + first, hops_.end(), [&](const NextHop& hop) {
+                return hop.gateway == gateway.v4();
+            }) == hops_.end())
+            hops_.push_back(NextHop{gateway.v4(), rib_.traits(path.peer).address});
     };
     add(*best);
     for (const Path& path : entry.paths.all()) // behind the best the order means nothing
@@ -449,15 +466,15 @@ bool Speaker::Impl::check_sync()
     return true;
 }
 
-void Speaker::Impl::report(const std::vector<RouteChange>& changes, bool synced_now)
+void Speaker::Impl::report(bool synced_now)
 {
     std::vector<PeerStatus> news;
     for (const PeerId id : std::exchange(changed_peers_, {}))
         if (const Peer* peer = peer_by_id(id))
             news.push_back(peer->status());
     const Callbacks tell = callbacks_; // a callback may end us
-    if (tell.on_routes && !changes.empty())
-        tell.on_routes(changes);
+    if (tell.on_routes && !changes_.empty())
+        tell.on_routes(changes_);
     for (const PeerStatus& status : news)
         if (tell.on_peer_state)
             tell.on_peer_state(status);

@@ -71,10 +71,8 @@ struct NextHop {
 // is our own.
 struct RouteChange {
     Prefix4 prefix;
-    std::vector<NextHop> best;
     std::uint32_t local_pref = 0; // of the best path
-
-    bool operator==(const RouteChange&) const = default;
+    std::span<const NextHop> best; // for the time of the callback
 };
 
 struct MessageCounts {

@@ -109,6 +109,8 @@ bool split(ByteView body, Fields& fields)
 std::optional<Notify> UpdateDecoder::decode(ByteView body, const WireSession& session)
 {
     update_.withdrawn.clear();
+    if (!update_.announced.empty())
+        plain_.swap(update_.announced.front().prefixes); // its memory is used again
     update_.announced.clear();
     update_.faults.clear();
     update_.end_of_rib.reset();
@@ -171,7 +173,8 @@ void UpdateDecoder::announce(std::vector<Prefix4>& prefixes, const Ip& next_hop)
         return;
     }
     list_.summary.next_hop = next_hop;
-    update_.announced.push_back({pool_.intern(list_.summary, list_.octets), prefixes});
+    update_.announced.push_back({pool_.intern(list_.summary, list_.octets), {}});
+    update_.announced.back().prefixes.swap(prefixes);
 }
 
 void UpdateDecoder::note_end_of_rib(ByteView attributes, ByteView prefixes)
