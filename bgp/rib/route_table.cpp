@@ -2,7 +2,6 @@
 #include "bgp/rib/route_table.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <new>
 #include <random>
@@ -130,10 +129,9 @@ void RouteTable<P>::unindex(const P& prefix)
 
 template <typename P>
 RouteTable<P>::Chunk::Chunk(bool huge)
-    : entries_(static_cast<Entry*>(std::aligned_alloc(kHugePage, kChunk * sizeof(Entry))))
+    : entries_(
+          static_cast<Entry*>(::operator new(kChunk * sizeof(Entry), std::align_val_t(kHugePage))))
 {
-    if (!entries_)
-        throw std::bad_alloc();
     // A fault for each small page would take as long as the rest of the work. The first chunk of a
     // table stays without: most tables are small.
     if (huge)
@@ -150,7 +148,7 @@ RouteTable<P>::Chunk::~Chunk()
 template <typename P>
 void RouteTable<P>::Chunk::Free::operator()(Entry* entries) const
 {
-    std::free(entries);
+    ::operator delete(entries, std::align_val_t(kHugePage));
 }
 
 template <typename P>
