@@ -414,6 +414,25 @@ TEST_F(Group, changed_policy_withdraws_what_it_no_longer_passes)
     EXPECT_THAT(heard[a].routes, ::testing::SizeIs(2));
 }
 
+TEST_F(Group, withdrawal_is_owed_to_who_is_behind_also_when_the_policy_changes_meanwhile)
+{
+    const PeerId source = add(false), fast = add(true), slow = add(true);
+    UpdateGroup group(rib, internal_view(), {});
+    group.join(fast);
+    group.join(slow);
+    learn(source, 1);
+    settle(group);
+    full = {slow};
+    rib.withdraw(source, net(1));
+    settle(group);
+    EXPECT_EQ(heard[fast].withdrawals, 1u);
+    group.policy_changed();
+    full.clear();
+    settle(group);
+    EXPECT_THAT(heard[slow].routes, IsEmpty());
+    EXPECT_TRUE(group.is_told_all(slow));
+}
+
 TEST_F(Group, budget_bounds_a_turn_and_nothing_is_forgotten)
 {
     const PeerId source = add(false), a = add(true);
@@ -451,7 +470,7 @@ TEST_F(Group, any_history_leads_to_the_same_tables)
     const auto number = [&](std::uint32_t below) {
         return static_cast<std::uint32_t>(random() % below);
     };
-    for (int round = 0; round < 30; ++round) {
+    for (int round = 0; round < 100; ++round) {
         heard.clear();
         full.clear();
         Rib fresh{RibConfig{kOwnAs, Ipv4(99), Ipv4(99)}};
