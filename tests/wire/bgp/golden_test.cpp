@@ -132,7 +132,8 @@ TEST(Golden, frr_opens_with_one_parameter_a_capability_and_sends_an_aggregate)
     EXPECT_EQ(aggregate.attributes->decode().aggregator,
               (Aggregator{Asn{4200000002}, *Ipv4::parse("10.99.0.2")}));
     EXPECT_EQ(aggregate.attributes->decode().as_path.str(), "4200000002") << "extended length";
-    EXPECT_THAT(frr.updates[2].announced.at(0).attributes->decode().communities, ElementsAre(0xfc000007u));
+    EXPECT_THAT(frr.updates[2].announced.at(0).attributes->decode().communities,
+                ElementsAre(0xfc000007u));
     for (const Update& update : frr.updates)
         EXPECT_THAT(update.faults, IsEmpty());
 }
