@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kVisitsADecision =
     16; // entries that a sweep looks at cost less than a decision
+constexpr std::size_t kBuriedATurn = 16384;
 constexpr std::size_t kDecidedKept = 65536; // numbers at the queue's front that are done with
 
 } // namespace
@@ -55,7 +56,13 @@ std::optional<PeerId> Rib::add_peer()
 
 void Rib::peer_up(PeerId peer, const PeerTraits& traits)
 {
-    peers_[peer].traits = traits;
+    Peer& state = peers_[peer];
+    if (state.traits == traits)
+        return;
+    state.traits = traits;
+    if (state.count > 0)
+        drop(peer); // they were judged by what is no longer so
+    state.traits_since = state.generation;
 }
 
 void Rib::mark_stale(PeerId peer)
@@ -93,7 +100,7 @@ bool Rib::learn(PeerId peer, const Prefix4& prefix, const AttributesPtr& attribu
         return false;
     Paths& paths = table_.at(id).paths;
     Path* path = paths.find(peer);
-    if (path && path->received == attributes) {
+    if (path && path->received == attributes && is_as_known(*path)) {
         path->generation = peers_[peer].generation;
         return true;
     }
@@ -102,12 +109,18 @@ bool Rib::learn(PeerId peer, const Prefix4& prefix, const AttributesPtr& attribu
         path->peer = peer;
         ++peers_[peer].count;
     }
+    path->replaced |= !is_as_known(*path);
     path->generation = peers_[peer].generation;
     path->received = attributes;
-    path->replaced = true;
     accept(*path, prefix);
     touch(id);
     return true;
+}
+
+// Judged by what its peer still is.
+bool Rib::is_as_known(const Path& path) const
+{
+    return static_cast<std::int16_t>(path.generation - peers_[path.peer].traits_since) >= 0;
 }
 
 void Rib::withdraw(PeerId peer, const Prefix4& prefix)
@@ -123,14 +136,15 @@ void Rib::erase(EntryId id, Path& path)
 {
     auto& entry = table_.at(id);
     entry.lost |= path.usable;
+    entry.lost_best |= path.best;
     --peers_[path.peer].count;
     entry.paths.remove(path);
     touch(id);
 }
 
-void Rib::announce(const Prefix4& prefix, const AttributesPtr& attributes)
+bool Rib::announce(const Prefix4& prefix, const AttributesPtr& attributes)
 {
-    learn(kOurselves, prefix, attributes);
+    return learn(kOurselves, prefix, attributes);
 }
 
 void Rib::set_import_policy(ImportPolicy policy)
@@ -138,15 +152,20 @@ void Rib::set_import_policy(ImportPolicy policy)
     import_ = std::move(policy);
     for (EntryId id = 0; id < table_.end(); ++id) {
         for (Path& path : table_.at(id).paths.all()) {
-            const AttributesPtr before = path.accepted;
             accept(path, table_.at(id).prefix);
-            path.replaced |= path.accepted != before;
             touch(id);
         }
     }
 }
 
 void Rib::accept(Path& path, const Prefix4& prefix) const
+{
+    const AttributesPtr before = path.accepted;
+    judge(path, prefix);
+    path.replaced |= path.accepted != before;
+}
+
+void Rib::judge(Path& path, const Prefix4& prefix) const
 {
     path.rejected = path.peer == kOurselves ? Rejection::None : loop(path);
     path.accepted = path.rejected == Rejection::None ? path.received : nullptr;
@@ -181,25 +200,35 @@ void Rib::touch(EntryId id)
     dirty_.push_back(id);
 }
 
-void Rib::work(std::size_t budget, std::vector<EntryId>& changed)
+void Rib::work(std::size_t budget)
 {
-    table_.bury();
-    budget -= work_on_sweep(budget);
-    for (; budget > 0 && dirty_at_ < dirty_.size(); --budget) {
-        const EntryId id = dirty_[dirty_at_++];
-        auto& entry = table_.at(id);
-        entry.dirty = false;
-        if (choose(entry)) {
-            table_.note_change(id);
-            changed.push_back(id);
-        }
-        if (entry.paths.empty())
-            table_.let_go(id);
-    }
+    budget -= std::min(budget, work_on_sweep(budget));
+    for (; budget > 0 && dirty_at_ < dirty_.size(); --budget, ++done_)
+        decide(dirty_[dirty_at_++]);
     if (dirty_at_ == dirty_.size() || dirty_at_ >= kDecidedKept) {
         dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<std::ptrdiff_t>(dirty_at_));
         dirty_at_ = 0;
     }
+}
+
+void Rib::decide(EntryId id)
+{
+    auto& entry = table_.at(id);
+    if (!std::exchange(entry.dirty, false))
+        return; // decided out of turn
+    const Outcome outcome = choose(entry);
+    if (outcome.best_changed)
+        table_.note_change(id);
+    if (outcome.best_changed || outcome.usable_changed)
+        changed_.push_back(id);
+    if (entry.paths.empty())
+        table_.let_go(id);
+}
+
+void Rib::forget_changed()
+{
+    changed_.clear();
+    table_.bury(kBuriedATurn);
 }
 
 std::size_t Rib::work_on_sweep(std::size_t budget)
@@ -245,14 +274,6 @@ void Rib::finish_sweep()
             peer = Peer{};
 }
 
-// True when what is in use is not what it was. A cursor never stands on an entry that is dirty, so
-// nobody is told of what is between two decisions.
-bool Rib::choose(Table::Entry& entry) const
-{
-    const bool lost = std::exchange(entry.lost, false);
-    return mark(entry.paths.all(), lost);
-}
-
 std::vector<Candidate> Rib::candidates(std::span<const Path> paths) const
 {
     std::vector<Candidate> candidates;
@@ -265,20 +286,25 @@ std::vector<Candidate> Rib::candidates(std::span<const Path> paths) const
     return candidates;
 }
 
-bool Rib::mark(std::span<Path> paths, bool changed) const
+Rib::Outcome Rib::choose(Table::Entry& entry) const
 {
-    const auto set = [&changed](Path& path, bool best, bool usable) {
-        const bool replaced = std::exchange(path.replaced, false) && (usable || path.usable);
-        changed |= replaced || path.best != best || path.usable != usable;
+    Outcome outcome;
+    outcome.usable_changed = std::exchange(entry.lost, false);
+    outcome.best_changed = std::exchange(entry.lost_best, false);
+    const auto set = [&outcome](Path& path, bool best, bool usable) {
+        const bool replaced = std::exchange(path.replaced, false);
+        outcome.best_changed |= path.best != best || (best && replaced);
+        outcome.usable_changed |= path.usable != usable || (usable && replaced);
         path.best = best;
         path.usable = usable;
     };
+    const std::span<Path> paths = entry.paths.all();
     if (paths.size() == 1) { // by far the most frequent
         const bool accepted = static_cast<bool>(paths[0].accepted);
         set(paths[0], accepted, accepted);
-        return changed;
+        return outcome;
     }
-    const std::vector<Step> steps = decide(candidates(paths));
+    const std::vector<Step> steps = bgp::decide(candidates(paths));
     auto step = steps.begin();
     for (Path& path : paths) {
         if (!path.accepted) {
@@ -288,12 +314,12 @@ bool Rib::mark(std::span<Path> paths, bool changed) const
         set(path, *step == Step::Best, usable_beside_best(*step));
         ++step;
     }
-    return changed;
+    return outcome;
 }
 
 std::vector<std::optional<Step>> Rib::explain(const Paths& paths) const
 {
-    const std::vector<Step> steps = decide(candidates(paths.all()));
+    const std::vector<Step> steps = bgp::decide(candidates(paths.all()));
     std::vector<std::optional<Step>> result;
     auto step = steps.begin();
     for (const Path& path : paths.all())

@@ -28,6 +28,8 @@ struct PeerTraits {
     bool internal = true;
     bool client = false; // of us as its route reflector
     Ipv4 local_address; // ours, on this session: as a next hop it would be a loop
+
+    bool operator==(const PeerTraits&) const = default;
 };
 
 struct RibConfig {
@@ -59,13 +61,21 @@ public:
     // False: the table is full.
     bool learn(PeerId peer, const Prefix4& prefix, const AttributesPtr& attributes);
     void withdraw(PeerId peer, const Prefix4& prefix);
-    void announce(const Prefix4& prefix, const AttributesPtr& attributes);
+    bool announce(const Prefix4& prefix, const AttributesPtr& attributes);
     void retract(const Prefix4& prefix) { withdraw(kOurselves, prefix); }
     void set_import_policy(ImportPolicy policy);
 
-    // At most `budget` decisions; appends the entries whose paths in use changed. They stay valid
-    // until the next call.
-    void work(std::size_t budget, std::vector<EntryId>& changed);
+    // At most `budget` decisions.
+    void work(std::size_t budget);
+    // This entry's decision now: somebody stands before it.
+    void decide(EntryId id);
+    // The entries whose paths in use changed, some of them twice; valid until forgotten.
+    const std::vector<EntryId>& changed() const { return changed_; }
+    void forget_changed();
+    // Entries that were ever to be decided, and those that were: what is queued now is decided when
+    // the second number has come to where the first one is.
+    std::uint64_t queued() const { return done_ + dirty_.size() - dirty_at_; }
+    std::uint64_t done() const { return done_; }
     bool has_work() const { return dirty_at_ < dirty_.size() || sweep_left_ > 0; }
 
     Table& table() { return table_; }
@@ -86,6 +96,7 @@ private:
         PeerTraits traits;
         std::uint16_t generation = 0;
         std::uint16_t oldest_kept = 0; // what a sweep removes is older
+        std::uint16_t traits_since = 0; // the generation
         bool used = false;
         bool removed = false;
         std::size_t count = 0; // of its paths
@@ -93,15 +104,20 @@ private:
 
     void touch(EntryId id);
     void accept(Path& path, const Prefix4& prefix) const;
+    void judge(Path& path, const Prefix4& prefix) const;
     Rejection loop(const Path& path) const;
     void erase(EntryId id, Path& path);
     std::size_t work_on_sweep(std::size_t budget);
     std::size_t sweep_one(EntryId id);
     void finish_sweep();
     bool is_swept(const Path& path) const;
-    bool choose(Table::Entry& entry) const;
+    bool is_as_known(const Path& path) const;
+    struct Outcome {
+        bool best_changed = false; // for those who are told the best
+        bool usable_changed = false; // for who uses the others beside it
+    };
+    Outcome choose(Table::Entry& entry) const;
     std::vector<Candidate> candidates(std::span<const Path> paths) const;
-    bool mark(std::span<Path> paths, bool changed) const;
 
     RibConfig config_;
     ImportPolicy import_;
@@ -109,6 +125,8 @@ private:
     std::vector<Peer> peers_; // by PeerId; the first is ourselves
     std::vector<EntryId> dirty_;
     std::size_t dirty_at_ = 0;
+    std::uint64_t done_ = 0;
+    std::vector<EntryId> changed_;
     EntryId sweep_at_ = 0;
     std::size_t sweep_left_ = 0; // entries to visit
 };

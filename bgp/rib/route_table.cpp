@@ -5,6 +5,7 @@
 #include <memory>
 #include <new>
 #include <random>
+#include <utility>
 
 #include <sys/mman.h>
 
@@ -195,24 +196,30 @@ void RouteTable<P>::free_entry(EntryId id)
 template <typename P>
 void RouteTable<P>::let_go(EntryId id)
 {
-    if (at(id).links.next == kNoEntry)
+    Entry& entry = at(id);
+    if (entry.links.next == kNoEntry)
         free_entry(id);
-    else
-        graves_.push_back({id, at(id).changed});
+    else if (!std::exchange(entry.has_grave, true))
+        graves_.push_back({id, entry.changed});
 }
 
 template <typename P>
-void RouteTable<P>::bury()
+void RouteTable<P>::bury(std::size_t budget)
 {
-    while (!graves_.empty()) {
+    for (; budget > 0 && !graves_.empty(); --budget) {
         const Grave grave = graves_.front();
-        for (std::size_t i = 1; i < cursors_.size(); ++i)
-            if (cursors_[i].used && grave.changed > cursors_[i].passed)
-                return;
-        graves_.pop_front();
-        const Entry& entry = at(grave.id);
-        if (entry.used && entry.changed == grave.changed && entry.paths.empty() && !entry.dirty)
+        Entry& entry = at(grave.id);
+        if (!entry.paths.empty() || entry.dirty) { // it is back, or may be
+            entry.has_grave = false;
+        } else if (entry.changed != grave.changed) { // it was back meanwhile: wait for that change
+            graves_.push_back({grave.id, entry.changed});
+        } else {
+            for (std::size_t i = 1; i < cursors_.size(); ++i)
+                if (cursors_[i].used && grave.changed > cursors_[i].passed)
+                    return;
             free_entry(grave.id);
+        }
+        graves_.pop_front();
     }
 }
 

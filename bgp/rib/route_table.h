@@ -39,8 +39,10 @@ public:
         Links links; // in the change list; none before the first decision
         std::uint64_t changed = 0; // the number of that change
         bool dirty = false; // to be decided
-        bool lost = false; // a path in use has gone since the last decision
+        bool lost = false; // since the last decision a path in use has gone,
+        bool lost_best = false; // the best
         bool used = false; // false: the number is free
+        bool has_grave = false;
         Paths paths;
     };
     using CursorId = std::uint32_t;
@@ -82,7 +84,7 @@ public:
     // An entry without paths goes: at once if it is not in the list, else in a later bury(), when
     // every cursor has passed it.
     void let_go(EntryId id);
-    void bury();
+    void bury(std::size_t budget);
 
 private:
     static constexpr std::size_t kChunk = 32768;

@@ -31,12 +31,14 @@ UpdateGroup::~UpdateGroup()
 
 // ---- Members -----------------------------------------------------------------------------------
 
-void UpdateGroup::join(PeerId peer)
+void UpdateGroup::join(PeerId peer, bool heard)
 {
     Member member;
     member.known_until = rib_.table().last_change();
-    if (told_total_ > 0 || !members_.empty())
+    if (heard || told_total_ > 0 || !members_.empty())
         member.behind = rib_.table().add_cursor();
+    if (heard)
+        member.alone_until = member.known_until;
     members_[peer] = member;
 }
 
@@ -79,11 +81,10 @@ void UpdateGroup::policy_changed()
     }
 }
 
-bool UpdateGroup::is_told_all(PeerId peer) const
+bool UpdateGroup::has_told(PeerId peer, std::uint64_t change) const
 {
     const auto found = members_.find(peer);
-    return found != members_.end() && !found->second.behind &&
-           rib_.table().peek(cursor_) == kNoEntry;
+    return found != members_.end() && has_passed(found->second.behind.value_or(cursor_), change);
 }
 
 std::size_t UpdateGroup::advertised(PeerId peer) const
@@ -93,11 +94,15 @@ std::size_t UpdateGroup::advertised(PeerId peer) const
 
 // ---- A turn ------------------------------------------------------------------------------------
 
-// An entry that is yet to be decided ends a walk for now: it will move, or stay as it was.
-bool UpdateGroup::at_end(Table::CursorId cursor) const
+// What the cursor stands before must not be told while it is between two decisions, nor be waited
+// for: a peer that keeps changing its mind would hold up what everybody else hears.
+bool UpdateGroup::is_decided(Table::CursorId cursor)
 {
     const EntryId next = rib_.table().peek(cursor);
-    return next == kNoEntry || rib_.table().at(next).dirty;
+    if (!rib_.table().at(next).dirty)
+        return true;
+    rib_.decide(next);
+    return false; // it may have moved
 }
 
 bool UpdateGroup::has_passed(Table::CursorId cursor, std::uint64_t change) const
@@ -192,8 +197,11 @@ void UpdateGroup::encode(Table::CursorId cursor, std::size_t budget, PeerId alon
     withdrawn_.clear();
     withdrawn_only_.clear();
     octets_ = 0;
+    alone_ = alone;
     for (; budget > 0 && octets_ < kOctetsATurn && !at_end(cursor); --budget) {
         octets_ += kPrefixOctets;
+        if (!is_decided(cursor))
+            continue;
         const EntryId id = rib_.table().advance(cursor);
         if (alone == kNobody) {
             consider(id);
@@ -332,7 +340,7 @@ void UpdateGroup::write_announced(Bucket& bucket)
     // Too large for a message: nobody may keep an older route.
     for (const Prefix4& prefix : rest) {
         const EntryId id = rib_.table().find(prefix);
-        if (id < told_.size())
+        if (alone_ == kNobody && id < told_.size())
             set_told(id, 0);
     }
     auto& withdrawn = withdrawal(withdrawn_, bucket.source).prefixes;

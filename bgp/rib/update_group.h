@@ -38,7 +38,8 @@ public:
     UpdateGroup& operator=(const UpdateGroup&) = delete;
 
     const ExportView& view() const { return view_; }
-    void join(PeerId peer);
+    // `heard`: it was told routes on this session before, by another group.
+    void join(PeerId peer, bool heard = false);
     void leave(PeerId peer);
     bool empty() const { return members_.empty(); }
 
@@ -49,7 +50,9 @@ public:
     // could go out at once.
     bool fill(const HasRoom& has_room, const Deliver& deliver, std::size_t budget);
 
-    bool is_told_all(PeerId peer) const;
+    // All that had changed by then.
+    bool has_told(PeerId peer, std::uint64_t change) const;
+    // What the group tells; a member that walks behind will have heard it.
     std::size_t advertised(PeerId peer) const;
 
 private:
@@ -84,7 +87,8 @@ private:
         }
     };
 
-    bool at_end(Table::CursorId cursor) const;
+    bool at_end(Table::CursorId cursor) const { return rib_.table().peek(cursor) == kNoEntry; }
+    bool is_decided(Table::CursorId cursor);
     bool has_passed(Table::CursorId cursor, std::uint64_t change) const;
     bool meets_the_others(const Member& member) const;
     void fall_behind(Member& member, Table::CursorId cursor);
@@ -120,6 +124,7 @@ private:
     std::vector<std::uint32_t> bucket_index_; // hashed, one more than its place
     std::vector<Bucket> withdrawn_only_; // to the peer itself
     std::vector<Bucket> withdrawn_; // to all but the peer
+    PeerId alone_ = kOurselves; // for whom, if not for all
     std::size_t octets_ = 0; // about, before they are written
     Bytes bytes_;
     std::vector<Part> parts_;

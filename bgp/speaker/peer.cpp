@@ -369,7 +369,16 @@ void Peer::send_updates(std::span<const ByteView> pieces, std::size_t messages)
 
 void Peer::send_end_of_rib()
 {
-    if (!session_ || session_->end_of_rib_sent || !host_.may_end_rib() || !host_.is_told_all(*this))
+    if (!session_ || session_->end_of_rib_sent || !host_.may_end_rib())
+        return;
+    const Rib& rib = host_.rib();
+    if (!session_->decisions_due)
+        session_->decisions_due = rib.queued();
+    if (rib.done() < *session_->decisions_due)
+        return;
+    if (!session_->change_due)
+        session_->change_due = rib.table().last_change();
+    if (!host_.has_told(*this, *session_->change_due))
         return;
     session_->end_of_rib_sent = true;
     if (!session_->negotiated.peer_restart)

@@ -33,7 +33,7 @@ public:
     virtual void join(const Peer& peer) = 0;
     virtual void leave(const Peer& peer) = 0;
     virtual void refresh(const Peer& peer) = 0;
-    virtual bool is_told_all(const Peer& peer) const = 0;
+    virtual bool has_told(const Peer& peer, std::uint64_t change) const = 0;
     virtual std::size_t advertised(const Peer& peer) const = 0;
     virtual RestartState restart_state() const = 0;
     // Our own table is complete, so that the peer may drop what we did not announce again.
@@ -59,7 +59,7 @@ public:
 
     bool has_room() const; // for UPDATEs
     void send_updates(std::span<const ByteView> pieces, std::size_t messages);
-    // Once all that we have was told.
+    // Once all was told that we had when it was due, whatever comes after that.
     void send_end_of_rib();
 
     PeerId id() const { return id_; }
@@ -76,6 +76,9 @@ private:
         Negotiated negotiated;
         Ipv4 local_address;
         bool end_of_rib_sent = false;
+        // What it waits for: first that all is decided that was queued, then that all is told.
+        std::optional<std::uint64_t> decisions_due;
+        std::optional<std::uint64_t> change_due;
         bool end_of_rib_received = false;
     };
 

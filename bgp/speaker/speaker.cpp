@@ -58,10 +58,10 @@ private:
     const SpeakerConfig& config() const override { return config_; }
     Rib& rib() override { return rib_; }
     UpdateDecoder& decoder() override { return decoder_; }
-    void join(const Peer& peer) override;
+    void join(const Peer& peer) override { enter_group(peer, false); }
     void leave(const Peer& peer) override;
     void refresh(const Peer& peer) override;
-    bool is_told_all(const Peer& peer) const override;
+    bool has_told(const Peer& peer, std::uint64_t change) const override;
     std::size_t advertised(const Peer& peer) const override;
     RestartState restart_state() const override;
     bool may_end_rib() const override;
@@ -74,9 +74,10 @@ private:
 
     AttributesPtr exported(PeerId peer, const Prefix4& prefix, const Path& best);
     UpdateGroup* group_of(const Peer& peer) const;
+    void enter_group(const Peer& peer, bool heard);
 
     void turn();
-    void decide_some();
+    void collect_changes();
     bool flush_peers();
     bool check_sync();
     void report(bool synced_now);
@@ -87,8 +88,8 @@ private:
     Executor& executor_;
     std::shared_ptr<spdlog::logger> log_;
     const SpeakerConfig config_;
+    AttributePool pool_; // outlives whatever of ours holds attributes
     Callbacks callbacks_;
-    AttributePool pool_; // outlives whatever holds attributes
     UpdateDecoder decoder_;
     Rib rib_;
     std::vector<std::unique_ptr<UpdateGroup>> groups_;
@@ -101,7 +102,6 @@ private:
     std::unordered_map<PeerId, Peer*> by_id_;
     std::set<PeerId> changed_peers_;          // news for on_peer_state
     // What one turn reports; the memory is used again.
-    std::vector<EntryId> changed_;
     std::vector<RouteChange> changes_;
     std::vector<NextHop> hops_;
     std::vector<std::size_t> hop_ends_; // of each change
@@ -237,7 +237,8 @@ void Speaker::Impl::announce(const Prefix4& prefix, const Announcement& announce
     attributes.local_pref = announcement.local_pref;
     attributes.med = announcement.med;
     attributes.communities = announcement.communities;
-    rib_.announce(prefix.network(), pool_.intern(attributes));
+    if (!rib_.announce(prefix.network(), pool_.intern(attributes)))
+        log_->error("the table is full: own route left out prefix={}", prefix.str());
     schedule_turn();
 }
 
@@ -274,7 +275,7 @@ void Speaker::Impl::set_export_filter(RouteFilter filter)
         if (!peer->up())
             continue;
         leave(*peer); // the filter decides who is told the same
-        join(*peer);
+        enter_group(*peer, true);
     }
     schedule_turn();
 }
@@ -294,7 +295,7 @@ AttributesPtr Speaker::Impl::exported(PeerId peer, const Prefix4& prefix, const 
 // ---- Groups ------------------------------------------------------------------------------------
 
 // A filter may tell each peer something else, so each then is a group of its own.
-void Speaker::Impl::join(const Peer& peer)
+void Speaker::Impl::enter_group(const Peer& peer, bool heard)
 {
     ExportView view = peer.export_view();
     if (export_filter_)
@@ -307,7 +308,7 @@ void Speaker::Impl::join(const Peer& peer)
             }));
         group = groups_.end() - 1;
     }
-    (*group)->join(peer.id());
+    (*group)->join(peer.id(), heard);
     group_of_[peer.id()] = group->get();
 }
 
@@ -334,10 +335,10 @@ void Speaker::Impl::refresh(const Peer& peer)
         group->refresh(peer.id());
 }
 
-bool Speaker::Impl::is_told_all(const Peer& peer) const
+bool Speaker::Impl::has_told(const Peer& peer, std::uint64_t change) const
 {
     const UpdateGroup* group = group_of(peer);
-    return group && !rib_.has_work() && group->is_told_all(peer.id());
+    return group && group->has_told(peer.id(), change);
 }
 
 std::size_t Speaker::Impl::advertised(const Peer& peer) const
@@ -368,24 +369,24 @@ void Speaker::Impl::schedule_turn()
 void Speaker::Impl::turn()
 {
     turn_scheduled_ = false;
-    decide_some();
+    rib_.work(kDecisionsPerTurn);
     const bool synced_now = check_sync();
     const bool more = flush_peers();
     if (more || rib_.has_work())
         schedule_turn();
+    collect_changes();
     report(synced_now);
+    rib_.forget_changed();
 }
 
-void Speaker::Impl::decide_some()
+void Speaker::Impl::collect_changes()
 {
-    changed_.clear();
     changes_.clear();
     hops_.clear();
-    rib_.work(kDecisionsPerTurn, changed_);
     if (!callbacks_.on_routes)
         return;
     hop_ends_.clear();
-    for (const EntryId id : changed_)
+    for (const EntryId id : rib_.changed())
         if (note_route_change(id))
             hop_ends_.push_back(hops_.size());
     std::size_t first = 0;
@@ -451,7 +452,7 @@ bool Speaker::Impl::flush_peers()
 
 bool Speaker::Impl::check_sync()
 {
-    if (sync_done_ || !peers_known_ || stopped_ || rib_.has_work())
+    if (sync_done_ || !peers_known_ || stopped_ || (rib_.has_work() && !sync_time_over_))
         return false;
     const bool all = std::ranges::all_of(peers_, [](const auto& p) { return p.second->synced(); });
     if (!all && !sync_time_over_)

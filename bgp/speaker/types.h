@@ -121,7 +121,8 @@ struct FilterContext {
     bool own = false;    // export: announced by ourselves
 };
 
-// Gives back what it was given (accept), something else (accept, modified), or nullptr (reject).
+// A function of what it is given and nothing else: it is asked in the middle of walks over the tables,
+// and must not call the speaker. Gives back what it was given (accept), something else (accept, modified), or nullptr (reject).
 using RouteFilter = std::function<AttributesPtr(const FilterContext&, const AttributesPtr&)>;
 
 struct Callbacks {

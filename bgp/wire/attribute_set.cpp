@@ -13,8 +13,7 @@ constexpr std::size_t kFirstSlots = 64;
 
 std::uint64_t mixed(std::uint64_t a, std::uint64_t b)
 {
-    const auto product =
-        static_cast<unsigned __int128>(a ^ 0x9e3779b97f4a7c15ull) * (b ^ 0xc2b2ae3d27d4eb4full);
+    const auto product = static_cast<unsigned __int128>(a) * b;
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
@@ -25,17 +24,20 @@ std::uint64_t word_at(const std::uint8_t* from, std::size_t size)
     return word;
 }
 
-// Keyed, so that no peer can choose attributes that all meet in one slot.
-std::uint32_t hash_of(std::uint64_t key, const Ip& next_hop, ByteView octets)
+// Keyed on both sides of each product, so that no peer can choose attributes that all meet in one
+// slot: with a constant there, octets that equal it would cancel all that stands before them.
+std::uint32_t hash_of(const AttributePool::Key& key, const Ip& next_hop, ByteView octets)
 {
-    std::uint64_t hash = mixed(key, octets.size());
-    if (next_hop.is_v4())
-        hash = mixed(hash, next_hop.v4().value());
-    else
-        hash = mixed(mixed(hash, word_at(next_hop.v6().bytes().data(), 8)),
-                     word_at(next_hop.v6().bytes().data() + 8, 8));
+    std::uint64_t hash = octets.size();
+    const auto add = [&](std::uint64_t word) { hash = mixed(hash ^ key[0], word ^ key[1]); };
+    if (next_hop.is_v4()) {
+        add(next_hop.v4().value());
+    } else {
+        add(word_at(next_hop.v6().bytes().data(), 8));
+        add(word_at(next_hop.v6().bytes().data() + 8, 8));
+    }
     for (std::size_t at = 0; at < octets.size(); at += 8)
-        hash = mixed(hash, word_at(octets.data() + at, octets.size() - at));
+        add(word_at(octets.data() + at, octets.size() - at));
     return static_cast<std::uint32_t>(hash ^ hash >> 32);
 }
 
@@ -43,17 +45,26 @@ std::uint32_t hash_of(std::uint64_t key, const Ip& next_hop, ByteView octets)
 
 void AttributesPtr::release()
 {
-    set_->pool_.forget(*set_);
+    if (set_->pool_)
+        set_->pool_->forget(*set_);
+    else
+        AttributePool::destroy(*set_);
 }
 
 AttributePool::AttributePool() : slots_(kFirstSlots)
 {
     std::random_device random;
-    key_ = std::uint64_t{random()} << 32 | random();
+    for (std::uint64_t& word : key_)
+        word = std::uint64_t{random()} << 32 | random();
 }
 
-// Sets that are still owned are leaked rather than left dangling; nobody should have one by now.
-AttributePool::~AttributePool() = default;
+// Who still owns a set keeps it, and it goes with him.
+AttributePool::~AttributePool()
+{
+    for (AttributeSet* set : slots_)
+        if (set)
+            set->pool_ = nullptr;
+}
 
 AttributeSet** AttributePool::slot_of(std::uint32_t hash, const Ip& next_hop, ByteView octets)
 {
@@ -128,6 +139,11 @@ void AttributePool::forget(AttributeSet& set)
     }
     slots_[hole] = nullptr;
     --count_;
+    destroy(set);
+}
+
+void AttributePool::destroy(AttributeSet& set)
+{
     set.~AttributeSet();
     ::operator delete(&set);
 }

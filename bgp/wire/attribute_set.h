@@ -3,12 +3,13 @@
 //
 // Equal attributes are one object, so that "the same as before" is a comparison of pointers and a
 // full table costs a set for every few prefixes. A set is immutable: who changes a route makes
-// another set. Everything here belongs to the thread of the pool, which outlives its sets.
+// another set. Everything here belongs to the thread of the pool.
 
 #pragma once
 
 #include "bgp/wire/attributes.h"
 
+#include <array>
 #include <cstddef>
 #include <utility>
 #include <vector>
@@ -31,12 +32,12 @@ private:
     friend class AttributesPtr;
 
     AttributeSet(AttributePool& pool, const AttributeSummary& summary)
-        : AttributeSummary(summary), pool_(pool)
+        : AttributeSummary(summary), pool_(&pool)
     {
     }
     const std::uint8_t* bytes() const { return reinterpret_cast<const std::uint8_t*>(this + 1); }
 
-    AttributePool& pool_;
+    AttributePool* pool_; // null once it is gone
     std::uint32_t references_ = 0;
     std::uint32_t hash_ = 0;
     std::size_t size_ = 0;
@@ -80,6 +81,8 @@ private:
 
 class AttributePool {
 public:
+    using Key = std::array<std::uint64_t, 2>;
+
     AttributePool();
     ~AttributePool();
     AttributePool(const AttributePool&) = delete;
@@ -92,13 +95,14 @@ public:
 private:
     friend class AttributesPtr;
     void forget(AttributeSet& set);
+    static void destroy(AttributeSet& set);
     AttributeSet** slot_of(std::uint32_t hash, const Ip& next_hop, ByteView octets);
     void grow();
 
     // Open addressing with linear probing; a power of two, at most two thirds full.
     std::vector<AttributeSet*> slots_;
     std::size_t count_ = 0;
-    std::uint64_t key_ = 0; // of the hash
+    Key key_{}; // of the hash
     AttributeList scratch_;
 };
 

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::uint8_t kOptional = 0x80, kTransitive = 0x40, kPartial = 0x20, kExtended = 0x10;
 
+constexpr std::uint8_t kOptTrans = kOptional | kTransitive;
+
 enum Type : std::uint8_t {
     kOrigin = 1,
     kAsPath = 2,
@@ -178,12 +180,19 @@ void put_aggregator(std::uint8_t flags, std::uint8_t type, const Aggregator& agg
 
 // ---- Checks ------------------------------------------------------------------------------------
 
+// RFC 4271 4.3: the lower bits are zero when sent, Partial is for optional transitive ones.
+std::uint8_t kept_flags(std::uint8_t flags)
+{
+    const bool may_be_partial = (flags & kOptTrans) == kOptTrans;
+    return flags & (may_be_partial ? kOptTrans | kPartial : kOptTrans);
+}
+
 bool keep(ByteView value, Check& c)
 {
     c.ascending = c.ascending && c.type > c.last;
     c.last = c.type;
     ByteWriter out(c.list.octets);
-    put(static_cast<std::uint8_t>(c.flags & ~kExtended), c.type, value, out);
+    put(kept_flags(c.flags), c.type, value, out);
     return true;
 }
 
@@ -310,7 +319,6 @@ constexpr auto kDiscard = FaultAction::DiscardAttribute;
 constexpr auto kWithdraw = FaultAction::TreatAsWithdraw;
 constexpr auto kReset = FaultAction::SessionReset;
 constexpr std::uint8_t kWellKnown = kTransitive;
-constexpr std::uint8_t kOptTrans = kOptional | kTransitive;
 
 // clang-format off
 constexpr std::array kRules{
@@ -603,7 +611,7 @@ void encode_attributes(const Attributes& attributes, Bytes& bytes)
     put_numbers(
         kOptional, kClusterList, attributes.cluster_list, [](Ipv4 id) { return id.value(); }, out);
     for (const RawAttribute& other : attributes.others)
-        put(other.flags, other.type, other.value, out);
+        put(kept_flags(other.flags), other.type, other.value, out);
 }
 
 Attributes decode_canonical(ByteView octets, const Ip& next_hop)

@@ -309,6 +309,24 @@ TEST_F(PairTest, reflector_passes_the_routes_of_its_clients_on)
     EXPECT_TRUE(until([&] { return c.way("10.2.0.0/26").empty(); }));
 }
 
+TEST_F(PairTest, new_export_filter_takes_back_what_it_does_not_pass)
+{
+    Node a(executor, 1, 1790), b(executor, 2, 1790);
+    a.speaker().set_peers({peer_config(1, 2, 1790)});
+    b.speaker().set_peers({peer_config(2, 1, 1790)});
+    a.speaker().announce(net("10.1.0.0/26"));
+    a.speaker().announce(net("10.1.1.0/26"));
+    ASSERT_TRUE(until([&] { return b.known() == 2; }));
+    a.speaker().set_export_filter(
+        [](const FilterContext& context, const AttributesPtr& attributes) {
+            return context.prefix == net("10.1.0.0/26") ? attributes : AttributesPtr();
+        });
+    EXPECT_TRUE(until([&] { return b.known() == 1; }));
+    EXPECT_FALSE(b.way("10.1.0.0/26").empty());
+    a.speaker().set_export_filter({});
+    EXPECT_TRUE(until([&] { return b.known() == 2; }));
+}
+
 TEST_F(PairTest, stranger_is_refused_and_counted)
 {
     Node a(executor, 1, 1790);

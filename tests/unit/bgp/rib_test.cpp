@@ -177,20 +177,17 @@ struct RibTest : ::testing::Test {
     }
     std::vector<Prefix4> settle()
     {
-        std::vector<EntryId> changed;
         std::vector<Prefix4> prefixes;
-        while (rib.has_work()) {
-            changed.clear();
-            rib.work(1000, changed);
-            for (const EntryId id : changed)
-                prefixes.push_back(rib.table().at(id).prefix);
-        }
+        while (rib.has_work())
+            rib.work(1000);
+        for (const EntryId id : rib.changed())
+            prefixes.push_back(rib.table().at(id).prefix);
+        rib.forget_changed();
         return prefixes;
     }
     // Null once it is gone from the table.
     const Rib::Table::Entry* find(const Prefix4& p)
     {
-        rib.table().bury();
         const EntryId id = rib.table().find(p);
         return id == kNoEntry ? nullptr : &rib.table().at(id);
     }
@@ -271,13 +268,37 @@ TEST_F(RibTest, dropped_peer_loses_its_routes_within_the_budget_of_each_turn)
         rib.learn(kA, Prefix4{Ipv4(i << 8), 24}, attributes(11));
     settle();
     rib.drop(kA);
-    std::vector<EntryId> changed;
-    rib.work(10, changed);
-    EXPECT_LE(changed.size(), 10u);
+    rib.work(10);
+    EXPECT_LE(rib.changed().size(), 10u);
     EXPECT_EQ(rib.count(kA), 90u);
     settle();
-    rib.table().bury();
     EXPECT_EQ(rib.table().size(), 0u);
+}
+
+TEST_F(RibTest, sweep_of_several_paths_an_entry_stays_within_the_budget)
+{
+    for (std::uint32_t i = 0; i < 100; ++i)
+        for (const PeerId peer : {kA, kB})
+            rib.learn(peer, Prefix4{Ipv4(i << 8), 24}, attributes(11));
+    settle();
+    rib.drop(kA);
+    rib.drop(kB);
+    rib.work(11);
+    EXPECT_LE(rib.changed().size(), 11u);
+    settle();
+    EXPECT_EQ(rib.table().size(), 0u);
+}
+
+TEST_F(RibTest, kept_route_is_judged_by_what_its_peer_is_after_a_restart)
+{
+    rib.learn(kA, net, attributes(77));
+    settle();
+    rib.mark_stale(kA);
+    rib.peer_up(kA, {Ip(Ipv4(1)), Ipv4(1), true, false, Ipv4(77)}); // by another address of ours
+    rib.learn(kA, net, attributes(77));
+    settle();
+    ASSERT_NE(find(net), nullptr);
+    EXPECT_EQ(find(net)->paths.all()[0].rejected, Rejection::OwnNextHop);
 }
 
 TEST_F(RibTest, stale_routes_stay_in_use_until_swept_and_fresh_ones_survive)

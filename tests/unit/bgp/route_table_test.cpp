@@ -84,10 +84,10 @@ TEST(RouteTable, entry_without_paths_stays_until_the_last_cursor_has_passed_it)
     table.note_change(id);
     table.let_go(id);
     walk(table, fast);
-    table.bury();
+    table.bury(1000);
     EXPECT_EQ(table.find(prefix("10.0.0.0/8")), id);
     walk(table, slow);
-    table.bury();
+    table.bury(1000);
     EXPECT_EQ(table.find(prefix("10.0.0.0/8")), kNoEntry);
     EXPECT_EQ(table.size(), 0u);
 }
@@ -102,7 +102,7 @@ TEST(RouteTable, entry_that_comes_back_before_it_was_passed_is_not_buried)
     table.let_go(id);
     changed(table, prefix("10.0.0.0/8"));
     EXPECT_THAT(walk(table, cursor), ElementsAre("10.0.0.0/8"));
-    table.bury();
+    table.bury(1000);
     EXPECT_EQ(table.find(prefix("10.0.0.0/8")), id);
 }
 
