@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 usage() {
     cat <<'EOF'
 usage: bench/run.sh [--name NAME] [--quick] [--no-build] [PART...]
-  PART        hooks policies cluster scale (default: all)
+  PART        hooks policies cluster scale (default: these), bgp (other BGP daemons, half an hour)
   --name      of the result files (default: the host's kernel release)
   --quick     fewer rounds: to see that it runs; targets are printed, not enforced
   --no-build  use build/bin as it is
@@ -25,15 +25,16 @@ while [ $# -gt 0 ]; do
     --quick) quick=yes ;;
     --no-build) build=no ;;
     -h | --help) usage; exit 0 ;;
-    hooks | policies | cluster | scale) parts+=("$1") ;;
+    hooks | policies | cluster | scale | bgp) parts+=("$1") ;;
     *) echo "run.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
     esac
     shift
 done
 [ ${#parts[@]} -gt 0 ] || parts=(hooks policies cluster scale)
 [ "$(id -u)" = 0 ] || { echo "run.sh: needs root" >&2; exit 1; }
+has() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 if [ $build = yes ]; then
-    deploy/deps.sh test
+    deploy/deps.sh "$(has bgp && echo bench || echo test)"
     cmake --preset release >/dev/null
     cmake --build build
 fi
@@ -42,7 +43,6 @@ results=${MARGAY_BENCH_RESULTS:-bench/results} # elsewhere: tests/system/bench.s
 mkdir -p "$results"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-has() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 part() { # part NAME CMD...: its JSON goes to scratch, its progress to the terminal
     local part=$1
     shift
@@ -57,22 +57,41 @@ if has cluster; then
     part cluster bench/cluster/run.sh
 fi
 if has scale; then part scale bench/scale/run.sh --no-targets; fi # judged below, with the others
+if has bgp; then part bgp bench/bgp/run.sh $([ $quick = no ] || echo --quick); fi
 
 for file in "$scratch"/*.json; do
     jq --arg part "$(basename "$file" .json)" '{($part): .}' "$file"
 done | jq -s --arg date "$(date -u +%F)" --arg kernel "$(uname -r)" --arg cpu "$(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2- | sed 's/^ //')" \
     --arg commit "$(git rev-parse --short HEAD)" 'add + {run: {date: $date, kernel: $kernel, cpu: $cpu, commit: $commit}}' >"$results/$name.json"
 
-# A target: text, measured value, limit. Ratios of figures of this one run.
+# A target: text, measured value, limit. Ratios of figures of this one run. Where there is no figure,
+# as of a daemon that is not installed or refused, the target is missed.
 jq -r '
+    # The case of most prefixes or clients.
+    def bgp(scenario; dut; mix): [.bgp.cases[] | select(.scenario == scenario and .dut == dut and (mix == null or .mix == mix))]
+        | max_by(.prefixes // .clients // .receivers);
+    def ratio(a; b): if a == null or b == null then null else a / b end;
+    def against(scenario; mix; other; figure): ratio(bgp(scenario; "margay"; mix)[figure].median; bgp(scenario; other; mix)[figure].median);
+    def table_targets(mix): bgp("table"; "margay"; mix).prefixes as $n |
+        {text: "bgp table \($n) \(mix): time / BIRD", value: against("table"; mix; "bird"; "ms"), limit: 0.6},
+        {text: "bgp table \($n) \(mix): peak RSS / BIRD", value: against("table"; mix; "bird"; "peak_rss_mib"), limit: 1};
+    def bgp_targets: table_targets("few"), table_targets("internet"),
+        (bgp("reflector"; "margay"; null).clients as $n |
+            {text: "bgp reflector \($n): time / BIRD", value: against("reflector"; null; "bird"; "ms"), limit: 0.25},
+            {text: "bgp reflector \($n): time / FRR with coalesce-time 0", value: against("reflector"; null; "frr-c0"; "ms"), limit: 1},
+            {text: "bgp reflector \($n): peak RSS, MiB", value: bgp("reflector"; "margay"; null).peak_rss_mib.median, limit: 40}),
+        {text: "bgp lost: time / BIRD", value: against("lost"; null; "bird"; "ms"), limit: 1},
+        {text: "bgp joiner: time / OpenBGPD", value: against("joiner"; null; "openbgpd"; "ms"), limit: 1},
+        {text: "bgp flap: sessions lost", value: bgp("flap"; "margay"; null).sessions_lost, limit: 0};
     def net(n): .hooks.cases[] | select(.name == n) | .net;
     [ (select(.hooks) | {text: "from_workload encap / bare encap (net)", value: (net("encap_hot") / net("bare_encap")), limit: 2},
                         {text: "from_uplink decap / bare decap (net)", value: (net("decap_hot") / net("bare_decap")), limit: 2}),
       (select(.cluster) | {text: "forward with margay / plain kernel routing", value: (.cluster.forward.margay.ns / .cluster.forward.plain.ns), limit: 1}),
       (select(.scale) | {text: "start to /readyz, s", value: .scale.ready_seconds, limit: 5},
                         {text: "resident memory, MB", value: .scale.rss_mb, limit: 300},
-                        {text: "etcd PUT to changed verdict, median ms", value: .scale.verdict_ms.median, limit: 50}) ]
-    | .[] | "\(if .value <= .limit then "met" else "MISSED" end)\t\(.text)\t\(.value * 100 | round / 100)\t\(.limit)"
+                        {text: "etcd PUT to changed verdict, median ms", value: .scale.verdict_ms.median, limit: 50}),
+      (select(.bgp) | bgp_targets) ]
+    | .[] | "\(if .value != null and .value <= .limit then "met" else "MISSED" end)\t\(.text)\t\(if .value == null then "no figure" else .value * 100 | round / 100 end)\t\(.limit)"
 ' "$results/$name.json" >"$scratch/targets"
 
 {
@@ -115,6 +134,21 @@ jq -r '
         echo "## 10,000 endpoints, 500 nodes, 1,000 policies"
         echo
         jq -r '.scale | to_entries[] | "- \(.key): \(.value | tojson)"' "$results/$name.json"
+    fi
+    if has bgp; then
+        echo
+        echo "## BGP daemons"
+        echo
+        echo "First octet of an UPDATE to the last prefix at the last receiver (bench/README.md)."
+        echo
+        echo "| scenario | daemon | ms, min / median / max | CPU, ms | peak RSS, MiB |"
+        echo "|---|---|---|---|---|"
+        jq -r 'def size: [(.prefixes // empty | "\(.) prefixes"), (.mix // empty), (.clients // empty | "\(.) clients"),
+                (.feeders // empty | "\(.) feeders"), (.receivers // empty | "\(.) receivers")] | join(", ");
+            .bgp.cases[] | "| \(.scenario): \(size) | \(.dut) | " + if .status != "measured" then "\(.status): \(.error | gsub("[|]"; "/")) | | |"
+            else "\(.ms.min) / \(.ms.median) / \(.ms.max)\(if .sessions_lost then ", \(.sessions_lost) sessions lost" else "" end) | \(.cpu_ms.median) | \(.peak_rss_mib.median) |" end' "$results/$name.json"
+        echo
+        jq -r '.bgp.cases | map(select(.version != "") | "\(.dut): \(.version)") | unique | join("; ") + "."' "$results/$name.json"
     fi
 } >"$results/$name.md"
 cat "$results/$name.md"

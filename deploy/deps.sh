@@ -5,9 +5,10 @@ set -euo pipefail
 
 usage() {
     cat <<'EOF'
-usage: deploy/deps.sh [demo|test] [--print]
+usage: deploy/deps.sh [demo|test|bench] [--print]
   demo     what building and deploy/demo.sh need (default)
   test     that, and what tests/run.sh and bench/run.sh need
+  bench    that, and the BGP daemons that bench/run.sh bgp compares with
   --print  prints the package names for this release and exits
 Must run as root unless everything is installed already.
 EOF
@@ -17,7 +18,7 @@ want=demo
 print=no
 for arg in "$@"; do
     case $arg in
-    demo | test) want=$arg ;;
+    demo | test | bench) want=$arg ;;
     --print) print=yes ;;
     -h | --help) usage; exit 0 ;;
     *) echo "deps: unknown argument '$arg'" >&2; usage >&2; exit 2 ;;
@@ -43,9 +44,12 @@ packages=(
     etcd-server etcd-client iproute2 nftables iputils-ping tcpdump jq procps kmod
     netcat-openbsd curl util-linux openssl
 )
-if [ "$want" = test ]; then
+if [ "$want" != demo ]; then
     packages+=(bird2 clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 socat ethtool
         qemu-system-x86 busybox-static cpio xz-utils zstd)
+fi
+if [ "$want" = bench ]; then
+    packages+=(frr openbgpd gobgpd)
 fi
 
 if [ "$print" = yes ]; then
@@ -72,7 +76,7 @@ fi
 policy=/usr/sbin/policy-rc.d
 own_policy=no
 # Nor shall a server that came with us start when the machine does.
-services=(etcd bird)
+services=(etcd bird frr openbgpd gobgpd)
 enabled() { systemctl is-enabled "$1" >/dev/null 2>&1; }
 ours=()
 for service in "${services[@]}"; do enabled "$service" || ours+=("$service"); done

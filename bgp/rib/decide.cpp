@@ -6,8 +6,6 @@
 namespace margay::bgp {
 namespace {
 
-constexpr std::uint32_t kDefaultLocalPref = 100;
-
 std::uint32_t local_pref(const Candidate& c)
 {
     return c.attributes->local_pref.value_or(kDefaultLocalPref);
@@ -85,12 +83,12 @@ std::vector<Step> decide(std::span<const Candidate> candidates)
     });
     // 3. (a) The shortest AS_PATH.
     contest.keep_lowest(Step::PathLength,
-                        [](const Candidate& c) { return c.attributes->as_path.length(); });
+                        [](const Candidate& c) { return c.attributes->path_length; });
     // 4. (b) The lowest ORIGIN.
     contest.keep_lowest(Step::Origin, [](const Candidate& c) { return c.attributes->origin; });
     // 5. (c) The lowest MULTI_EXIT_DISC among those of the same neighbouring AS; none counts as 0.
     contest.remove_beaten(Step::Med, [](const Candidate& a, const Candidate& b) {
-        return a.attributes->as_path.neighbor() == b.attributes->as_path.neighbor() &&
+        return a.attributes->neighbor == b.attributes->neighbor &&
                a.attributes->med.value_or(0) < b.attributes->med.value_or(0);
     });
     // 6. (d) External before internal. (e), the cost to the next hop, is equal for all: we run no
@@ -100,7 +98,7 @@ std::vector<Step> decide(std::span<const Candidate> candidates)
     contest.keep_lowest(Step::Identifier, identifier);
     // 8. RFC 4456 section 9: the shortest CLUSTER_LIST.
     contest.keep_lowest(Step::ClusterList,
-                        [](const Candidate& c) { return c.attributes->cluster_list.size(); });
+                        [](const Candidate& c) { return c.attributes->cluster_count; });
     // 9. (g) The lowest peer address.
     contest.keep_lowest(Step::Address, [](const Candidate& c) { return c.address; });
     return std::move(contest).result();

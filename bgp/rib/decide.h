@@ -15,8 +15,11 @@
 
 namespace margay::bgp {
 
+// RFC 4271 leaves the degree of preference of a route without LOCAL_PREF to us; all use this.
+inline constexpr std::uint32_t kDefaultLocalPref = 100;
+
 struct Candidate {
-    const Attributes* attributes = nullptr;
+    const AttributeSummary* attributes = nullptr;
     bool local = false;    // announced by ourselves
     bool internal = false; // learned by iBGP
     Ipv4 identifier;       // of the peer

@@ -2,16 +2,67 @@
 #include "bgp/rib/rib.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace margay::bgp {
+namespace {
+
+constexpr std::size_t kVisitsADecision =
+    16; // entries that a sweep looks at cost less than a decision
+constexpr std::size_t kBuriedATurn = 16384;
+constexpr std::size_t kDecidedKept = 65536; // numbers at the queue's front that are done with
+
+} // namespace
+
+const char* describe(Rejection rejection)
+{
+    switch (rejection) {
+    case Rejection::None:
+        return "accepted";
+    case Rejection::AsLoop:
+        return "our own AS is in the path";
+    case Rejection::Originator:
+        return "we are its originator";
+    case Rejection::ClusterLoop:
+        return "our own cluster is in its cluster list";
+    case Rejection::OwnNextHop:
+        return "its next hop is our own address";
+    case Rejection::ImportFilter:
+        return "rejected by the import filter";
+    }
+    return "";
+}
+
+Rib::Rib(const RibConfig& config) : config_(config), peers_(1)
+{
+    peers_[kOurselves].used = true;
+}
 
 // ---- Sessions ----------------------------------------------------------------------------------
+
+std::optional<PeerId> Rib::add_peer()
+{
+    std::size_t id = 1;
+    while (id < peers_.size() && peers_[id].used)
+        ++id;
+    if (id == std::numeric_limits<PeerId>::max())
+        return std::nullopt;
+    if (id == peers_.size())
+        peers_.emplace_back();
+    peers_[id] = Peer{};
+    peers_[id].used = true;
+    return static_cast<PeerId>(id);
+}
 
 void Rib::peer_up(PeerId peer, const PeerTraits& traits)
 {
     Peer& state = peers_[peer];
+    if (state.traits == traits)
+        return;
     state.traits = traits;
-    state.removed = false;
+    if (state.count > 0)
+        drop(peer); // they were judged by what is no longer so
+    state.traits_since = state.generation;
 }
 
 void Rib::mark_stale(PeerId peer)
@@ -22,11 +73,8 @@ void Rib::mark_stale(PeerId peer)
 
 void Rib::sweep(PeerId peer)
 {
-    const auto found = peers_.find(peer);
-    if (found == peers_.end())
-        return;
-    const auto& prefixes = found->second.prefixes;
-    sweeps_.push_back({peer, found->second.generation, {prefixes.begin(), prefixes.end()}});
+    peers_[peer].oldest_kept = peers_[peer].generation;
+    sweep_left_ = table_.end();
 }
 
 void Rib::drop(PeerId peer)
@@ -39,206 +87,244 @@ void Rib::remove(PeerId peer)
 {
     drop(peer);
     peers_[peer].removed = true;
+    if (sweep_left_ == 0)
+        finish_sweep();
 }
 
 // ---- Routes ------------------------------------------------------------------------------------
 
-void Rib::learn(PeerId peer, const Prefix4& prefix, AttributesPtr attributes)
+bool Rib::learn(PeerId peer, const Prefix4& prefix, const AttributesPtr& attributes)
 {
-    Peer& from = peers_[peer];
-    auto& paths = entries_[prefix].paths;
-    auto path = std::ranges::find(paths, peer, &Path::peer);
-    if (path == paths.end()) {
-        path = paths.insert(paths.end(), Path{});
-        from.prefixes.insert(prefix);
+    const EntryId id = table_.find_or_add(prefix);
+    if (id == kNoEntry)
+        return false;
+    Paths& paths = table_.at(id).paths;
+    Path* path = paths.find(peer);
+    if (path && path->received == attributes && is_as_known(*path)) {
+        path->generation = peers_[peer].generation;
+        return true;
     }
-    path->peer = peer;
-    path->generation = from.generation;
-    path->received = std::move(attributes);
+    if (!path) {
+        path = &paths.add();
+        path->peer = peer;
+        ++peers_[peer].count;
+    }
+    path->replaced |= !is_as_known(*path);
+    path->generation = peers_[peer].generation;
+    path->received = attributes;
     accept(*path, prefix);
-    touch(prefix);
+    touch(id);
+    return true;
+}
+
+// Judged by what its peer still is.
+bool Rib::is_as_known(const Path& path) const
+{
+    return static_cast<std::int16_t>(path.generation - peers_[path.peer].traits_since) >= 0;
 }
 
 void Rib::withdraw(PeerId peer, const Prefix4& prefix)
 {
-    const auto entry = entries_.find(prefix);
-    if (entry == entries_.end())
+    const EntryId id = table_.find(prefix);
+    if (id == kNoEntry)
         return;
-    if (std::erase_if(entry->second.paths, [&](const Path& p) { return p.peer == peer; }) == 0)
-        return;
-    peers_[peer].prefixes.erase(prefix);
-    touch(prefix);
+    if (Path* path = table_.at(id).paths.find(peer))
+        erase(id, *path);
 }
 
-void Rib::announce(const Prefix4& prefix, AttributesPtr attributes)
+void Rib::erase(EntryId id, Path& path)
 {
-    learn(kOurselves, prefix, std::move(attributes));
+    auto& entry = table_.at(id);
+    entry.lost |= path.usable;
+    entry.lost_best |= path.best;
+    --peers_[path.peer].count;
+    entry.paths.remove(path);
+    touch(id);
+}
+
+bool Rib::announce(const Prefix4& prefix, const AttributesPtr& attributes)
+{
+    return learn(kOurselves, prefix, attributes);
 }
 
 void Rib::set_import_policy(ImportPolicy policy)
 {
     import_ = std::move(policy);
-    for (auto& [prefix, entry] : entries_) {
-        for (Path& path : entry.paths)
-            accept(path, prefix);
-        touch(prefix);
+    for (EntryId id = 0; id < table_.end(); ++id) {
+        for (Path& path : table_.at(id).paths.all()) {
+            accept(path, table_.at(id).prefix);
+            touch(id);
+        }
     }
 }
 
-// Loop detection comes before policy: no filter can let a loop in.
 void Rib::accept(Path& path, const Prefix4& prefix) const
 {
-    path.rejected = path.peer == kOurselves ? nullptr : loop(path);
-    path.accepted = path.rejected ? nullptr : path.received;
+    const AttributesPtr before = path.accepted;
+    judge(path, prefix);
+    path.replaced |= path.accepted != before;
+}
+
+void Rib::judge(Path& path, const Prefix4& prefix) const
+{
+    path.rejected = path.peer == kOurselves ? Rejection::None : loop(path);
+    path.accepted = path.rejected == Rejection::None ? path.received : nullptr;
     if (!path.accepted || path.peer == kOurselves || !import_)
         return;
     path.accepted = import_(path.peer, prefix, path.received);
     if (!path.accepted)
-        path.rejected = "rejected by the import filter";
+        path.rejected = Rejection::ImportFilter;
 }
 
-const char* Rib::loop(const Path& path) const
+Rejection Rib::loop(const Path& path) const
 {
-    const Attributes& attributes = *path.received;
-    if (attributes.as_path.contains(config_.local_as))
-        return "our own AS is in the path"; // RFC 4271 9.1.2
+    const AttributeSet& attributes = *path.received;
+    if (path_contains(attributes.as_path(), config_.local_as))
+        return Rejection::AsLoop;
     if (attributes.originator_id == config_.router_id)
-        return "we are its originator"; // RFC 4456 section 8
-    const PeerTraits* from = traits(path.peer);
-    if (from && attributes.next_hop == from->local_address)
-        return "its next hop is our own address"; // RFC 4271 5.1.3
-    return nullptr;
+        return Rejection::Originator;
+    if (attributes.cluster_count > 0 &&
+        cluster_list_contains(attributes.octets(), config_.cluster_id))
+        return Rejection::ClusterLoop;
+    if (attributes.next_hop == Ip(peers_[path.peer].traits.local_address))
+        return Rejection::OwnNextHop;
+    return Rejection::None;
 }
 
 // ---- Work --------------------------------------------------------------------------------------
 
-void Rib::touch(const Prefix4& prefix)
+void Rib::touch(EntryId id)
 {
-    if (is_dirty_.insert(prefix).second)
-        dirty_.push_back(prefix);
+    if (std::exchange(table_.at(id).dirty, true))
+        return;
+    dirty_.push_back(id);
 }
 
-bool Rib::has_work() const
+void Rib::work(std::size_t budget)
 {
-    return !dirty_.empty() || !sweeps_.empty();
-}
-
-void Rib::work(std::size_t budget, std::vector<Prefix4>& changed)
-{
-    budget -= work_on_sweeps(budget);
-    for (; budget > 0 && !dirty_.empty(); --budget) {
-        const Prefix4 prefix = dirty_.front();
-        dirty_.pop_front();
-        is_dirty_.erase(prefix);
-        const auto entry = entries_.find(prefix);
-        if (entry == entries_.end())
-            continue;
-        if (choose(entry->second))
-            changed.push_back(prefix);
-        if (entry->second.paths.empty())
-            entries_.erase(entry);
+    budget -= std::min(budget, work_on_sweep(budget));
+    for (; budget > 0 && dirty_at_ < dirty_.size(); --budget, ++done_)
+        decide(dirty_[dirty_at_++]);
+    if (dirty_at_ == dirty_.size() || dirty_at_ >= kDecidedKept) {
+        dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<std::ptrdiff_t>(dirty_at_));
+        dirty_at_ = 0;
     }
 }
 
-std::size_t Rib::work_on_sweeps(std::size_t budget)
+void Rib::decide(EntryId id)
 {
+    auto& entry = table_.at(id);
+    if (!std::exchange(entry.dirty, false))
+        return; // decided out of turn
+    const Outcome outcome = choose(entry);
+    if (outcome.best_changed)
+        table_.note_change(id);
+    if (outcome.best_changed || outcome.usable_changed)
+        changed_.push_back(id);
+    if (entry.paths.empty())
+        table_.let_go(id);
+}
+
+void Rib::forget_changed()
+{
+    changed_.clear();
+    table_.bury(kBuriedATurn);
+}
+
+std::size_t Rib::work_on_sweep(std::size_t budget)
+{
+    if (sweep_left_ == 0)
+        return 0;
     std::size_t used = 0;
-    while (used < budget && !sweeps_.empty()) {
-        Sweep& sweep = sweeps_.front();
-        for (; used < budget && !sweep.prefixes.empty(); ++used) {
-            sweep_one(sweep, sweep.prefixes.back());
-            sweep.prefixes.pop_back();
-        }
-        if (!sweep.prefixes.empty())
-            break;
-        finish(sweep);
-        sweeps_.pop_front();
+    std::size_t visits = budget * kVisitsADecision;
+    for (; used < budget && visits > 0 && sweep_left_ > 0; --visits, --sweep_left_) {
+        if (sweep_at_ >= table_.end())
+            sweep_at_ = 0;
+        used += sweep_one(sweep_at_++);
     }
+    if (sweep_left_ == 0)
+        finish_sweep();
     return used;
 }
 
-void Rib::sweep_one(const Sweep& sweep, const Prefix4& prefix)
+bool Rib::is_swept(const Path& path) const
 {
-    const auto entry = entries_.find(prefix);
-    if (entry == entries_.end())
-        return;
-    const auto path = std::ranges::find(entry->second.paths, sweep.peer, &Path::peer);
-    if (path != entry->second.paths.end() && path->generation < sweep.before)
-        withdraw(sweep.peer, prefix);
+    const auto age = static_cast<std::int16_t>(peers_[path.peer].oldest_kept - path.generation);
+    return age > 0;
 }
 
-void Rib::finish(const Sweep& sweep)
+std::size_t Rib::sweep_one(EntryId id)
 {
-    const auto peer = peers_.find(sweep.peer);
-    if (peer != peers_.end() && peer->second.removed && peer->second.prefixes.empty())
-        peers_.erase(peer);
-}
-
-// True when the result is another than before.
-bool Rib::choose(Entry& entry) const
-{
-    const std::vector<std::optional<Step>> steps = explain(entry);
-    std::vector<Chosen> chosen;
-    for (std::size_t i = 0; i < steps.size(); ++i) {
-        if (!steps[i] || !usable_beside_best(*steps[i]))
-            continue;
-        const auto at = *steps[i] == Step::Best ? chosen.begin() : chosen.end();
-        chosen.insert(at, Chosen{entry.paths[i].peer, entry.paths[i].accepted});
+    Paths& paths = table_.at(id).paths;
+    std::size_t removed = 0;
+    for (;;) {
+        const auto all = paths.all();
+        const auto found = std::ranges::find_if(all, [this](const Path& p) { return is_swept(p); });
+        if (found == all.end())
+            return removed;
+        erase(id, *found);
+        ++removed;
     }
-    // Behind the best the order means nothing; make it the same whatever came first.
-    if (chosen.size() > 2)
-        std::sort(chosen.begin() + 1, chosen.end(),
-                  [](const Chosen& a, const Chosen& b) { return a.peer < b.peer; });
-    if (chosen == entry.chosen)
-        return false;
-    entry.chosen = std::move(chosen);
-    return true;
 }
 
-std::vector<std::optional<Step>> Rib::explain(const Entry& entry) const
+void Rib::finish_sweep()
+{
+    for (Peer& peer : peers_)
+        if (peer.removed && peer.count == 0)
+            peer = Peer{};
+}
+
+std::vector<Candidate> Rib::candidates(std::span<const Path> paths) const
 {
     std::vector<Candidate> candidates;
-    std::vector<std::size_t> index;
-    for (std::size_t i = 0; i < entry.paths.size(); ++i) {
-        const Path& path = entry.paths[i];
-        if (!path.accepted)
-            continue;
-        const PeerTraits& from = peers_.at(path.peer).traits;
-        candidates.push_back({path.accepted.get(), path.peer == kOurselves, from.internal,
-                              from.identifier, from.address});
-        index.push_back(i);
+    for (const Path& path : paths) {
+        const PeerTraits& from = peers_[path.peer].traits;
+        if (path.accepted)
+            candidates.push_back({path.accepted.get(), path.peer == kOurselves, from.internal,
+                                  from.identifier, from.address});
     }
-    const std::vector<Step> steps = decide(candidates);
-    std::vector<std::optional<Step>> result(entry.paths.size());
-    for (std::size_t i = 0; i < steps.size(); ++i)
-        result[index[i]] = steps[i];
+    return candidates;
+}
+
+Rib::Outcome Rib::choose(Table::Entry& entry) const
+{
+    Outcome outcome;
+    outcome.usable_changed = std::exchange(entry.lost, false);
+    outcome.best_changed = std::exchange(entry.lost_best, false);
+    const auto set = [&outcome](Path& path, bool best, bool usable) {
+        const bool replaced = std::exchange(path.replaced, false);
+        outcome.best_changed |= path.best != best || (best && replaced);
+        outcome.usable_changed |= path.usable != usable || (usable && replaced);
+        path.best = best;
+        path.usable = usable;
+    };
+    const std::span<Path> paths = entry.paths.all();
+    if (paths.size() == 1) { // by far the most frequent
+        const bool accepted = static_cast<bool>(paths[0].accepted);
+        set(paths[0], accepted, accepted);
+        return outcome;
+    }
+    const std::vector<Step> steps = bgp::decide(candidates(paths));
+    auto step = steps.begin();
+    for (Path& path : paths) {
+        if (!path.accepted) {
+            set(path, false, false);
+            continue;
+        }
+        set(path, *step == Step::Best, usable_beside_best(*step));
+        ++step;
+    }
+    return outcome;
+}
+
+std::vector<std::optional<Step>> Rib::explain(const Paths& paths) const
+{
+    const std::vector<Step> steps = bgp::decide(candidates(paths.all()));
+    std::vector<std::optional<Step>> result;
+    auto step = steps.begin();
+    for (const Path& path : paths.all())
+        result.push_back(path.accepted ? std::optional(*step++) : std::nullopt);
     return result;
-}
-
-// ---- Questions ---------------------------------------------------------------------------------
-
-const Entry* Rib::find(const Prefix4& prefix) const
-{
-    const auto found = entries_.find(prefix);
-    return found == entries_.end() ? nullptr : &found->second;
-}
-
-std::size_t Rib::count(PeerId peer) const
-{
-    const auto found = peers_.find(peer);
-    return found == peers_.end() ? 0 : found->second.prefixes.size();
-}
-
-bool Rib::is_stale(const Path& path) const
-{
-    const auto found = peers_.find(path.peer);
-    return found != peers_.end() && path.generation < found->second.generation;
-}
-
-const PeerTraits* Rib::traits(PeerId peer) const
-{
-    const auto found = peers_.find(peer);
-    return found == peers_.end() ? nullptr : &found->second.traits;
 }
 
 } // namespace margay::bgp

@@ -3,73 +3,50 @@
 // (RFC 4271 3.2, 9.1).
 //
 // Changes are noted at once and judged later: work() runs the decision process for what is dirty,
-// within a budget, and names the prefixes whose result has changed. So a burst of UPDATEs for one
-// prefix costs one decision.
+// within a budget, moves what has another result to the end of the table's change list, and names
+// it. So a burst of UPDATEs for one prefix costs one decision.
 //
 // Each path carries the generation of its peer's session. A path of an earlier generation is
 // stale (RFC 4724): still used, replaced by the same prefix of the new session, and removed by
-// sweep(), in bounded turns too. A session that ends for good is a new generation and a sweep.
-//
-// A path is kept as it was received and as the import policy left it, so that a new policy needs
-// nothing from the peer.
+// sweep(). A sweep is one walk over the table in bounded turns, whatever number of peers it is for:
+// no peer has a list of its prefixes. A session that ends for good is a new generation and a sweep.
 
 #pragma once
 
 #include "bgp/rib/decide.h"
+#include "bgp/rib/route_table.h"
 
 #include <deque>
 #include <functional>
-#include <unordered_map>
-#include <unordered_set>
+#include <vector>
 
 namespace margay::bgp {
-
-using PeerId = std::uint32_t;
-inline constexpr PeerId kOurselves = 0;
 
 struct PeerTraits {
     Ip address;
     Ipv4 identifier;
     bool internal = true;
+    bool client = false; // of us as its route reflector
     Ipv4 local_address; // ours, on this session: as a next hop it would be a loop
-};
 
-struct Path {
-    PeerId peer = kOurselves;
-    std::uint32_t generation = 0;
-    AttributesPtr received;
-    AttributesPtr accepted; // null: rejected by policy or by loop detection
-    const char* rejected = nullptr;
-};
-
-// A path in use. The attributes stay alive for comparison after the path itself has gone.
-struct Chosen {
-    PeerId peer = kOurselves;
-    AttributesPtr attributes;
-
-    bool operator==(const Chosen& other) const
-    {
-        return peer == other.peer &&
-               (attributes == other.attributes || *attributes == *other.attributes);
-    }
-};
-
-struct Entry {
-    std::vector<Path> paths;
-    std::vector<Chosen> chosen; // the best first, then those that may be used beside it
+    bool operator==(const PeerTraits&) const = default;
 };
 
 struct RibConfig {
     Asn local_as;
     Ipv4 router_id;
+    Ipv4 cluster_id; // RFC 4456
 };
 
 class Rib {
 public:
+    using Table = RouteTable<Prefix4>;
     using ImportPolicy = std::function<AttributesPtr(PeerId, const Prefix4&, const AttributesPtr&)>;
 
-    explicit Rib(const RibConfig& config) : config_(config) {}
+    explicit Rib(const RibConfig& config);
 
+    // A peer of the configuration; nullopt when there are too many.
+    std::optional<PeerId> add_peer();
     // The peer's session is up; what it learns from now on is fresh.
     void peer_up(PeerId peer, const PeerTraits& traits);
     // Its routes become stale. Those that were stale already go (RFC 4724 4.2).
@@ -81,54 +58,77 @@ public:
     // The peer is gone from the configuration: drop, and forget it when the sweep is done.
     void remove(PeerId peer);
 
-    void learn(PeerId peer, const Prefix4& prefix, AttributesPtr attributes);
+    // False: the table is full.
+    bool learn(PeerId peer, const Prefix4& prefix, const AttributesPtr& attributes);
     void withdraw(PeerId peer, const Prefix4& prefix);
-    void announce(const Prefix4& prefix, AttributesPtr attributes);
+    bool announce(const Prefix4& prefix, const AttributesPtr& attributes);
     void retract(const Prefix4& prefix) { withdraw(kOurselves, prefix); }
     void set_import_policy(ImportPolicy policy);
 
-    // At most `budget` prefixes; appends those whose chosen paths changed.
-    void work(std::size_t budget, std::vector<Prefix4>& changed);
-    bool has_work() const;
+    // At most `budget` decisions.
+    void work(std::size_t budget);
+    // This entry's decision now: somebody stands before it.
+    void decide(EntryId id);
+    // The entries whose paths in use changed, some of them twice; valid until forgotten.
+    const std::vector<EntryId>& changed() const { return changed_; }
+    void forget_changed();
+    // Entries that were ever to be decided, and those that were: what is queued now is decided when
+    // the second number has come to where the first one is.
+    std::uint64_t queued() const { return done_ + dirty_.size() - dirty_at_; }
+    std::uint64_t done() const { return done_; }
+    bool has_work() const { return dirty_at_ < dirty_.size() || sweep_left_ > 0; }
 
-    const Entry* find(const Prefix4& prefix) const;
-    const std::unordered_map<Prefix4, Entry>& entries() const { return entries_; }
-    std::size_t count(PeerId peer) const;
-    bool is_stale(const Path& path) const;
-    const PeerTraits* traits(PeerId peer) const;
-    // Each path's fate in the decision, in the order of Entry::paths; rejected ones are no
-    // candidates and have none.
-    std::vector<std::optional<Step>> explain(const Entry& entry) const;
+    Table& table() { return table_; }
+    const Table& table() const { return table_; }
+    const RibConfig& config() const { return config_; }
+    std::size_t count(PeerId peer) const { return peers_[peer].count; }
+    bool is_stale(const Path& path) const
+    {
+        return path.generation != peers_[path.peer].generation;
+    }
+    const PeerTraits& traits(PeerId peer) const { return peers_[peer].traits; }
+    bool knows(PeerId peer) const { return peer < peers_.size() && peers_[peer].used; }
+    // Each path's fate in the decision, in their order; rejected ones are no candidates.
+    std::vector<std::optional<Step>> explain(const Paths& paths) const;
 
 private:
     struct Peer {
         PeerTraits traits;
-        std::uint32_t generation = 1;
+        std::uint16_t generation = 0;
+        std::uint16_t oldest_kept = 0; // what a sweep removes is older
+        std::uint16_t traits_since = 0; // the generation
+        bool used = false;
         bool removed = false;
-        std::unordered_set<Prefix4> prefixes; // an index into entries_
-    };
-    // Prefixes to look at, for paths of `peer` older than `before`.
-    struct Sweep {
-        PeerId peer;
-        std::uint32_t before;
-        std::vector<Prefix4> prefixes;
+        std::size_t count = 0; // of its paths
     };
 
-    void touch(const Prefix4& prefix);
+    void touch(EntryId id);
     void accept(Path& path, const Prefix4& prefix) const;
-    const char* loop(const Path& path) const;
-    std::size_t work_on_sweeps(std::size_t budget);
-    void sweep_one(const Sweep& sweep, const Prefix4& prefix);
-    void finish(const Sweep& sweep);
-    bool choose(Entry& entry) const;
+    void judge(Path& path, const Prefix4& prefix) const;
+    Rejection loop(const Path& path) const;
+    void erase(EntryId id, Path& path);
+    std::size_t work_on_sweep(std::size_t budget);
+    std::size_t sweep_one(EntryId id);
+    void finish_sweep();
+    bool is_swept(const Path& path) const;
+    bool is_as_known(const Path& path) const;
+    struct Outcome {
+        bool best_changed = false; // for those who are told the best
+        bool usable_changed = false; // for who uses the others beside it
+    };
+    Outcome choose(Table::Entry& entry) const;
+    std::vector<Candidate> candidates(std::span<const Path> paths) const;
 
     RibConfig config_;
     ImportPolicy import_;
-    std::unordered_map<Prefix4, Entry> entries_;
-    std::unordered_map<PeerId, Peer> peers_;
-    std::deque<Prefix4> dirty_;
-    std::unordered_set<Prefix4> is_dirty_;
-    std::deque<Sweep> sweeps_;
+    Table table_;
+    std::vector<Peer> peers_; // by PeerId; the first is ourselves
+    std::vector<EntryId> dirty_;
+    std::size_t dirty_at_ = 0;
+    std::uint64_t done_ = 0;
+    std::vector<EntryId> changed_;
+    EntryId sweep_at_ = 0;
+    std::size_t sweep_left_ = 0; // entries to visit
 };
 
 } // namespace margay::bgp

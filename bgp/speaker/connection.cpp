@@ -3,9 +3,13 @@
 
 #include <boost/asio/write.hpp>
 
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace margay::bgp {
@@ -17,6 +21,7 @@ using boost::system::error_code;
 constexpr int kMessagesPerTurn = 64;
 constexpr int kInternetControl = 0xc0; // DSCP CS6, as routing protocols are marked
 constexpr int kUnsentLimit = 128 * 1024;  // octets; beyond that our own queue coalesces better
+constexpr std::size_t kPiecesAtOnce = 256;
 constexpr auto kLinger = std::chrono::seconds(2);
 
 // TCP's error in words that say where to look.
@@ -163,9 +168,33 @@ void Connection::handle_frames()
 
 // ---- Out ---------------------------------------------------------------------------------------
 
-void Connection::send(ByteView message)
+// What TCP has and could not send yet.
+int Connection::unsent()
 {
-    outbox_.insert(outbox_.end(), message.begin(), message.end());
+    int octets = 0;
+    return ::ioctl(socket_.native_handle(), SIOCOUTQNSD, &octets) == 0 ? octets : 0;
+}
+
+// What the kernel takes at once is never copied.
+void Connection::send(std::span<const ByteView> pieces)
+{
+    std::size_t sent = 0;
+    if (up_ && queued() == 0 && unsent() < kUnsentLimit) {
+        iovec vectors[kPiecesAtOnce];
+        msghdr message{};
+        message.msg_iov = vectors;
+        for (const ByteView piece : pieces.first(std::min(pieces.size(), kPiecesAtOnce)))
+            vectors[message.msg_iovlen++] = {const_cast<std::uint8_t*>(piece.data()), piece.size()};
+        const ssize_t count =
+            ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent = count < 0 ? 0 : static_cast<std::size_t>(count); // write() meets the error again
+    }
+    for (const ByteView piece : pieces) {
+        const std::size_t skip = std::min(sent, piece.size());
+        sent -= skip;
+        outbox_.insert(outbox_.end(), piece.begin() + static_cast<std::ptrdiff_t>(skip),
+                       piece.end());
+    }
     write();
 }
 

@@ -42,7 +42,8 @@ public:
 
     void dial(const Ip& address, std::uint16_t port, const std::optional<Ip>& source);
     void adopt(Tcp::socket socket);
-    void send(ByteView message);
+    void send(ByteView message) { send(std::span(&message, 1)); }
+    void send(std::span<const ByteView> pieces);
     // Writes what is queued, then closes.
     void close();
 
@@ -54,6 +55,7 @@ private:
     void read();
     void on_read(std::size_t count);
     void handle_frames();
+    int unsent();
     void write();
     void lose(std::string why);
     void linger();
@@ -64,7 +66,7 @@ private:
     ConnectionHandler* handler_; // null once closed
     Tcp::socket socket_;
     Timer linger_;
-    std::array<std::uint8_t, 4 * kMaxMessage> buffer_;
+    std::array<std::uint8_t, 16 * kMaxMessage> buffer_; // pages that no read fills cost nothing
     std::size_t filled_ = 0;
     Bytes outbox_;
     Bytes writing_;

@@ -6,10 +6,10 @@
 namespace margay::bgp {
 namespace {
 
-constexpr std::size_t kPrefixesPerTurn = 256;
 constexpr std::size_t kHighWater = 65536;      // octets queued for a peer: it is slow, wait
 constexpr Seconds kStaleLimit{360};            // for End-of-RIB, once the peer is back
 constexpr int kIdleHoldGrowth = 6;
+constexpr std::size_t kPrefetched = 8; // prefixes ahead of the one that is looked up
 
 FsmConfig fsm_config(const SpeakerConfig& speaker, const PeerConfig& peer)
 {
@@ -98,7 +98,7 @@ void Peer::on_bad_frame(ConnId id, const Notify& notify)
 
 void Peer::on_drained(ConnId id)
 {
-    if (session_ && session_->connection == id && out_.pending())
+    if (session_ && session_->connection == id)
         host_.schedule_turn();
 }
 
@@ -144,10 +144,10 @@ void Peer::on_update_frame(ConnId id, const Frame& frame)
     input(id, UpdateSeen{});
     if (!session_ || session_->connection != id)
         return; // it came too early, and the state machine has dealt with that
-    auto update = decode_update(frame.body, session_->negotiated.wire);
-    if (const auto* notify = std::get_if<Notify>(&update))
+    UpdateDecoder& decoder = host_.decoder();
+    if (const auto notify = decoder.decode(frame.body, session_->negotiated.wire))
         return input(id, Malformed{*notify, ""});
-    apply(std::get<Update>(update));
+    apply(decoder.update());
 }
 
 void Peer::apply(const Update& update)
@@ -155,12 +155,24 @@ void Peer::apply(const Update& update)
     for (const Prefix4& prefix : update.withdrawn)
         host_.rib().withdraw(id_, prefix);
     for (const Reach& reach : update.announced)
-        for (const Prefix4& prefix : reach.prefixes)
-            host_.rib().learn(id_, prefix, reach.attributes);
+        learn(reach);
     note_faults(update);
     if (update.end_of_rib == kIpv4Unicast)
         on_end_of_rib();
     host_.schedule_turn();
+}
+
+void Peer::learn(const Reach& reach)
+{
+    Rib& rib = host_.rib();
+    const auto& prefixes = reach.prefixes;
+    for (std::size_t i = 0; i < prefixes.size(); ++i) {
+        if (i + kPrefetched < prefixes.size())
+            rib.table().prefetch(prefixes[i + kPrefetched]);
+        if (!rib.learn(id_, prefixes[i], reach.attributes) && log_limit_.allow(steady_now()))
+            host_.log().error("the table is full: route left out peer={} prefix={}", config_.name,
+                              prefixes[i].str());
+    }
 }
 
 void Peer::note_faults(const Update& update)
@@ -184,8 +196,8 @@ void Peer::on_route_refresh(ConnId id, const Frame& frame)
         return;
     if (decode_route_refresh(frame.body) != kIpv4Unicast)
         return; // RFC 2918 section 4: a family that we never announced
-    out_.forget_contents();
-    touch_everything();
+    host_.refresh(*this);
+    host_.schedule_turn();
 }
 
 // ---- Actions of the state machine --------------------------------------------------------------
@@ -260,11 +272,16 @@ void Peer::session_up(const SessionUp& up)
     session_ = session;
     ++established_count_;
 
-    host_.rib().peer_up(id_, PeerTraits{config_.address, up.negotiated.peer_identifier,
-                                        up.negotiated.wire.internal, session.local_address});
+    PeerTraits traits;
+    traits.address = config_.address;
+    traits.identifier = up.negotiated.peer_identifier;
+    traits.internal = up.negotiated.wire.internal;
+    traits.client = config_.reflector_client;
+    traits.local_address = session.local_address;
+    host_.rib().peer_up(id_, traits);
     sort_out_stale_routes(up.negotiated);
-    out_.clear();
-    touch_everything();
+    host_.join(*this);
+    host_.schedule_turn();
     host_.log().info("session up peer={} address={} as={} hold={}s", config_.name,
                      config_.address.str(), config_.remote_as.value,
                      up.negotiated.hold_time.count());
@@ -274,8 +291,8 @@ void Peer::session_down(const SessionDown& down)
 {
     const auto& restart = session_->negotiated.peer_restart;
     peer_restart_time_ = restart ? restart->restart_time : Seconds(0);
+    host_.leave(*this);
     session_.reset();
-    out_.clear();
     if (down.keep_routes && peer_restart_time_ > Seconds(0)) {
         keep_stale_routes();
     } else {
@@ -338,44 +355,30 @@ bool Peer::synced() const
 
 // ---- Out ---------------------------------------------------------------------------------------
 
-void Peer::touch(const Prefix4& prefix)
+bool Peer::has_room() const
 {
-    if (session_)
-        out_.touch(prefix);
+    const Connection* to = session_ ? connection(session_->connection) : nullptr;
+    return to && to->queued() <= kHighWater; // else on_drained() brings us back
 }
 
-void Peer::touch_everything()
+void Peer::send_updates(std::span<const ByteView> pieces, std::size_t messages)
 {
-    if (!session_)
-        return;
-    for (const auto& [prefix, entry] : host_.rib().entries())
-        out_.touch(prefix);
-    host_.schedule_turn();
-}
-
-bool Peer::flush()
-{
-    if (!session_)
-        return false;
-    Connection* to = connection(session_->connection);
-    if (!to || to->queued() > kHighWater)
-        return false; // on_drained() brings us back
-    if (out_.pending()) {
-        Bytes messages;
-        sent_.update +=
-            out_.fill([this](const Prefix4& prefix) { return host_.exported(*this, prefix); },
-                      session_->negotiated.wire, kPrefixesPerTurn, messages);
-        if (!messages.empty())
-            to->send(messages);
-    }
-    if (!out_.pending())
-        send_end_of_rib();
-    return out_.pending() && to->queued() <= kHighWater;
+    sent_.update += messages;
+    connection(session_->connection)->send(pieces);
 }
 
 void Peer::send_end_of_rib()
 {
-    if (session_->end_of_rib_sent || !host_.may_end_rib())
+    if (!session_ || session_->end_of_rib_sent || !host_.may_end_rib())
+        return;
+    const Rib& rib = host_.rib();
+    if (!session_->decisions_due)
+        session_->decisions_due = rib.queued();
+    if (rib.done() < *session_->decisions_due)
+        return;
+    if (!session_->change_due)
+        session_->change_due = rib.table().last_change();
+    if (!host_.has_told(*this, *session_->change_due))
         return;
     session_->end_of_rib_sent = true;
     if (!session_->negotiated.peer_restart)
@@ -386,29 +389,43 @@ void Peer::send_end_of_rib()
     connection(session_->connection)->send(message);
 }
 
-ExportPeer Peer::export_view() const
+ExportView Peer::export_view() const
 {
-    ExportPeer view;
-    view.id = id_;
+    ExportView view;
     view.internal = session_->negotiated.wire.internal;
+    view.client = config_.reflector_client;
+    view.four_octet_as = session_->negotiated.wire.four_octet_as;
     view.local_as = host_.config().local_as;
     view.local_address = session_->local_address;
+    view.cluster_id = host_.rib().config().cluster_id;
     return view;
 }
 
 // ---- Time and status ---------------------------------------------------------------------------
 
+// Each message moves the hold timer's end further away. The timer is left as it is then, and looks
+// again when it ends: a system call a message would cost more than the message.
 void Peer::arm()
 {
     const auto deadline = fsm_.deadline();
-    if (!deadline)
+    if (!deadline) {
+        armed_.reset();
         return timer_.stop();
+    }
+    if (armed_ && *armed_ <= *deadline)
+        return;
+    armed_ = deadline;
     const auto delay = std::max(*deadline - steady_now(), Duration(0));
-    timer_.start(delay, [this] { run(fsm_.tick(steady_now())); });
+    timer_.start(delay, [this] {
+        armed_.reset();
+        run(fsm_.tick(steady_now()));
+    });
 }
 
 void Peer::changed()
 {
+    if (fsm_.state() == shown_state_ && up())
+        return;
     const std::string why = up() ? "" : fsm_.last_down().text;
     if (fsm_.state() == shown_state_ && why == shown_why_)
         return;
@@ -439,7 +456,7 @@ PeerStatus Peer::status() const
     status.received = received_;
     status.established_count = established_count_;
     status.prefixes_received = host_.rib().count(id_);
-    status.prefixes_advertised = out_.advertised();
+    status.prefixes_advertised = host_.advertised(*this);
     status.update_faults = update_faults_;
     status.routes_are_stale = stale_;
     if (session_) {
@@ -450,7 +467,7 @@ PeerStatus Peer::status() const
     return status;
 }
 
-Connection* Peer::connection(ConnId id)
+Connection* Peer::connection(ConnId id) const
 {
     const auto found = connections_.find(id);
     return found == connections_.end() ? nullptr : found->second.get();

@@ -5,11 +5,11 @@
 
 #pragma once
 
-#include "bgp/rib/adj_rib_out.h"
 #include "bgp/rib/export.h"
 #include "bgp/speaker/connection.h"
 #include "bgp/speaker/rate_limit.h"
 #include "bgp/speaker/types.h"
+#include "bgp/wire/update.h"
 
 #include <map>
 
@@ -28,7 +28,13 @@ public:
     virtual spdlog::logger& log() = 0;
     virtual const SpeakerConfig& config() const = 0;
     virtual Rib& rib() = 0;
-    virtual AttributesPtr exported(const Peer& peer, const Prefix4& prefix) = 0;
+    virtual UpdateDecoder& decoder() = 0;
+    // The peer with this session is told routes from now on, or no longer.
+    virtual void join(const Peer& peer) = 0;
+    virtual void leave(const Peer& peer) = 0;
+    virtual void refresh(const Peer& peer) = 0;
+    virtual bool has_told(const Peer& peer, std::uint64_t change) const = 0;
+    virtual std::size_t advertised(const Peer& peer) const = 0;
     virtual RestartState restart_state() const = 0;
     // Our own table is complete, so that the peer may drop what we did not announce again.
     virtual bool may_end_rib() const = 0;
@@ -51,18 +57,17 @@ public:
     void abandon();
     void accept(Connection::Tcp::socket socket);
 
-    void touch(const Prefix4& prefix);
-    void touch_everything();
-    // Encodes a bounded part of what is pending, if the connection has room. True when there is
-    // more that could go out at once.
-    bool flush();
+    bool has_room() const; // for UPDATEs
+    void send_updates(std::span<const ByteView> pieces, std::size_t messages);
+    // Once all was told that we had when it was due, whatever comes after that.
+    void send_end_of_rib();
 
     PeerId id() const { return id_; }
     const PeerConfig& config() const { return config_; }
     bool up() const { return session_.has_value(); }
     // Nothing more is to be expected from it at our start (RFC 4724 4.1).
     bool synced() const;
-    ExportPeer export_view() const;
+    ExportView export_view() const;
     PeerStatus status() const;
 
 private:
@@ -71,6 +76,9 @@ private:
         Negotiated negotiated;
         Ipv4 local_address;
         bool end_of_rib_sent = false;
+        // What it waits for: first that all is decided that was queued, then that all is told.
+        std::optional<std::uint64_t> decisions_due;
+        std::optional<std::uint64_t> change_due;
         bool end_of_rib_received = false;
     };
 
@@ -93,25 +101,25 @@ private:
     void on_open_frame(ConnId id, const Frame& frame);
     void on_update_frame(ConnId id, const Frame& frame);
     void apply(const Update& update);
+    void learn(const Reach& reach);
     void note_faults(const Update& update);
     void on_end_of_rib();
     void on_route_refresh(ConnId id, const Frame& frame);
     void keep_stale_routes();
     void sort_out_stale_routes(const Negotiated& negotiated);
     void drop_stale_routes();
-    void send_end_of_rib();
     Connection& add_connection(ConnId id);
-    Connection* connection(ConnId id);
+    Connection* connection(ConnId id) const;
 
     PeerHost& host_;
     const PeerId id_;
     const PeerConfig config_;
     Fsm fsm_;
     Timer timer_; // the state machine's
+    std::optional<Time> armed_; // when it ends; no later than the deadline
     Timer stale_timer_; // stale routes go when it ends
     std::map<ConnId, std::shared_ptr<Connection>> connections_;
     std::optional<Session> session_;
-    AdjRibOut out_;
     bool stale_ = false; // routes of an earlier session are kept
     Seconds peer_restart_time_{0};
 

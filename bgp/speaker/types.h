@@ -4,7 +4,7 @@
 #pragma once
 
 #include "bgp/session/fsm.h"
-#include "bgp/wire/attributes.h"
+#include "bgp/wire/attribute_set.h"
 #include "margay/ip.h"
 
 #include <chrono>
@@ -29,6 +29,8 @@ struct SpeakerConfig {
     // again (RFC 4724 4.1). Also bounds that time, see Callbacks::on_initial_sync_done.
     bool restarting = false;
     Seconds restart_time{120};
+    // RFC 4456: as a reflector, for the peers that are its clients. By default the router id.
+    std::optional<Ipv4> cluster_id;
 };
 
 // Two configs that are equal mean the same session: set_peers() leaves it alone.
@@ -39,6 +41,7 @@ struct PeerConfig {
     Asn remote_as;
     std::optional<Ip> source; // own address of the session; by route when empty
     bool passive = false;     // waits for the peer to connect
+    bool reflector_client = false; // an internal peer to whom and for whom we reflect (RFC 4456)
     bool graceful_restart = true;
     Seconds restart_time{120}; // how long the peer may keep our routes
     Seconds hold_time{240};
@@ -68,10 +71,8 @@ struct NextHop {
 // is our own.
 struct RouteChange {
     Prefix4 prefix;
-    std::vector<NextHop> best;
     std::uint32_t local_pref = 0; // of the best path
-
-    bool operator==(const RouteChange&) const = default;
+    std::span<const NextHop> best; // for the time of the callback
 };
 
 struct MessageCounts {
@@ -106,7 +107,7 @@ struct PeerStatus {
 struct RouteView {
     Prefix4 prefix;
     std::optional<Ip> from; // empty: our own
-    AttributesPtr attributes;
+    std::optional<Attributes> attributes;
     bool best = false;
     bool multipath = false; // used beside the best
     bool stale = false;
@@ -116,10 +117,12 @@ struct RouteView {
 struct FilterContext {
     const PeerConfig& peer;
     const Prefix4& prefix;
-    bool own = false; // export: announced by ourselves
+    AttributePool& pool; // where changed attributes are made
+    bool own = false;    // export: announced by ourselves
 };
 
-// Gives back what it was given (accept), something else (accept, modified), or nullptr (reject).
+// A function of what it is given and nothing else: it is asked in the middle of walks over the tables,
+// and must not call the speaker. Gives back what it was given (accept), something else (accept, modified), or nullptr (reject).
 using RouteFilter = std::function<AttributesPtr(const FilterContext&, const AttributesPtr&)>;
 
 struct Callbacks {

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::uint8_t kOptional = 0x80, kTransitive = 0x40, kPartial = 0x20, kExtended = 0x10;
 
+constexpr std::uint8_t kOptTrans = kOptional | kTransitive;
+
 enum Type : std::uint8_t {
     kOrigin = 1,
     kAsPath = 2,
@@ -32,308 +34,114 @@ enum Type : std::uint8_t {
     kLargeCommunities = 32,
 };
 
-struct Decoding {
+struct Check {
     AttributeList& list;
     const WireSession& session;
     std::uint8_t flags = 0;
     std::uint8_t type = 0;
-    // RFC 6793: seen beside their two-octet twins, joined when the whole list was read.
-    std::optional<AsPath> as4_path;
-    std::optional<Aggregator> as4_aggregator;
+    std::uint8_t last = 0;  // type that was kept last
+    bool ascending = true;
+    // RFC 6793: what old speakers say in two octets, and beside it in four.
+    std::optional<AsPath> as_path = std::nullopt;
+    std::optional<AsPath> as4_path = std::nullopt;
+    std::optional<Aggregator> aggregator = std::nullopt;
+    std::optional<Aggregator> as4_aggregator = std::nullopt;
 };
 
-// ---- Decoders: false when the value is broken. Lengths were checked by the table. -------------
-
-bool decode_origin(ByteReader in, Decoding& d)
+void put_header(std::uint8_t flags, std::uint8_t type, std::size_t size, ByteWriter& out)
 {
-    const std::uint8_t value = in.u8();
-    if (value > static_cast<std::uint8_t>(Origin::Incomplete))
-        return false;
-    d.list.attributes.origin = static_cast<Origin>(value);
-    d.list.has_origin = true;
-    return true;
-}
-
-// RFC 7606 7.2: unknown segment type, a segment without ASes, or one that overruns. Confederation
-// segments have no business here (RFC 5065 5), nor has AS 0 (RFC 7607).
-std::optional<AsPath> read_path(ByteReader in, bool four_octets)
-{
-    std::vector<PathSegment> segments;
-    while (!in.at_end()) {
-        PathSegment segment;
-        const std::uint8_t type = in.u8();
-        const std::size_t count = in.u8();
-        if (type != 1 && type != 2)
-            return std::nullopt;
-        if (count == 0 || in.left() < count * (four_octets ? 4 : 2))
-            return std::nullopt;
-        segment.type = static_cast<PathSegment::Type>(type);
-        segment.asns.reserve(count);
-        for (std::size_t i = 0; i < count; ++i)
-            segment.asns.push_back(Asn{four_octets ? in.u32() : in.u16()});
-        if (std::ranges::find(segment.asns, Asn{0}) != segment.asns.end())
-            return std::nullopt;
-        segments.push_back(std::move(segment));
-    }
-    return AsPath(std::move(segments));
-}
-
-bool decode_as_path(ByteReader in, Decoding& d)
-{
-    auto path = read_path(in, d.session.four_octet_as);
-    if (!path)
-        return false;
-    d.list.attributes.as_path = std::move(*path);
-    d.list.has_as_path = true;
-    return true;
-}
-
-bool decode_as4_path(ByteReader in, Decoding& d)
-{
-    d.as4_path = read_path(in, true);
-    return d.as4_path.has_value();
-}
-
-bool decode_next_hop(ByteReader in, Decoding& d)
-{
-    d.list.attributes.next_hop = Ipv4(in.u32());
-    d.list.has_next_hop = is_host_address(d.list.attributes.next_hop);
-    return d.list.has_next_hop;
-}
-
-bool decode_med(ByteReader in, Decoding& d)
-{
-    d.list.attributes.med = in.u32();
-    return true;
-}
-
-bool decode_local_pref(ByteReader in, Decoding& d)
-{
-    d.list.attributes.local_pref = in.u32();
-    return true;
-}
-
-bool decode_atomic_aggregate(ByteReader, Decoding& d)
-{
-    d.list.attributes.atomic_aggregate = true;
-    return true;
-}
-
-// RFC 7606 7.7: its length follows from what the OPENs agreed on.
-bool decode_aggregator(ByteReader in, Decoding& d)
-{
-    if (in.left() != (d.session.four_octet_as ? 8u : 6u))
-        return false;
-    const Asn as{d.session.four_octet_as ? in.u32() : in.u16()};
-    if (as == Asn{0})
-        return false;
-    d.list.attributes.aggregator = Aggregator{as, Ipv4(in.u32())};
-    return true;
-}
-
-bool decode_as4_aggregator(ByteReader in, Decoding& d)
-{
-    const Asn as{in.u32()};
-    if (as == Asn{0})
-        return false;
-    d.as4_aggregator = Aggregator{as, Ipv4(in.u32())};
-    return true;
-}
-
-bool decode_communities(ByteReader in, Decoding& d)
-{
-    while (!in.at_end())
-        d.list.attributes.communities.push_back(in.u32());
-    return true;
-}
-
-bool decode_originator_id(ByteReader in, Decoding& d)
-{
-    d.list.attributes.originator_id = Ipv4(in.u32());
-    return true;
-}
-
-bool decode_cluster_list(ByteReader in, Decoding& d)
-{
-    while (!in.at_end())
-        d.list.attributes.cluster_list.push_back(Ipv4(in.u32()));
-    return true;
-}
-
-bool decode_mp_reach(ByteReader in, Decoding& d)
-{
-    d.list.mp_reach = in.rest();
-    return true;
-}
-
-bool decode_mp_unreach(ByteReader in, Decoding& d)
-{
-    d.list.mp_unreach = in.rest();
-    return true;
-}
-
-bool keep_raw(ByteReader in, Decoding& d)
-{
-    const auto flags = static_cast<std::uint8_t>(d.flags & ~kExtended);
-    d.list.attributes.others.push_back(
-        RawAttribute{flags, d.type, Bytes(in.rest().begin(), in.rest().end())});
-    return true;
-}
-
-// ---- The table (RFC 7606 section 7) ------------------------------------------------------------
-
-enum class From : std::uint8_t { Anyone, InternalOnly, OldSpeakerOnly };
-
-struct Rule {
-    std::uint8_t type;
-    std::uint8_t flags; // of Optional and Transitive
-    struct Length {
-        std::size_t min, max, multiple;
-    } length;
-    FaultAction on_fault;
-    From from; // sent by anybody else it is discarded unread
-    bool (*decode)(ByteReader, Decoding&);
-    const char* name;
-};
-
-constexpr std::size_t kAny = std::numeric_limits<std::size_t>::max();
-constexpr auto kDiscard = FaultAction::DiscardAttribute;
-constexpr auto kWithdraw = FaultAction::TreatAsWithdraw;
-constexpr auto kReset = FaultAction::SessionReset;
-constexpr std::uint8_t kWellKnown = kTransitive;
-constexpr std::uint8_t kOptTrans = kOptional | kTransitive;
-
-// clang-format off
-constexpr std::array kRules{
-    Rule{kOrigin,              kWellKnown, {1, 1, 1},     kWithdraw, From::Anyone,         decode_origin,           "ORIGIN"},
-    Rule{kAsPath,              kWellKnown, {0, kAny, 2},  kWithdraw, From::Anyone,         decode_as_path,          "AS_PATH"},
-    Rule{kNextHop,             kWellKnown, {4, 4, 1},     kWithdraw, From::Anyone,         decode_next_hop,         "NEXT_HOP"},
-    Rule{kMed,                 kOptional,  {4, 4, 1},     kWithdraw, From::Anyone,         decode_med,              "MULTI_EXIT_DISC"},
-    Rule{kLocalPref,           kWellKnown, {4, 4, 1},     kWithdraw, From::InternalOnly,   decode_local_pref,       "LOCAL_PREF"},
-    Rule{kAtomicAggregate,     kWellKnown, {0, 0, 1},     kDiscard,  From::Anyone,         decode_atomic_aggregate, "ATOMIC_AGGREGATE"},
-    Rule{kAggregator,          kOptTrans,  {6, 8, 2},     kDiscard,  From::Anyone,         decode_aggregator,       "AGGREGATOR"},
-    Rule{kCommunities,         kOptTrans,  {4, kAny, 4},  kWithdraw, From::Anyone,         decode_communities,      "COMMUNITIES"},
-    Rule{kOriginatorId,        kOptional,  {4, 4, 1},     kWithdraw, From::InternalOnly,   decode_originator_id,    "ORIGINATOR_ID"},
-    Rule{kClusterList,         kOptional,  {4, kAny, 4},  kWithdraw, From::InternalOnly,   decode_cluster_list,     "CLUSTER_LIST"},
-    Rule{kMpReach,             kOptional,  {5, kAny, 1},  kReset,    From::Anyone,         decode_mp_reach,         "MP_REACH_NLRI"},
-    Rule{kMpUnreach,           kOptional,  {3, kAny, 1},  kReset,    From::Anyone,         decode_mp_unreach,       "MP_UNREACH_NLRI"},
-    Rule{kExtendedCommunities, kOptTrans,  {8, kAny, 8},  kWithdraw, From::Anyone,         keep_raw,                "EXTENDED_COMMUNITIES"},
-    Rule{kAs4Path,             kOptTrans,  {6, kAny, 2},  kDiscard,  From::OldSpeakerOnly, decode_as4_path,         "AS4_PATH"},
-    Rule{kAs4Aggregator,       kOptTrans,  {8, 8, 1},     kDiscard,  From::OldSpeakerOnly, decode_as4_aggregator,   "AS4_AGGREGATOR"},
-    Rule{kLargeCommunities,    kOptTrans,  {12, kAny, 12}, kWithdraw, From::Anyone,        keep_raw,                "LARGE_COMMUNITY"},
-};
-// clang-format on
-
-const Rule* rule_for(std::uint8_t type)
-{
-    const auto found = std::ranges::find(kRules, type, &Rule::type);
-    return found == kRules.end() ? nullptr : &*found;
-}
-
-bool admits(const Rule::Length& length, std::size_t size)
-{
-    return size >= length.min && size <= length.max && size % length.multiple == 0;
-}
-
-bool comes_from_the_wrong_peer(const Rule& rule, const WireSession& session)
-{
-    return (rule.from == From::InternalOnly && !session.internal) ||
-           (rule.from == From::OldSpeakerOnly && session.four_octet_as);
-}
-
-void decode_known(const Rule& rule, ByteView value, Decoding& d)
-{
-    auto& faults = d.list.faults;
-    if (comes_from_the_wrong_peer(rule, d.session)) {
-        faults.push_back({rule.type, FaultAction::DiscardAttribute});
-        return;
-    }
-    // RFC 7606 3(c). The multiprotocol ones are read all the same: what they name is withdrawn.
-    if ((d.flags & kOptTrans) != rule.flags) {
-        faults.push_back({rule.type, FaultAction::TreatAsWithdraw});
-        if (rule.on_fault != FaultAction::SessionReset)
-            return;
-    }
-    if (!admits(rule.length, value.size()) || !rule.decode(ByteReader(value), d))
-        faults.push_back({rule.type, rule.on_fault, update_error::kOptional});
-}
-
-void decode_unknown(ByteView value, Decoding& d)
-{
-    if (!(d.flags & kOptional)) {
-        d.list.faults.push_back(
-            {d.type, FaultAction::SessionReset, update_error::kUnknownWellKnown});
-        return;
-    }
-    if (!(d.flags & kTransitive))
-        return; // RFC 4271 5: quietly ignored and not passed on
-    keep_raw(ByteReader(value), d);
-    d.list.attributes.others.back().flags |= kPartial;
-}
-
-// RFC 7606 3(g): the first of a kind counts; twice a multiprotocol one ends the session.
-void note_repetition(const Rule* rule, Decoding& d)
-{
-    if (rule && rule->on_fault == FaultAction::SessionReset)
-        d.list.faults.push_back({d.type, FaultAction::SessionReset, update_error::kAttributeList});
-    else
-        d.list.faults.push_back({d.type, FaultAction::DiscardAttribute});
-}
-
-// The leading part of `path` that stands for `count` ASes.
-std::vector<PathSegment> leading(const AsPath& path, std::size_t count)
-{
-    std::vector<PathSegment> taken;
-    for (const PathSegment& segment : path.segments()) {
-        if (count == 0)
-            break;
-        const bool is_set = segment.type == PathSegment::Type::Set;
-        const std::size_t use = is_set ? segment.asns.size() : std::min(count, segment.asns.size());
-        taken.push_back(
-            {segment.type,
-             {segment.asns.begin(), segment.asns.begin() + static_cast<std::ptrdiff_t>(use)}});
-        count -= is_set ? 1 : use;
-    }
-    return taken;
-}
-
-// RFC 6793 4.2.3: what old speakers wrote in two octets is completed by what new ones had left
-// beside it.
-void join_four_octet_parts(Decoding& d)
-{
-    Attributes& attributes = d.list.attributes;
-    if (attributes.aggregator && d.as4_aggregator) {
-        if (attributes.aggregator->as != kAsTrans)
-            return; // an old speaker aggregated after the last new one: the rest is outdated
-        attributes.aggregator = d.as4_aggregator;
-    }
-    if (!d.as4_path || d.as4_path->length() > attributes.as_path.length())
-        return;
-    auto segments = leading(attributes.as_path, attributes.as_path.length() - d.as4_path->length());
-    for (const PathSegment& segment : d.as4_path->segments())
-        segments.push_back(segment);
-    attributes.as_path = AsPath(std::move(segments));
-}
-
-// ---- Encoders ----------------------------------------------------------------------------------
-
-void put(std::uint8_t flags, std::uint8_t type, ByteView value, ByteWriter& out)
-{
-    const bool wide = value.size() > 0xff;
+    const bool wide = size > 0xff;
     out.u8(static_cast<std::uint8_t>(wide ? flags | kExtended : flags));
     out.u8(type);
     if (wide)
-        out.u16(static_cast<std::uint16_t>(value.size()));
+        out.u16(static_cast<std::uint16_t>(size));
     else
-        out.u8(static_cast<std::uint8_t>(value.size()));
+        out.u8(static_cast<std::uint8_t>(size));
+}
+
+void put(std::uint8_t flags, std::uint8_t type, ByteView value, ByteWriter& out)
+{
+    put_header(flags, type, value.size(), out);
     out.bytes(value);
 }
 
 void put_u32(std::uint8_t flags, std::uint8_t type, std::uint32_t value, ByteWriter& out)
 {
-    Bytes bytes;
-    ByteWriter(bytes).u32(value);
-    put(flags, type, bytes, out);
+    put_header(flags, type, 4, out);
+    out.u32(value);
+}
+
+// One attribute of a list whose form was checked before.
+struct Attribute {
+    std::uint8_t flags = 0;
+    std::uint8_t type = 0;
+    ByteView value;
+};
+
+bool next_attribute(ByteReader& in, Attribute& attribute)
+{
+    if (in.at_end())
+        return false;
+    attribute.flags = in.u8();
+    attribute.type = in.u8();
+    attribute.value = in.take(attribute.flags & kExtended ? in.u16() : in.u8());
+    return in.ok();
+}
+
+// ---- AS_PATH -----------------------------------------------------------------------------------
+
+struct Segment {
+    std::uint8_t type = 0;
+    std::size_t count = 0;
+    ByteView asns;
+};
+
+bool next_segment(ByteReader& in, std::size_t octets_an_as, Segment& segment)
+{
+    if (in.at_end())
+        return false;
+    segment.type = in.u8();
+    segment.count = in.u8();
+    segment.asns = in.take(segment.count * octets_an_as);
+    return in.ok();
+}
+
+std::uint32_t number_at(ByteView octets, std::size_t at, std::size_t size)
+{
+    std::uint32_t number = 0;
+    for (std::size_t i = 0; i < size; ++i)
+        number = number << 8 | octets[at + i];
+    return number;
+}
+
+// RFC 7606 7.2: unknown segment type, a segment without ASes, or one that overruns. Confederation
+// segments have no business here (RFC 5065 5), nor has AS 0 (RFC 7607).
+bool path_is_sound(ByteView value, std::size_t octets_an_as)
+{
+    ByteReader in(value);
+    Segment segment;
+    while (next_segment(in, octets_an_as, segment)) {
+        if ((segment.type != 1 && segment.type != 2) || segment.count == 0)
+            return false;
+        for (std::size_t at = 0; at < segment.asns.size(); at += octets_an_as)
+            if (number_at(segment.asns, at, octets_an_as) == 0)
+                return false;
+    }
+    return in.ok();
+}
+
+AsPath decode_path(ByteView value, std::size_t octets_an_as)
+{
+    std::vector<PathSegment> segments;
+    ByteReader in(value);
+    Segment segment;
+    while (next_segment(in, octets_an_as, segment)) {
+        PathSegment& to = segments.emplace_back();
+        to.type = static_cast<PathSegment::Type>(segment.type);
+        for (std::size_t at = 0; at < segment.asns.size(); at += octets_an_as)
+            to.asns.push_back(Asn{number_at(segment.asns, at, octets_an_as)});
+    }
+    return AsPath(std::move(segments));
 }
 
 Asn narrowed(Asn as)
@@ -359,25 +167,370 @@ void put_path(std::uint8_t flags, std::uint8_t type, const AsPath& path, bool fo
     put(flags, type, bytes, out);
 }
 
-void put_aggregator(std::uint8_t type, const Aggregator& aggregator, bool four_octets,
-                    ByteWriter& out)
+void put_aggregator(std::uint8_t flags, std::uint8_t type, const Aggregator& aggregator,
+                    bool four_octets, ByteWriter& out)
 {
-    Bytes bytes;
-    ByteWriter value(bytes);
+    put_header(flags, type, four_octets ? 8 : 6, out);
     if (four_octets)
-        value.u32(aggregator.as.value);
+        out.u32(aggregator.as.value);
     else
-        value.u16(static_cast<std::uint16_t>(narrowed(aggregator.as).value));
-    value.u32(aggregator.identifier.value());
-    put(kOptTrans, type, bytes, out);
+        out.u16(static_cast<std::uint16_t>(narrowed(aggregator.as).value));
+    out.u32(aggregator.identifier.value());
 }
 
-bool needs_four_octets(const AsPath& path)
+// ---- Checks ------------------------------------------------------------------------------------
+
+// RFC 4271 4.3: the lower bits are zero when sent, Partial is for optional transitive ones.
+std::uint8_t kept_flags(std::uint8_t flags)
 {
-    return std::ranges::any_of(path.segments(), [](const PathSegment& segment) {
-        return !std::ranges::all_of(segment.asns, &Asn::fits_two_octets);
-    });
+    const bool may_be_partial = (flags & kOptTrans) == kOptTrans;
+    return flags & (may_be_partial ? kOptTrans | kPartial : kOptTrans);
 }
+
+bool keep(ByteView value, Check& c)
+{
+    c.ascending = c.ascending && c.type > c.last;
+    c.last = c.type;
+    ByteWriter out(c.list.octets);
+    put(kept_flags(c.flags), c.type, value, out);
+    return true;
+}
+
+bool check_origin(ByteView value, Check& c)
+{
+    if (value[0] > static_cast<std::uint8_t>(Origin::Incomplete))
+        return false;
+    c.list.summary.origin = static_cast<Origin>(value[0]);
+    c.list.has_origin = true;
+    return keep(value, c);
+}
+
+bool check_as_path(ByteView value, Check& c)
+{
+    if (!path_is_sound(value, c.session.four_octet_as ? 4 : 2))
+        return false;
+    c.list.has_as_path = true;
+    if (c.session.four_octet_as)
+        return keep(value, c);
+    c.as_path = decode_path(value, 2); // joined when the whole list was read
+    return true;
+}
+
+bool check_as4_path(ByteView value, Check& c)
+{
+    if (!path_is_sound(value, 4))
+        return false;
+    c.as4_path = decode_path(value, 4);
+    return true;
+}
+
+bool check_next_hop(ByteView value, Check& c)
+{
+    const Ipv4 next_hop(number_at(value, 0, 4));
+    c.list.summary.next_hop = next_hop;
+    c.list.has_next_hop = is_host_address(next_hop);
+    return c.list.has_next_hop;
+}
+
+bool check_med(ByteView value, Check& c)
+{
+    c.list.summary.med = number_at(value, 0, 4);
+    return keep(value, c);
+}
+
+bool check_local_pref(ByteView value, Check& c)
+{
+    c.list.summary.local_pref = number_at(value, 0, 4);
+    return keep(value, c);
+}
+
+// RFC 7606 7.7: its length follows from what the OPENs agreed on.
+bool check_aggregator(ByteView value, Check& c)
+{
+    const std::size_t width = c.session.four_octet_as ? 4 : 2;
+    if (value.size() != width + 4 || number_at(value, 0, width) == 0)
+        return false;
+    if (c.session.four_octet_as)
+        return keep(value, c);
+    c.aggregator = Aggregator{Asn{number_at(value, 0, 2)}, Ipv4(number_at(value, 2, 4))};
+    return true;
+}
+
+bool check_as4_aggregator(ByteView value, Check& c)
+{
+    if (number_at(value, 0, 4) == 0)
+        return false;
+    c.as4_aggregator = Aggregator{Asn{number_at(value, 0, 4)}, Ipv4(number_at(value, 4, 4))};
+    return true;
+}
+
+bool check_communities(ByteView value, Check& c)
+{
+    for (std::size_t at = 0; at < value.size(); at += 4) {
+        const std::uint32_t community = number_at(value, at, 4);
+        c.list.summary.no_export |= community == kNoExport || community == kNoExportSubconfed;
+        c.list.summary.no_advertise |= community == kNoAdvertise;
+    }
+    return keep(value, c);
+}
+
+bool check_originator_id(ByteView value, Check& c)
+{
+    c.list.summary.originator_id = Ipv4(number_at(value, 0, 4));
+    return keep(value, c);
+}
+
+bool check_cluster_list(ByteView value, Check& c)
+{
+    c.list.summary.cluster_count = static_cast<std::uint16_t>(value.size() / 4);
+    return keep(value, c);
+}
+
+bool check_mp_reach(ByteView value, Check& c)
+{
+    c.list.mp_reach = value;
+    return true;
+}
+
+bool check_mp_unreach(ByteView value, Check& c)
+{
+    c.list.mp_unreach = value;
+    return true;
+}
+
+// ---- The table (RFC 7606 section 7) ------------------------------------------------------------
+
+enum class From : std::uint8_t { Anyone, InternalOnly, OldSpeakerOnly };
+
+struct Rule {
+    std::uint8_t type;
+    std::uint8_t flags; // of Optional and Transitive
+    struct Length {
+        std::size_t min, max, multiple;
+    } length;
+    FaultAction on_fault;
+    From from; // sent by anybody else it is discarded unread
+    bool (*check)(ByteView, Check&); // false when the value is broken; its length was checked
+    const char* name;
+};
+
+constexpr std::size_t kAny = std::numeric_limits<std::size_t>::max();
+constexpr auto kDiscard = FaultAction::DiscardAttribute;
+constexpr auto kWithdraw = FaultAction::TreatAsWithdraw;
+constexpr auto kReset = FaultAction::SessionReset;
+constexpr std::uint8_t kWellKnown = kTransitive;
+
+// clang-format off
+constexpr std::array kRules{
+    Rule{kOrigin,              kWellKnown, {1, 1, 1},     kWithdraw, From::Anyone,         check_origin,           "ORIGIN"},
+    Rule{kAsPath,              kWellKnown, {0, kAny, 2},  kWithdraw, From::Anyone,         check_as_path,          "AS_PATH"},
+    Rule{kNextHop,             kWellKnown, {4, 4, 1},     kWithdraw, From::Anyone,         check_next_hop,         "NEXT_HOP"},
+    Rule{kMed,                 kOptional,  {4, 4, 1},     kWithdraw, From::Anyone,         check_med,              "MULTI_EXIT_DISC"},
+    Rule{kLocalPref,           kWellKnown, {4, 4, 1},     kWithdraw, From::InternalOnly,   check_local_pref,       "LOCAL_PREF"},
+    Rule{kAtomicAggregate,     kWellKnown, {0, 0, 1},     kDiscard,  From::Anyone,         keep,                   "ATOMIC_AGGREGATE"},
+    Rule{kAggregator,          kOptTrans,  {6, 8, 2},     kDiscard,  From::Anyone,         check_aggregator,       "AGGREGATOR"},
+    Rule{kCommunities,         kOptTrans,  {4, kAny, 4},  kWithdraw, From::Anyone,         check_communities,      "COMMUNITIES"},
+    Rule{kOriginatorId,        kOptional,  {4, 4, 1},     kWithdraw, From::InternalOnly,   check_originator_id,    "ORIGINATOR_ID"},
+    Rule{kClusterList,         kOptional,  {4, kAny, 4},  kWithdraw, From::InternalOnly,   check_cluster_list,     "CLUSTER_LIST"},
+    Rule{kMpReach,             kOptional,  {5, kAny, 1},  kReset,    From::Anyone,         check_mp_reach,         "MP_REACH_NLRI"},
+    Rule{kMpUnreach,           kOptional,  {3, kAny, 1},  kReset,    From::Anyone,         check_mp_unreach,       "MP_UNREACH_NLRI"},
+    Rule{kExtendedCommunities, kOptTrans,  {8, kAny, 8},  kWithdraw, From::Anyone,         keep,                "EXTENDED_COMMUNITIES"},
+    Rule{kAs4Path,             kOptTrans,  {6, kAny, 2},  kDiscard,  From::OldSpeakerOnly, check_as4_path,         "AS4_PATH"},
+    Rule{kAs4Aggregator,       kOptTrans,  {8, 8, 1},     kDiscard,  From::OldSpeakerOnly, check_as4_aggregator,   "AS4_AGGREGATOR"},
+    Rule{kLargeCommunities,    kOptTrans,  {12, kAny, 12}, kWithdraw, From::Anyone,        keep,                "LARGE_COMMUNITY"},
+};
+// clang-format on
+
+constexpr std::array<std::uint8_t, 256> index_rules()
+{
+    std::array<std::uint8_t, 256> index{};
+    for (std::size_t i = 0; i < kRules.size(); ++i)
+        index[kRules[i].type] = static_cast<std::uint8_t>(i + 1);
+    return index;
+}
+constexpr auto kRuleIndex = index_rules();
+
+const Rule* rule_for(std::uint8_t type)
+{
+    return kRuleIndex[type] == 0 ? nullptr : &kRules[kRuleIndex[type] - 1u];
+}
+
+bool admits(const Rule::Length& length, std::size_t size)
+{
+    return size >= length.min && size <= length.max && size % length.multiple == 0;
+}
+
+bool comes_from_the_wrong_peer(const Rule& rule, const WireSession& session)
+{
+    return (rule.from == From::InternalOnly && !session.internal) ||
+           (rule.from == From::OldSpeakerOnly && session.four_octet_as);
+}
+
+void check_known(const Rule& rule, ByteView value, Check& c)
+{
+    auto& faults = c.list.faults;
+    if (comes_from_the_wrong_peer(rule, c.session)) {
+        faults.push_back({rule.type, FaultAction::DiscardAttribute});
+        return;
+    }
+    // RFC 7606 3(c). The multiprotocol ones are read all the same: what they name is withdrawn.
+    if ((c.flags & kOptTrans) != rule.flags) {
+        faults.push_back({rule.type, FaultAction::TreatAsWithdraw});
+        if (rule.on_fault != FaultAction::SessionReset)
+            return;
+    }
+    if (!admits(rule.length, value.size()) || !rule.check(value, c))
+        faults.push_back({rule.type, rule.on_fault, update_error::kOptional});
+}
+
+void check_unknown(ByteView value, Check& c)
+{
+    if (!(c.flags & kOptional)) {
+        c.list.faults.push_back(
+            {c.type, FaultAction::SessionReset, update_error::kUnknownWellKnown});
+        return;
+    }
+    if (!(c.flags & kTransitive))
+        return; // RFC 4271 5: quietly ignored and not passed on
+    c.flags |= kPartial;
+    keep(value, c);
+}
+
+// RFC 7606 3(g): the first of a kind counts; twice a multiprotocol one ends the session.
+void note_repetition(const Rule* rule, Check& c)
+{
+    if (rule && rule->on_fault == FaultAction::SessionReset)
+        c.list.faults.push_back({c.type, FaultAction::SessionReset, update_error::kAttributeList});
+    else
+        c.list.faults.push_back({c.type, FaultAction::DiscardAttribute});
+}
+
+// The leading part of `path` that stands for `count` ASes.
+std::vector<PathSegment> leading(const AsPath& path, std::size_t count)
+{
+    std::vector<PathSegment> taken;
+    for (const PathSegment& segment : path.segments()) {
+        if (count == 0)
+            break;
+        const bool is_set = segment.type == PathSegment::Type::Set;
+        const std::size_t use = is_set ? segment.asns.size() : std::min(count, segment.asns.size());
+        taken.push_back(
+            {segment.type,
+             {segment.asns.begin(), segment.asns.begin() + static_cast<std::ptrdiff_t>(use)}});
+        count -= is_set ? 1 : use;
+    }
+    return taken;
+}
+
+// RFC 6793 4.2.3: what old speakers wrote in two octets is completed by what new ones had left
+// beside it.
+void join_four_octet_parts(Check& c)
+{
+    bool outdated = false; // an old speaker aggregated after the last new one
+    if (c.aggregator && c.as4_aggregator) {
+        outdated = c.aggregator->as != kAsTrans;
+        if (!outdated)
+            c.aggregator = c.as4_aggregator;
+    }
+    if (!c.as_path || outdated || !c.as4_path || c.as4_path->length() > c.as_path->length())
+        return;
+    auto segments = leading(*c.as_path, c.as_path->length() - c.as4_path->length());
+    for (const PathSegment& segment : c.as4_path->segments())
+        segments.push_back(segment);
+    c.as_path = AsPath(std::move(segments));
+}
+
+void keep_joined_parts(Check& c)
+{
+    ByteWriter out(c.list.octets);
+    c.ascending = c.ascending && !c.as_path && !c.aggregator;
+    if (c.as_path)
+        put_path(kWellKnown, kAsPath, *c.as_path, true, out);
+    if (c.aggregator)
+        put_aggregator(kOptTrans, kAggregator, *c.aggregator, true, out);
+}
+
+void sort_attributes(Bytes& octets)
+{
+    std::vector<Attribute> attributes;
+    ByteReader in(octets);
+    for (Attribute attribute; next_attribute(in, attribute);)
+        attributes.push_back(attribute);
+    std::ranges::sort(attributes, {}, &Attribute::type);
+    Bytes sorted;
+    ByteWriter out(sorted);
+    for (const Attribute& attribute : attributes)
+        put(static_cast<std::uint8_t>(attribute.flags & ~kExtended), attribute.type,
+            attribute.value, out);
+    octets = std::move(sorted);
+}
+
+void summarize_path(AttributeList& list)
+{
+    ByteReader in(list.octets);
+    for (Attribute attribute; next_attribute(in, attribute) && attribute.type <= kAsPath;) {
+        if (attribute.type != kAsPath)
+            continue;
+        list.summary.path_at =
+            static_cast<std::uint16_t>(attribute.value.data() - list.octets.data());
+        list.summary.path_size = static_cast<std::uint16_t>(attribute.value.size());
+        ByteReader path(attribute.value);
+        for (Segment segment; next_segment(path, 4, segment);) {
+            const bool is_set = segment.type == static_cast<std::uint8_t>(PathSegment::Type::Set);
+            if (list.summary.path_length == 0 && !is_set)
+                list.summary.neighbor = Asn{number_at(segment.asns, 0, 4)};
+            list.summary.path_length += static_cast<std::uint16_t>(is_set ? 1 : segment.count);
+        }
+    }
+}
+
+void forget(AttributeList& list)
+{
+    list.summary = {};
+    list.octets.clear();
+    list.faults.clear();
+    list.mp_reach.reset();
+    list.mp_unreach.reset();
+    list.has_origin = list.has_as_path = list.has_next_hop = false;
+    list.count = 0;
+}
+
+} // namespace
+
+void check_attributes(ByteView bytes, const WireSession& session, AttributeList& list)
+{
+    forget(list);
+    Check c{.list = list, .session = session};
+    std::bitset<256> seen;
+    ByteReader in(bytes);
+    while (!in.at_end()) {
+        Attribute attribute;
+        ++list.count;
+        if (!next_attribute(in, attribute)) { // RFC 7606 section 4: it ends inside an attribute
+            list.faults.push_back({0, FaultAction::TreatAsWithdraw});
+            break;
+        }
+        c.flags = attribute.flags;
+        c.type = attribute.type;
+        const Rule* rule = rule_for(c.type);
+        if (seen.test(c.type))
+            note_repetition(rule, c);
+        else if (rule)
+            check_known(*rule, attribute.value, c);
+        else
+            check_unknown(attribute.value, c);
+        seen.set(c.type);
+    }
+    join_four_octet_parts(c);
+    keep_joined_parts(c);
+    if (!c.ascending)
+        sort_attributes(list.octets);
+    summarize_path(list);
+}
+
+// ---- To and from Attributes --------------------------------------------------------------------
+
+namespace {
 
 template <typename Numbers, typename Value>
 void put_numbers(std::uint8_t flags, std::uint8_t type, const Numbers& numbers, Value value_of,
@@ -385,59 +538,65 @@ void put_numbers(std::uint8_t flags, std::uint8_t type, const Numbers& numbers, 
 {
     if (numbers.empty())
         return;
-    Bytes bytes;
+    put_header(flags, type, numbers.size() * 4, out);
     for (const auto& number : numbers)
-        ByteWriter(bytes).u32(value_of(number));
-    put(flags, type, bytes, out);
+        out.u32(value_of(number));
 }
 
-void put_four_octet_parts(const Attributes& attributes, ByteWriter& out)
+std::vector<std::uint32_t> numbers_of(ByteView value)
 {
-    if (needs_four_octets(attributes.as_path))
-        put_path(kOptTrans, kAs4Path, attributes.as_path, true, out);
-    if (attributes.aggregator && !attributes.aggregator->as.fits_two_octets())
-        put_aggregator(kAs4Aggregator, *attributes.aggregator, true, out);
+    std::vector<std::uint32_t> numbers;
+    for (std::size_t at = 0; at < value.size(); at += 4)
+        numbers.push_back(number_at(value, at, 4));
+    return numbers;
+}
+
+void decode_one(const Attribute& attribute, Attributes& to)
+{
+    const ByteView value = attribute.value;
+    switch (attribute.type) {
+    case kOrigin:
+        to.origin = static_cast<Origin>(value[0]);
+        return;
+    case kAsPath:
+        to.as_path = decode_path(value, 4);
+        return;
+    case kMed:
+        to.med = number_at(value, 0, 4);
+        return;
+    case kLocalPref:
+        to.local_pref = number_at(value, 0, 4);
+        return;
+    case kAtomicAggregate:
+        to.atomic_aggregate = true;
+        return;
+    case kAggregator:
+        to.aggregator = Aggregator{Asn{number_at(value, 0, 4)}, Ipv4(number_at(value, 4, 4))};
+        return;
+    case kCommunities:
+        to.communities = numbers_of(value);
+        return;
+    case kOriginatorId:
+        to.originator_id = Ipv4(number_at(value, 0, 4));
+        return;
+    case kClusterList:
+        for (const std::uint32_t id : numbers_of(value))
+            to.cluster_list.push_back(Ipv4(id));
+        return;
+    default:
+        to.others.push_back({static_cast<std::uint8_t>(attribute.flags & ~kExtended),
+                             attribute.type, Bytes(value.begin(), value.end())});
+    }
 }
 
 } // namespace
 
-AttributeList decode_attributes(ByteView bytes, const WireSession& session)
-{
-    AttributeList list;
-    Decoding d{list, session, 0, 0, {}, {}};
-    std::bitset<256> seen;
-    ByteReader in(bytes);
-    while (!in.at_end()) {
-        d.flags = in.u8();
-        d.type = in.u8();
-        const std::size_t length = d.flags & kExtended ? in.u16() : in.u8();
-        const ByteView value = in.take(length);
-        if (!in.ok()) { // RFC 7606 section 4: the list ends inside an attribute
-            list.faults.push_back({0, FaultAction::TreatAsWithdraw});
-            ++list.count;
-            break;
-        }
-        ++list.count;
-        const Rule* rule = rule_for(d.type);
-        if (seen.test(d.type))
-            note_repetition(rule, d);
-        else if (rule)
-            decode_known(*rule, value, d);
-        else
-            decode_unknown(value, d);
-        seen.set(d.type);
-    }
-    join_four_octet_parts(d);
-    return list;
-}
-
-void encode_attributes(const Attributes& attributes, const WireSession& session, Bytes& bytes)
+void encode_attributes(const Attributes& attributes, Bytes& bytes)
 {
     ByteWriter out(bytes);
     const std::uint8_t origin = static_cast<std::uint8_t>(attributes.origin);
     put(kWellKnown, kOrigin, ByteView(&origin, 1), out);
-    put_path(kWellKnown, kAsPath, attributes.as_path, session.four_octet_as, out);
-    put_u32(kWellKnown, kNextHop, attributes.next_hop.value(), out);
+    put_path(kWellKnown, kAsPath, attributes.as_path, true, out);
     if (attributes.med)
         put_u32(kOptional, kMed, *attributes.med, out);
     if (attributes.local_pref)
@@ -445,16 +604,204 @@ void encode_attributes(const Attributes& attributes, const WireSession& session,
     if (attributes.atomic_aggregate)
         put(kWellKnown, kAtomicAggregate, {}, out);
     if (attributes.aggregator)
-        put_aggregator(kAggregator, *attributes.aggregator, session.four_octet_as, out);
+        put_aggregator(kOptTrans, kAggregator, *attributes.aggregator, true, out);
     put_numbers(kOptTrans, kCommunities, attributes.communities, [](auto c) { return c; }, out);
     if (attributes.originator_id)
         put_u32(kOptional, kOriginatorId, attributes.originator_id->value(), out);
     put_numbers(
         kOptional, kClusterList, attributes.cluster_list, [](Ipv4 id) { return id.value(); }, out);
-    if (!session.four_octet_as)
-        put_four_octet_parts(attributes, out);
     for (const RawAttribute& other : attributes.others)
-        put(other.flags, other.type, other.value, out);
+        put(kept_flags(other.flags), other.type, other.value, out);
+}
+
+Attributes decode_canonical(ByteView octets, const Ip& next_hop)
+{
+    Attributes attributes;
+    attributes.next_hop = next_hop;
+    ByteReader in(octets);
+    for (Attribute attribute; next_attribute(in, attribute);)
+        decode_one(attribute, attributes);
+    return attributes;
+}
+
+// ---- To a peer ---------------------------------------------------------------------------------
+
+namespace {
+
+class AttributeWriter {
+public:
+    AttributeWriter(const AttributeSummary& summary, const Rewrite& rewrite, Bytes& out)
+        : summary_(summary), rewrite_(rewrite), out_(out)
+    {
+    }
+
+    void run(ByteView octets)
+    {
+        ByteReader in(octets);
+        for (Attribute attribute; next_attribute(in, attribute);) {
+            insert_before(attribute.type);
+            write(attribute);
+        }
+        insert_before(0xff);
+    }
+
+private:
+    static constexpr std::uint8_t kInserted[] = {kNextHop,     kLocalPref, kOriginatorId,
+                                                 kClusterList, kAs4Path,   kAs4Aggregator};
+
+    // What the route has not, in its place among the ascending types.
+    void insert_before(std::uint8_t type)
+    {
+        for (; next_ < std::size(kInserted) && kInserted[next_] < type; ++next_)
+            insert(kInserted[next_]);
+    }
+    void insert(std::uint8_t type)
+    {
+        switch (type) {
+        case kNextHop:
+            if (rewrite_.next_hop || summary_.next_hop.is_v4())
+                put_u32(kWellKnown, kNextHop,
+                        rewrite_.next_hop
+                            .value_or(summary_.next_hop.is_v4() ? summary_.next_hop.v4() : Ipv4())
+                            .value(),
+                        out_);
+            return;
+        case kLocalPref:
+            if (rewrite_.local_pref && !summary_.local_pref)
+                put_u32(kWellKnown, kLocalPref, *rewrite_.local_pref, out_);
+            return;
+        case kOriginatorId:
+            if (rewrite_.originator_id && !summary_.originator_id)
+                put_u32(kOptional, kOriginatorId, rewrite_.originator_id->value(), out_);
+            return;
+        case kClusterList:
+            if (rewrite_.cluster_id && summary_.cluster_count == 0)
+                put_u32(kOptional, kClusterList, rewrite_.cluster_id->value(), out_);
+            return;
+        case kAs4Path:
+            if (!wide_path_.empty())
+                put(kOptTrans, kAs4Path, wide_path_, out_);
+            return;
+        case kAs4Aggregator:
+            if (!wide_aggregator_.empty())
+                put(kOptTrans, kAs4Aggregator, wide_aggregator_, out_);
+            return;
+        default:
+            return;
+        }
+    }
+
+    void write(const Attribute& attribute)
+    {
+        switch (attribute.type) {
+        case kAsPath:
+            return write_path(attribute.value);
+        case kMed:
+            return rewrite_.strip_med ? void() : copy(attribute);
+        case kAggregator:
+            return write_aggregator(attribute);
+        case kLocalPref:
+        case kOriginatorId:
+            return rewrite_.strip_internal ? void() : copy(attribute);
+        case kClusterList:
+            return rewrite_.strip_internal ? void() : write_cluster_list(attribute);
+        default:
+            if (!rewrite_.strip_internal || attribute.flags & kTransitive)
+                copy(attribute);
+        }
+    }
+    void copy(const Attribute& attribute)
+    {
+        put(static_cast<std::uint8_t>(attribute.flags & ~kExtended), attribute.type,
+            attribute.value, out_);
+    }
+
+    // RFC 4271 5.1.2 (b): into the first segment while it has room.
+    void write_path(ByteView value)
+    {
+        Bytes path;
+        ByteWriter to(path);
+        if (rewrite_.prepend) {
+            const bool room = value.size() >= 2 &&
+                              value[0] == static_cast<std::uint8_t>(PathSegment::Type::Sequence) &&
+                              value[1] < 0xff;
+            to.u8(static_cast<std::uint8_t>(PathSegment::Type::Sequence));
+            to.u8(static_cast<std::uint8_t>(room ? value[1] + 1 : 1));
+            to.u32(rewrite_.prepend->value);
+            if (room)
+                value = value.subspan(2);
+        }
+        to.bytes(value);
+        if (rewrite_.four_octet_as)
+            return put(kWellKnown, kAsPath, path, out_);
+        const AsPath decoded = decode_path(path, 4);
+        put_path(kWellKnown, kAsPath, decoded, false, out_);
+        if (has_wide(decoded))
+            wide_path_ = std::move(path);
+    }
+    static bool has_wide(const AsPath& path)
+    {
+        return std::ranges::any_of(path.segments(), [](const PathSegment& segment) {
+            return !std::ranges::all_of(segment.asns, &Asn::fits_two_octets);
+        });
+    }
+    void write_aggregator(const Attribute& attribute)
+    {
+        if (rewrite_.four_octet_as)
+            return copy(attribute);
+        const Aggregator aggregator{Asn{number_at(attribute.value, 0, 4)},
+                                    Ipv4(number_at(attribute.value, 4, 4))};
+        put_aggregator(static_cast<std::uint8_t>(attribute.flags & ~kExtended), kAggregator,
+                       aggregator, false, out_);
+        if (!aggregator.as.fits_two_octets())
+            wide_aggregator_.assign(attribute.value.begin(), attribute.value.end());
+    }
+    void write_cluster_list(const Attribute& attribute)
+    {
+        if (!rewrite_.cluster_id)
+            return copy(attribute);
+        put_header(kOptional, kClusterList, attribute.value.size() + 4, out_);
+        out_.u32(rewrite_.cluster_id->value());
+        out_.bytes(attribute.value);
+    }
+
+    const AttributeSummary& summary_;
+    const Rewrite& rewrite_;
+    ByteWriter out_;
+    std::size_t next_ = 0; // of kInserted
+    Bytes wide_path_; // for those who read two octets
+    Bytes wide_aggregator_;
+};
+
+} // namespace
+
+void write_attributes(ByteView octets, const AttributeSummary& summary, const Rewrite& rewrite,
+                      Bytes& out)
+{
+    AttributeWriter(summary, rewrite, out).run(octets);
+}
+
+bool path_contains(ByteView as_path, Asn as)
+{
+    ByteReader in(as_path);
+    for (Segment segment; next_segment(in, 4, segment);)
+        for (std::size_t at = 0; at < segment.asns.size(); at += 4)
+            if (number_at(segment.asns, at, 4) == as.value)
+                return true;
+    return false;
+}
+
+bool cluster_list_contains(ByteView octets, Ipv4 id)
+{
+    ByteReader in(octets);
+    for (Attribute attribute; next_attribute(in, attribute);) {
+        if (attribute.type != kClusterList)
+            continue;
+        for (std::size_t at = 0; at < attribute.value.size(); at += 4)
+            if (number_at(attribute.value, at, 4) == id.value())
+                return true;
+    }
+    return false;
 }
 
 bool is_host_address(Ipv4 address)

@@ -2,12 +2,13 @@
 // Path attributes: the value that travels with a route (RFC 4271 5, 1997, 4456, 6793), and what
 // is done about each when it arrives broken (RFC 7606).
 //
-// AS_PATH and AGGREGATOR are four octets wide in the program. Towards a peer that knows only two,
-// the codec splits them into AS_PATH and AS4_PATH, and joins them again on the way in, so nobody
-// else knows that there are two encodings. Attributes that we do not interpret travel as `others`.
+// A route carries an AttributeSet (attribute_set.h): the octets, checked and in one canonical form,
+// and what the decision asks for. Attributes is the same, taken apart: for people, for filters, for
+// who makes a route. AS_PATH and AGGREGATOR are four octets wide in both; nobody but this codec
+// knows that there are peers with two (RFC 6793).
 //
-// To add an attribute: a member here, a row in the table of attributes.cpp with its decoder, and
-// its encoder in encode_attributes().
+// To add an attribute: a member here, a row in the table of attributes.cpp with its check, its
+// case in decode() and its encoder in encode_attributes().
 
 #pragma once
 
@@ -71,7 +72,7 @@ struct RawAttribute {
 struct Attributes {
     Origin origin = Origin::Igp;
     AsPath as_path;
-    Ipv4 next_hop;
+    Ip next_hop;
     std::optional<std::uint32_t> med;
     std::optional<std::uint32_t> local_pref;
     bool atomic_aggregate = false;
@@ -84,10 +85,6 @@ struct Attributes {
     bool operator==(const Attributes&) const = default;
     bool has_community(std::uint32_t community) const;
 };
-
-// Shared, because one UPDATE gives the same attributes to hundreds of prefixes, and immutable
-// because it is shared: a policy that changes them makes a copy.
-using AttributesPtr = std::shared_ptr<const Attributes>;
 
 // RFC 1997.
 inline constexpr std::uint32_t kNoExport = 0xffffff01;
@@ -111,9 +108,29 @@ struct AttributeFault {
     bool operator==(const AttributeFault&) const = default;
 };
 
-// Multiprotocol parts, kept raw for the UPDATE decoder, which knows prefixes (RFC 4760).
+// What is asked for each route, read once.
+struct AttributeSummary {
+    Ip next_hop;
+    std::optional<std::uint32_t> med;
+    std::optional<std::uint32_t> local_pref;
+    std::optional<Ipv4> originator_id;
+    std::optional<Asn> neighbor; // the AS that gave us the route; none for local ones
+    std::uint16_t path_at = 0; // AS_PATH's value within the octets
+    std::uint16_t path_size = 0;
+    std::uint16_t path_length = 0; // a set counts as one (RFC 4271 9.1.2.2)
+    std::uint16_t cluster_count = 0;
+    Origin origin = Origin::Igp;
+    bool no_export = false; // RFC 1997: NO_EXPORT or NO_EXPORT_SUBCONFED
+    bool no_advertise = false;
+};
+
+// A checked list. The octets are canonical: ascending types, AS numbers of four octets, shortest
+// lengths, without NEXT_HOP (in the summary, as other families have theirs elsewhere) and without
+// what is not for keeping. Multiprotocol parts are left to the UPDATE decoder, which knows prefixes
+// (RFC 4760).
 struct AttributeList {
-    Attributes attributes;
+    AttributeSummary summary;
+    Bytes octets;
     std::vector<AttributeFault> faults;
     std::optional<ByteView> mp_reach;
     std::optional<ByteView> mp_unreach;
@@ -123,8 +140,29 @@ struct AttributeList {
     std::size_t count = 0;
 };
 
-AttributeList decode_attributes(ByteView bytes, const WireSession& session);
-void encode_attributes(const Attributes& attributes, const WireSession& session, Bytes& out);
+// Overwrites `list`, whose memory is used again.
+void check_attributes(ByteView bytes, const WireSession& session, AttributeList& list);
+
+// Canonical octets, as check_attributes() makes them; the next hop is not among them.
+void encode_attributes(const Attributes& attributes, Bytes& out);
+Attributes decode_canonical(ByteView octets, const Ip& next_hop);
+
+// What changes on the way to a peer (RFC 4271 5.1, 4456 section 8).
+struct Rewrite {
+    bool four_octet_as = true;
+    std::optional<Ipv4> next_hop; // NEXT_HOP is written: this, or the route's own
+    std::optional<Asn> prepend;
+    std::optional<std::uint32_t> local_pref; // where the route has none
+    bool strip_internal = false; // LOCAL_PREF, ORIGINATOR_ID, CLUSTER_LIST, non-transitive
+    bool strip_med = false;
+    std::optional<Ipv4> originator_id; // where the route has none
+    std::optional<Ipv4> cluster_id; // in front of CLUSTER_LIST
+};
+void write_attributes(ByteView octets, const AttributeSummary& summary, const Rewrite& rewrite,
+                      Bytes& out);
+
+bool path_contains(ByteView as_path, Asn as); // canonical: four octets
+bool cluster_list_contains(ByteView octets, Ipv4 id);
 
 // RFC 4271 6.3: what a next hop must be. This network, loopback, multicast, reserved are not.
 bool is_host_address(Ipv4 address);

@@ -60,7 +60,7 @@ std::size_t write_prefixes(std::span<const Prefix4> prefixes, std::size_t begin,
 
 // RFC 4760 section 3. False when the attribute cannot be parsed; a family that is not ours is
 // ignored (section 7).
-bool read_mp_reach(ByteView value, Reach& reach, Ipv4& next_hop)
+bool read_mp_reach(ByteView value, std::vector<Prefix4>& prefixes, Ipv4& next_hop)
 {
     ByteReader in(value);
     Family family;
@@ -75,7 +75,7 @@ bool read_mp_reach(ByteView value, Reach& reach, Ipv4& next_hop)
     if (hop.size() != 4)
         return false;
     next_hop = Ipv4(ByteReader(hop).u32());
-    return is_host_address(next_hop) && read_prefixes(ByteReader(in.rest()), reach.prefixes);
+    return is_host_address(next_hop) && read_prefixes(ByteReader(in.rest()), prefixes);
 }
 
 bool read_mp_unreach(ByteView value, std::vector<Prefix4>& withdrawn, Family& family)
@@ -104,105 +104,90 @@ bool split(ByteView body, Fields& fields)
     return in.ok();
 }
 
-class Decoder {
-public:
-    Decoder(const Fields& fields, const WireSession& session)
-        : fields_(fields), list_(decode_attributes(fields.attributes, session))
-    {
-    }
-
-    std::variant<Update, Notify> run()
-    {
-        if (!read_prefixes(ByteReader(fields_.withdrawn), update_.withdrawn) ||
-            !read_prefixes(ByteReader(fields_.prefixes), plain_.prefixes))
-            return update_fault(update_error::kNetwork);
-        if (!read_multiprotocol())
-            return update_fault(update_error::kOptional);
-        for (const AttributeFault& fault : list_.faults)
-            if (fault.action == FaultAction::SessionReset)
-                return update_fault(fault.subcode);
-        note_missing_attributes();
-        if (to_withdraw() && !reaches_something() && list_.count > (list_.mp_unreach ? 1 : 0))
-            return update_fault(update_error::kAttributeList); // RFC 7606 5.2
-        finish();
-        return std::move(update_);
-    }
-
-private:
-    bool read_multiprotocol()
-    {
-        if (list_.mp_reach && !read_mp_reach(*list_.mp_reach, mp_, mp_next_hop_))
-            return false;
-        return !list_.mp_unreach ||
-               read_mp_unreach(*list_.mp_unreach, update_.withdrawn, unreach_family_);
-    }
-    bool reaches_something() const { return !plain_.prefixes.empty() || list_.mp_reach; }
-
-    // RFC 7606 3(d).
-    void note_missing_attributes()
-    {
-        const bool reaches = !plain_.prefixes.empty() || !mp_.prefixes.empty();
-        const bool complete = list_.has_origin && list_.has_as_path &&
-                              (list_.has_next_hop || plain_.prefixes.empty());
-        if (reaches && !complete && !to_withdraw())
-            list_.faults.push_back({0, FaultAction::TreatAsWithdraw});
-    }
-    bool to_withdraw() const
-    {
-        return std::ranges::any_of(list_.faults, [](const AttributeFault& fault) {
-            return fault.action == FaultAction::TreatAsWithdraw;
-        });
-    }
-    void finish()
-    {
-        const bool withdraw = to_withdraw();
-        for (Reach* reach : {&plain_, &mp_}) {
-            if (reach->prefixes.empty())
-                continue;
-            if (withdraw) {
-                update_.withdrawn.insert(update_.withdrawn.end(), reach->prefixes.begin(),
-                                         reach->prefixes.end());
-                continue;
-            }
-            auto attributes = std::make_shared<Attributes>(list_.attributes);
-            if (reach == &mp_)
-                attributes->next_hop = mp_next_hop_;
-            reach->attributes = std::move(attributes);
-            update_.announced.push_back(std::move(*reach));
-        }
-        update_.faults = std::move(list_.faults);
-        note_end_of_rib();
-    }
-    void note_end_of_rib()
-    {
-        if (!update_.withdrawn.empty() || !fields_.prefixes.empty())
-            return;
-        if (fields_.attributes.empty())
-            update_.end_of_rib = kIpv4Unicast;
-        else if (list_.count == 1 && list_.mp_unreach && list_.mp_unreach->size() == 3)
-            update_.end_of_rib = unreach_family_;
-    }
-
-    Fields fields_;
-    AttributeList list_;
-    Update update_;
-    Reach plain_;
-    Reach mp_;
-    Ipv4 mp_next_hop_;
-    Family unreach_family_;
-};
-
 } // namespace
 
-std::variant<Update, Notify> decode_update(ByteView body, const WireSession& session)
+std::optional<Notify> UpdateDecoder::decode(ByteView body, const WireSession& session)
 {
+    update_.withdrawn.clear();
+    if (!update_.announced.empty())
+        plain_.swap(update_.announced.front().prefixes); // its memory is used again
+    update_.announced.clear();
+    update_.faults.clear();
+    update_.end_of_rib.reset();
+    plain_.clear();
+    mp_.clear();
+    unreach_family_ = {};
     Fields fields;
     if (!split(body, fields))
         return update_fault(update_error::kAttributeList);
-    return Decoder(fields, session).run();
+    check_attributes(fields.attributes, session, list_);
+    if (!read_prefixes(ByteReader(fields.withdrawn), update_.withdrawn) ||
+        !read_prefixes(ByteReader(fields.prefixes), plain_))
+        return update_fault(update_error::kNetwork);
+    if (!read_multiprotocol())
+        return update_fault(update_error::kOptional);
+    for (const AttributeFault& fault : list_.faults)
+        if (fault.action == FaultAction::SessionReset)
+            return update_fault(fault.subcode);
+    note_missing_attributes();
+    if (to_withdraw() && !reaches_something() && list_.count > (list_.mp_unreach ? 1 : 0))
+        return update_fault(update_error::kAttributeList); // RFC 7606 5.2
+    announce(plain_, list_.summary.next_hop);
+    announce(mp_, mp_next_hop_);
+    update_.faults = list_.faults;
+    note_end_of_rib(fields.attributes, fields.prefixes);
+    return std::nullopt;
 }
 
-std::size_t encode_announce(const Attributes& attributes, const WireSession& session,
+bool UpdateDecoder::read_multiprotocol()
+{
+    if (list_.mp_reach && !read_mp_reach(*list_.mp_reach, mp_, mp_next_hop_))
+        return false;
+    return !list_.mp_unreach ||
+           read_mp_unreach(*list_.mp_unreach, update_.withdrawn, unreach_family_);
+}
+
+// RFC 7606 3(d).
+void UpdateDecoder::note_missing_attributes()
+{
+    const bool reaches = !plain_.empty() || !mp_.empty();
+    const bool complete =
+        list_.has_origin && list_.has_as_path && (list_.has_next_hop || plain_.empty());
+    if (reaches && !complete && !to_withdraw())
+        list_.faults.push_back({0, FaultAction::TreatAsWithdraw});
+}
+
+bool UpdateDecoder::to_withdraw() const
+{
+    return std::ranges::any_of(list_.faults, [](const AttributeFault& fault) {
+        return fault.action == FaultAction::TreatAsWithdraw;
+    });
+}
+
+void UpdateDecoder::announce(std::vector<Prefix4>& prefixes, const Ip& next_hop)
+{
+    if (prefixes.empty())
+        return;
+    if (to_withdraw()) {
+        update_.withdrawn.insert(update_.withdrawn.end(), prefixes.begin(), prefixes.end());
+        return;
+    }
+    list_.summary.next_hop = next_hop;
+    update_.announced.push_back({pool_.intern(list_.summary, list_.octets), {}});
+    update_.announced.back().prefixes.swap(prefixes);
+}
+
+void UpdateDecoder::note_end_of_rib(ByteView attributes, ByteView prefixes)
+{
+    if (!update_.withdrawn.empty() || !prefixes.empty())
+        return;
+    if (attributes.empty())
+        update_.end_of_rib = kIpv4Unicast;
+    else if (list_.count == 1 && list_.mp_unreach && list_.mp_unreach->size() == 3)
+        update_.end_of_rib = unreach_family_;
+}
+
+std::size_t encode_announce(const AttributeSet& attributes, const Rewrite& rewrite,
                             std::span<const Prefix4> prefixes, Bytes& out)
 {
     const std::size_t begin = begin_message(MessageType::Update, out);
@@ -210,7 +195,7 @@ std::size_t encode_announce(const Attributes& attributes, const WireSession& ses
     writer.u16(0); // nothing withdrawn
     const std::size_t length_at = out.size();
     writer.u16(0);
-    encode_attributes(attributes, session, out);
+    write_attributes(attributes.octets(), attributes, rewrite, out);
     const std::size_t length = out.size() - length_at - 2;
     const std::size_t count =
         out.size() - begin > kMaxMessage ? 0 : write_prefixes(prefixes, begin, 0, out);

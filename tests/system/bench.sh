@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The benchmark of the hooks runs and its results are whole; bench/run.sh ends with 1 and the name of
-# a target that is missed.
+# The benchmarks of the hooks and of BGP run and their results are whole; bench/run.sh ends with 1 and
+# the name of a target that is missed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 real=${MARGAY_BIN:-$PWD/build/bin}
@@ -38,3 +38,14 @@ for missed in "2.1 1.9 from_workload" "1.9 2.1 from_uplink"; do
     grep "^$target.*2\.1" "$scratch/said" >/dev/null || fail "$target is named: $(cat "$scratch/said")"
 done
 echo "ok: a missed target ends with 1 and its name"
+
+# Small, but each figure says that all receivers had every prefix, with the attributes that it must
+# have: the feeder and the receivers refuse a figure otherwise.
+for scenario in "table --prefixes 2000 --mix few" "table --prefixes 2000 --mix internet" "reflector --clients 10" \
+    "joiner --prefixes 500 --receivers 3" "lost --receivers 5 --feeders 2" "flap --prefixes 1000 --receivers 3"; do
+    # shellcheck disable=SC2086 # words of a command line
+    "$real/bgp_bench" $scenario --dut margay --repeats 1 >"$scratch/bgp.json" 2>"$scratch/said" ||
+        fail "bgp_bench $scenario: $(cat "$scratch/said")"
+    jq -e '.status == "measured"' "$scratch/bgp.json" >/dev/null || fail "bgp_bench $scenario: $(cat "$scratch/bgp.json")"
+done
+echo "ok: each scenario of the BGP bench has a figure"

@@ -4,7 +4,7 @@
 #include "support/bgp/lab.h"
 
 #include "bgp/wire/message.h"
-#include "bgp/wire/update.h"
+#include "support/bgp/codec.h"
 
 #include <boost/asio/ip/tcp.hpp>
 #include <gmock/gmock.h>
@@ -14,6 +14,7 @@
 namespace margay::bgp::lab {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
@@ -285,6 +286,45 @@ Bytes greeting(int host)
     encode_open_message(make_open(config, {}), bytes);
     encode_keepalive(bytes);
     return bytes;
+}
+
+// RFC 4456: two clients and another internal peer around a reflector, none knows the others.
+TEST_F(PairTest, reflector_passes_the_routes_of_its_clients_on)
+{
+    Node reflector(executor, 1, 1790), b(executor, 2, 1790), c(executor, 3, 1790);
+    PeerConfig to_b = peer_config(1, 2, 1790, "b"), to_c = peer_config(1, 3, 1790, "c");
+    to_b.reflector_client = to_c.reflector_client = true;
+    reflector.speaker().set_peers({to_b, to_c});
+    b.speaker().set_peers({peer_config(2, 1, 1790)});
+    c.speaker().set_peers({peer_config(3, 1, 1790)});
+    b.speaker().announce(net("10.2.0.0/26"));
+    c.speaker().announce(net("10.3.0.0/26"));
+    EXPECT_TRUE(until([&] { return b.way("10.3.0.0/26") == "10.99.0.3"; }));
+    EXPECT_TRUE(until([&] { return c.way("10.2.0.0/26") == "10.99.0.2"; }));
+    const auto routes = c.speaker().routes();
+    ASSERT_EQ(routes.size(), 2u) << "its own route does not come back";
+    EXPECT_EQ(routes[0].attributes->originator_id, lab_address(2).v4());
+    EXPECT_THAT(routes[0].attributes->cluster_list, ElementsAre(lab_address(1).v4()));
+    b.speaker().withdraw(net("10.2.0.0/26"));
+    EXPECT_TRUE(until([&] { return c.way("10.2.0.0/26").empty(); }));
+}
+
+TEST_F(PairTest, new_export_filter_takes_back_what_it_does_not_pass)
+{
+    Node a(executor, 1, 1790), b(executor, 2, 1790);
+    a.speaker().set_peers({peer_config(1, 2, 1790)});
+    b.speaker().set_peers({peer_config(2, 1, 1790)});
+    a.speaker().announce(net("10.1.0.0/26"));
+    a.speaker().announce(net("10.1.1.0/26"));
+    ASSERT_TRUE(until([&] { return b.known() == 2; }));
+    a.speaker().set_export_filter(
+        [](const FilterContext& context, const AttributesPtr& attributes) {
+            return context.prefix == net("10.1.0.0/26") ? attributes : AttributesPtr();
+        });
+    EXPECT_TRUE(until([&] { return b.known() == 1; }));
+    EXPECT_FALSE(b.way("10.1.0.0/26").empty());
+    a.speaker().set_export_filter({});
+    EXPECT_TRUE(until([&] { return b.known() == 2; }));
 }
 
 TEST_F(PairTest, stranger_is_refused_and_counted)

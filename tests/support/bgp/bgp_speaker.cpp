@@ -73,6 +73,8 @@ void set_peer_field(PeerConfig& peer, const std::string& key, const std::string&
         peer.source = ip_of(value);
     else if (key == "passive")
         peer.passive = true;
+    else if (key == "client")
+        peer.reflector_client = true;
     else if (key == "nogr")
         peer.graceful_restart = false;
     else if (key == "hold")

@@ -80,7 +80,7 @@ Node::Node(Executor& executor, int host, std::uint16_t listen_port, bool restart
                 routes_.erase(change.prefix);
                 ++losses_[change.prefix];
             } else {
-                routes_[change.prefix] = change;
+                routes_[change.prefix].assign(change.best.begin(), change.best.end());
             }
         }
     };
@@ -108,7 +108,7 @@ std::string Node::way(const std::string& prefix) const
     const auto found = routes_.find(net(prefix));
     std::string text;
     if (found != routes_.end())
-        for (const NextHop& hop : found->second.best)
+        for (const NextHop& hop : found->second)
             text += (text.empty() ? "" : " ") + hop.gateway.str();
     return text;
 }

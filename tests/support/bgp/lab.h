@@ -46,7 +46,7 @@ public:
     void end() { speaker_.reset(); }
 
 private:
-    std::map<Prefix4, RouteChange> routes_;
+    std::map<Prefix4, std::vector<NextHop>> routes_;
     std::map<Prefix4, int> losses_;
     int batches_ = 0;
     bool synced_ = false;

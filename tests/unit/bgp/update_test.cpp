@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/wire/message.h"
-#include "bgp/wire/update.h"
 #include "support/addresses.h"
+#include "support/bgp/codec.h"
 
 #include <gmock/gmock.h>
 
@@ -190,7 +190,7 @@ Attributes rich()
     a.communities = {0xfde80001, kNoExport};
     a.originator_id = Ipv4(0x0a000002);
     a.cluster_list = {Ipv4(1), Ipv4(2)};
-    a.others = {{0xe0, 99, {1, 2, 3}}, {0xc0, 32, Bytes(12, 5)}};
+    a.others = {{0xc0, 32, Bytes(12, 5)}, {0xe0, 99, {1, 2, 3}}};
     return a;
 }
 
@@ -208,7 +208,7 @@ TEST(UpdateCodec, gives_back_every_attribute)
     ASSERT_EQ(encode_announce(rich(), kInternal, prefixes, message), 3u);
     const Update update = decoded(Bytes(message.begin() + kHeaderSize, message.end()), kInternal);
     ASSERT_EQ(update.announced.size(), 1u);
-    EXPECT_EQ(*update.announced[0].attributes, rich());
+    EXPECT_EQ(update.announced[0].attributes->decode(), rich());
     EXPECT_EQ(update.announced[0].prefixes, prefixes);
     EXPECT_THAT(update.faults, IsEmpty());
 }
@@ -225,8 +225,8 @@ TEST(UpdateCodec, two_octet_peer_gets_as_trans_and_the_wide_path_survives_the_wa
     const Update update =
         decoded(Bytes(message.begin() + kHeaderSize, message.end()), kOldExternal);
     ASSERT_EQ(update.announced.size(), 1u);
-    EXPECT_EQ(update.announced[0].attributes->as_path, sent.as_path);
-    EXPECT_EQ(update.announced[0].attributes->aggregator, sent.aggregator);
+    EXPECT_EQ(update.announced[0].attributes->decode().as_path, sent.as_path);
+    EXPECT_EQ(update.announced[0].attributes->decode().aggregator, sent.aggregator);
 }
 
 TEST(UpdateCodec, as4_path_longer_than_the_path_is_ignored)
@@ -235,7 +235,7 @@ TEST(UpdateCodec, as4_path_longer_than_the_path_is_ignored)
     const Bytes wide{0xc0, 17, 10, 2, 2, 0, 0, 0, 1, 0, 0, 0, 2};
     const Update update = decoded(list({kGoodOrigin, narrow, kGoodHop, wide}), kOldExternal);
     ASSERT_EQ(update.announced.size(), 1u);
-    EXPECT_EQ(update.announced[0].attributes->as_path.str(), "65000");
+    EXPECT_EQ(update.announced[0].attributes->decode().as_path.str(), "65000");
 }
 
 TEST(UpdateCodec, path_of_an_old_speaker_keeps_its_head_and_takes_the_wide_tail)
@@ -244,7 +244,7 @@ TEST(UpdateCodec, path_of_an_old_speaker_keeps_its_head_and_takes_the_wide_tail)
     const Bytes wide{0xc0, 17, 10, 2, 2, 0, 1, 0, 1, 0, 0, 0, 9};
     const Update update = decoded(list({kGoodOrigin, narrow, kGoodHop, wide}), kOldExternal);
     ASSERT_EQ(update.announced.size(), 1u);
-    EXPECT_EQ(update.announced[0].attributes->as_path.str(), "7 65537 9");
+    EXPECT_EQ(update.announced[0].attributes->decode().as_path.str(), "7 65537 9");
 }
 
 TEST(UpdateCodec, unknown_optional_transitive_is_carried_as_partial_and_others_are_not)
@@ -252,7 +252,7 @@ TEST(UpdateCodec, unknown_optional_transitive_is_carried_as_partial_and_others_a
     const Update update =
         decoded(with_good(joined({{0xc0, 99, 2, 1, 2}, {0x80, 98, 1, 1}})), kExternal);
     ASSERT_EQ(update.announced.size(), 1u);
-    EXPECT_THAT(update.announced[0].attributes->others,
+    EXPECT_THAT(update.announced[0].attributes->decode().others,
                 ElementsAre(RawAttribute{0xe0, 99, {1, 2}}));
 }
 
