@@ -476,6 +476,20 @@ TEST_F(Group, entries_that_are_never_decided_for_long_are_told_all_the_same)
         EXPECT_EQ(attributes.next_hop, Ip(Ipv4(0x0b000001)));
 }
 
+TEST_F(Group, what_is_between_two_decisions_is_decided_before_it_is_told)
+{
+    const PeerId first = add(false), second = add(false), a = add(true);
+    UpdateGroup group(rib, internal_view(), {});
+    learn(first, 1);
+    learn(second, 1, 2);
+    decide();
+    group.join(a);
+    rib.withdraw(first, net(1));
+    fill(group);
+    ASSERT_TRUE(heard[a].routes.contains(net(1)));
+    EXPECT_EQ(heard[a].routes.at(net(1)).next_hop, Ip(Ipv4(0x0b000002)));
+}
+
 // RFC 4271 9.2: what is told already is not told again.
 TEST_F(Group, path_that_is_used_beside_the_best_is_no_news_for_peers)
 {
