@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/rib/route_table.h"
 
+#include "bgp/wire/hash.h"
+
 #include <algorithm>
 #include <memory>
 #include <new>
@@ -36,11 +38,7 @@ RouteTable<P>::RouteTable() : cursors_(1)
 template <typename P>
 std::uint64_t RouteTable<P>::hash(const P& prefix) const
 {
-    const auto product =
-        static_cast<unsigned __int128>(number_of(prefix) ^ key_) * 0x9e3779b97f4a7c15ull;
-    const std::uint64_t folded =
-        static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-    return folded * (key_ | 1);
+    return mixed(number_of(prefix) ^ key_, 0x9e3779b97f4a7c15ull) * (key_ | 1);
 }
 
 // Which shard and where in it are the upper and middle bits, the tag is the lowest ones.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/wire/attribute_set.h"
 
+#include "bgp/wire/hash.h"
+
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -10,12 +12,6 @@ namespace margay::bgp {
 namespace {
 
 constexpr std::size_t kFirstSlots = 64;
-
-std::uint64_t mixed(std::uint64_t a, std::uint64_t b)
-{
-    const auto product = static_cast<unsigned __int128>(a) * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
 
 std::uint64_t word_at(const std::uint8_t* from, std::size_t size)
 {

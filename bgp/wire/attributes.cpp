@@ -479,7 +479,8 @@ void summarize_path(AttributeList& list)
             const bool is_set = segment.type == static_cast<std::uint8_t>(PathSegment::Type::Set);
             if (list.summary.path_length == 0 && !is_set)
                 list.summary.neighbor = Asn{number_at(segment.asns, 0, 4)};
-            list.summary.path_length += static_cast<std::uint16_t>(is_set ? 1 : segment.count);
+            list.summary.path_length =
+                static_cast<std::uint16_t>(list.summary.path_length + (is_set ? 1 : segment.count));
         }
     }
 }
