@@ -256,7 +256,8 @@ int main(int argc, char** argv)
     app.add_option("--as", options.as);
     app.add_option("--id", options.id)->required();
     app.add_option("--listen", options.listen, "address:port");
-    app.add_option("--peer", options.peers, "name=,address=,port=,as=,source=,passive,nogr,...");
+    app.add_option("--peer", options.peers,
+                   "name=,address=,port=,as=,source=,passive,client,nogr,...");
     app.add_option("--announce", options.announce);
     app.add_option("--restart-time", options.restart_time);
     app.add_flag("--restarting", options.restarting);
