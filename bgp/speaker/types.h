@@ -33,15 +33,33 @@ struct SpeakerConfig {
     std::optional<Ipv4> cluster_id;
 };
 
+// What becomes of a route's next hop on the way to a peer.
+enum class NextHopMode : std::uint8_t {
+    Auto, // RFC 4271 5.1.3: ourselves for external peers and for own routes
+    Self, // ourselves, always
+    Keep, // unchanged, but for own routes
+};
+
 // Two configs that are equal mean the same session: set_peers() leaves it alone.
 struct PeerConfig {
     std::string name; // "Mesh_10_0_0_1"; unique
     Ip address;
     std::uint16_t port = kBgpPort;
     Asn remote_as;
+    std::optional<Asn> local_as; // ours on this session; the speaker's when empty
+    std::vector<Family> families{kIpv4Unicast};
     std::optional<Ip> source; // own address of the session; by route when empty
     bool passive = false;     // waits for the peer to connect
+    std::string password;     // of TCP MD5 (RFC 2385), at most 80 octets; empty: none
+    std::uint8_t ttl_security = 0; // RFC 5082: the peer is at most that many hops away; 0: not asked
+    NextHopMode next_hop = NextHopMode::Auto;
+    std::uint8_t allowed_own_as = 0; // how often our AS may be in the path of what it tells
     bool reflector_client = false; // an internal peer to whom and for whom we reflect (RFC 4456)
+    bool add_path = true; // RFC 7911, both ways, where the peer wants it
+    std::optional<std::size_t> max_prefixes; // of a family; with more the session ends (RFC 4486)
+    // What the filters know the peer by: those with the same are told the same.
+    std::string policy;
+    std::chrono::milliseconds delay_open{0}; // RFC 4271 8.1.1: the peer may speak first so long
     bool graceful_restart = true;
     Seconds restart_time{120}; // how long the peer may keep our routes
     Seconds hold_time{240};

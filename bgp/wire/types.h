@@ -28,5 +28,6 @@ struct Family {
     constexpr auto operator<=>(const Family&) const = default;
 };
 inline constexpr Family kIpv4Unicast{1, 1};
+inline constexpr Family kIpv6Unicast{2, 1};
 
 } // namespace margay::bgp
