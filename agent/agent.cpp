@@ -296,7 +296,8 @@ void Agent::on_bgp_routes(std::span<const bgp::RouteChange> changes)
     for (const bgp::RouteChange& change : changes) {
         std::vector<Ipv4> hops;
         for (const bgp::NextHop& hop : change.best)
-            hops.push_back(hop.gateway);
+            if (hop.gateway.is_v4()) // the data path has no IPv6 next hops yet
+                hops.push_back(hop.gateway.v4());
         join_.set_learned(change.prefix, std::move(hops), change.local_pref);
     }
     // In the same turn of the event loop in which the UPDATE was parsed. Not a whole turn(): that

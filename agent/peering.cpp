@@ -116,7 +116,8 @@ void Peering::restart(const bgp::SpeakerConfig& config)
         executor_, log_, config,
         bgp::Callbacks{callbacks_.on_routes,
                        [this](const bgp::PeerStatus& peer) { on_peer_state(peer); },
-                       callbacks_.on_settled});
+                       callbacks_.on_settled,
+                       {}});
     callbacks_.on_new_speaker();
     running_ = config;
     trouble_.clear();

@@ -101,6 +101,8 @@ std::vector<Step> decide(std::span<const Candidate> candidates)
                         [](const Candidate& c) { return c.attributes->cluster_count; });
     // 9. (g) The lowest peer address.
     contest.keep_lowest(Step::Address, [](const Candidate& c) { return c.address; });
+    // 10. Of several paths of one peer (RFC 7911, which leaves it to us) the one with the lowest number.
+    contest.keep_lowest(Step::PathNumber, [](const Candidate& c) { return c.path; });
     return std::move(contest).result();
 }
 
@@ -127,6 +129,8 @@ const char* describe(Step step)
         return "equal, but a longer cluster list";
     case Step::Address:
         return "equal, but a higher peer address";
+    case Step::PathNumber:
+        return "equal, but a higher path identifier";
     }
     return "";
 }

@@ -24,6 +24,7 @@ struct Candidate {
     bool internal = false; // learned by iBGP
     Ipv4 identifier;       // of the peer
     Ip address;            // of the peer
+    PathId path = 0;       // the peer's number (RFC 7911)
 };
 
 enum class Step {
@@ -37,6 +38,7 @@ enum class Step {
     Identifier,
     ClusterList,
     Address,
+    PathNumber,
 };
 
 // The step at which each candidate was removed. Exactly one is Best; those that reached

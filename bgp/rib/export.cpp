@@ -10,32 +10,51 @@ bool reflects(const PeerTraits& from, const ExportView& to)
     return from.client || to.client;
 }
 
-} // namespace
-
-bool may_pass(const Path& best, const PeerTraits& from, const ExportView& to)
+bool is_next_hop_ours(PeerId source, const ExportView& to)
 {
-    const bool own = best.peer == kOurselves;
-    // Next hop self needs an IPv4 address of ours; a session over IPv6 has none to give.
-    const bool next_hop_self = own || !to.internal;
-    if (next_hop_self && to.local_address.is_zero())
-        return false;
-    if (own)
+    if (source == kOurselves || to.next_hop == NextHopMode::Self)
         return true;
-    // RFC 4271 9.2: what one internal peer said is not for another, but for reflection.
-    if (from.internal && to.internal && !reflects(from, to))
-        return false;
-    // RFC 1997.
-    return !best.accepted->no_advertise && (to.internal || !best.accepted->no_export);
+    return to.next_hop == NextHopMode::Auto && !to.internal;
 }
 
+// What the peer can read as the next hop of a prefix of this family.
+template <typename P>
+bool is_readable(const Ip& next_hop, const ExportView& to)
+{
+    if (!next_hop.is_v4())
+        return std::is_same_v<P, Prefix6> || to.ipv6_next_hop;
+    return std::is_same_v<P, Prefix4> && !next_hop.v4().is_zero();
+}
+
+} // namespace
+
+template <typename P>
+const char* why_not_passed(const Path& path, const PeerTraits& from, const ExportView& to)
+{
+    const bool own = path.peer == kOurselves;
+    const bool ours = is_next_hop_ours(path.peer, to);
+    if (!is_readable<P>(ours ? to.own_next_hop : path.accepted->next_hop, to))
+        return "its next hop is of a family that the peer cannot read";
+    if (own)
+        return nullptr;
+    if (from.internal && to.internal && !reflects(from, to)) // RFC 4271 9.2, 4456 section 6
+        return "from one internal peer to another, and neither is our client";
+    if (path.accepted->no_advertise) // RFC 1997
+        return "its communities say NO_ADVERTISE";
+    if (!to.internal && path.accepted->no_export)
+        return "its communities say NO_EXPORT";
+    return nullptr;
+}
+
+template <typename P>
 Rewrite rewrite_for(const AttributeSet& policed, PeerId source, const PeerTraits& from,
                     const ExportView& to)
 {
     const bool own = source == kOurselves;
     Rewrite rewrite;
-    rewrite.four_octet_as = to.four_octet_as;
-    if (own || !to.internal)
-        rewrite.next_hop = to.local_address; // RFC 4271 5.1.3
+    rewrite.encoding = to.encoding;
+    rewrite.next_hop = is_next_hop_ours(source, to) ? to.own_next_hop : policed.next_hop; // 5.1.3
+    rewrite.in_mp_reach = std::is_same_v<P, Prefix6> || !rewrite.next_hop.is_v4();
     if (!to.internal) {
         rewrite.prepend = to.local_as;  // 5.1.2
         rewrite.strip_internal = true;  // 5.1.5, RFC 4456: within the AS only
@@ -50,5 +69,12 @@ Rewrite rewrite_for(const AttributeSet& policed, PeerId source, const PeerTraits
     }
     return rewrite;
 }
+
+template const char* why_not_passed<Prefix4>(const Path&, const PeerTraits&, const ExportView&);
+template const char* why_not_passed<Prefix6>(const Path&, const PeerTraits&, const ExportView&);
+template Rewrite rewrite_for<Prefix4>(const AttributeSet&, PeerId, const PeerTraits&,
+                                      const ExportView&);
+template Rewrite rewrite_for<Prefix6>(const AttributeSet&, PeerId, const PeerTraits&,
+                                      const ExportView&);
 
 } // namespace margay::bgp

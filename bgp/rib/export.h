@@ -7,24 +7,41 @@
 
 namespace margay::bgp {
 
+// What becomes of a route's next hop on the way to a peer.
+enum class NextHopMode : std::uint8_t {
+    Auto, // RFC 4271 5.1.3: ourselves for external peers and for own routes
+    Self, // ourselves, always
+    Keep, // unchanged, but for own routes
+};
+
 // All that makes one peer's view of a route differ from another's, but for who told us the route.
 // Peers with equal views are told the same octets.
 struct ExportView {
     bool internal = true;
     bool client = false; // of us as its route reflector
-    bool four_octet_as = true;
+    Encoding encoding;
     Asn local_as;
-    Ipv4 local_address; // ours on this session: "next hop self"
+    Ip own_next_hop; // ours on this session: "next hop self"; zero where we have none to give
+    bool ipv6_next_hop = false; // RFC 8950: it takes one for an IPv4 route
+    NextHopMode next_hop = NextHopMode::Auto;
     Ipv4 cluster_id;
-    std::string policy; // whose export filter
+    std::string policy; // of the export filter
 
     bool operator==(const ExportView&) const = default;
 };
 
-// May the route go to peers with this view? Not asked here: nobody is told what he told us.
-bool may_pass(const Path& best, const PeerTraits& from, const ExportView& to);
+// The rule that keeps the route from peers with this view, in words; null if it may pass. Not asked
+// here: nobody is told what he told us.
+template <typename P>
+const char* why_not_passed(const Path& path, const PeerTraits& from, const ExportView& to);
+template <typename P>
+bool may_pass(const Path& path, const PeerTraits& from, const ExportView& to)
+{
+    return why_not_passed<P>(path, from, to) == nullptr;
+}
 
 // `policed`: the attributes as the export filter left them.
+template <typename P>
 Rewrite rewrite_for(const AttributeSet& policed, PeerId source, const PeerTraits& from,
                     const ExportView& to);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Path: one peer's word about one prefix; Paths: all of them, in place while there is only one.
+// Path: a peer's word about a prefix; Paths: all of them, in place while there is only one.
 
 #pragma once
 
@@ -15,6 +15,13 @@ namespace margay::bgp {
 // A small number, used again when nothing of the peer is left.
 using PeerId = std::uint16_t;
 inline constexpr PeerId kOurselves = 0;
+
+// Of one peer's session after another; the numbers go round.
+using Generation = std::uint8_t;
+inline bool is_before(Generation a, Generation b)
+{
+    return static_cast<std::int8_t>(a - b) < 0;
+}
 
 // Why a path is no candidate. Loops come before policy: no filter can let one in.
 enum class Rejection : std::uint8_t {
@@ -32,13 +39,15 @@ const char* describe(Rejection rejection);
 struct Path {
     AttributesPtr received;
     AttributesPtr accepted; // null: rejected
+    PathId id = 0; // ours (PathIds): no other path to the prefix has it
     PeerId peer = kOurselves;
-    std::uint16_t generation = 0; // of the peer's session
-    Rejection rejected = Rejection::None;
-    bool replaced = false; // since the last decision
-    bool best = false;
-    bool usable = false; // the best, or as good as the best but for identity
+    Generation generation = 0; // of the peer's session
+    Rejection rejected : 4 = Rejection::None;
+    bool replaced : 1 = false; // since the last decision
+    bool best : 1 = false;
+    bool usable : 1 = false; // the best, or as good as the best but for identity
 };
+static_assert(sizeof(Path) == 24, "an entry of the table is a cache line with one of them");
 
 class Paths {
 public:
@@ -51,10 +60,10 @@ public:
     std::span<const Path> all() const { return const_cast<Paths*>(this)->all(); }
     bool empty() const { return all().empty(); }
 
-    Path* find(PeerId peer)
+    Path* find(PathId id)
     {
         for (Path& path : all())
-            if (path.peer == peer)
+            if (path.id == id)
                 return &path;
         return nullptr;
     }

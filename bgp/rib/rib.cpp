@@ -33,28 +33,25 @@ const char* describe(Rejection rejection)
     return "";
 }
 
-Rib::Rib(const RibConfig& config) : config_(config), peers_(1)
+template <typename P>
+Rib<P>::Rib(const RibConfig& config) : config_(config), peers_(1)
 {
     peers_[kOurselves].used = true;
 }
 
 // ---- Sessions ----------------------------------------------------------------------------------
 
-std::optional<PeerId> Rib::add_peer()
+template <typename P>
+void Rib<P>::add_peer(PeerId peer)
 {
-    std::size_t id = 1;
-    while (id < peers_.size() && peers_[id].used)
-        ++id;
-    if (id == std::numeric_limits<PeerId>::max())
-        return std::nullopt;
-    if (id == peers_.size())
-        peers_.emplace_back();
-    peers_[id] = Peer{};
-    peers_[id].used = true;
-    return static_cast<PeerId>(id);
+    if (peer >= peers_.size())
+        peers_.resize(peer + std::size_t{1});
+    peers_[peer] = Peer{};
+    peers_[peer].used = true;
 }
 
-void Rib::peer_up(PeerId peer, const PeerTraits& traits)
+template <typename P>
+void Rib<P>::peer_up(PeerId peer, const PeerTraits& traits)
 {
     Peer& state = peers_[peer];
     if (state.traits == traits)
@@ -65,25 +62,42 @@ void Rib::peer_up(PeerId peer, const PeerTraits& traits)
     state.traits_since = state.generation;
 }
 
-void Rib::mark_stale(PeerId peer)
+// What happened too long ago for the numbers, which go round, moves on with them.
+template <typename P>
+void Rib<P>::next_generation(Peer& peer)
 {
-    sweep(peer); // of what an earlier session left behind
-    ++peers_[peer].generation;
+    constexpr int kFarBack = 100;
+    ++peer.generation;
+    const auto bound = static_cast<Generation>(peer.generation - kFarBack);
+    if (is_before(peer.traits_since, bound))
+        peer.traits_since = bound;
+    if (is_before(peer.oldest_kept, bound))
+        peer.oldest_kept = bound;
 }
 
-void Rib::sweep(PeerId peer)
+template <typename P>
+void Rib<P>::mark_stale(PeerId peer)
+{
+    sweep(peer); // of what an earlier session left behind
+    next_generation(peers_[peer]);
+}
+
+template <typename P>
+void Rib<P>::sweep(PeerId peer)
 {
     peers_[peer].oldest_kept = peers_[peer].generation;
     sweep_left_ = table_.end();
 }
 
-void Rib::drop(PeerId peer)
+template <typename P>
+void Rib<P>::drop(PeerId peer)
 {
-    ++peers_[peer].generation;
+    next_generation(peers_[peer]);
     sweep(peer);
 }
 
-void Rib::remove(PeerId peer)
+template <typename P>
+void Rib<P>::remove(PeerId peer)
 {
     drop(peer);
     peers_[peer].removed = true;
@@ -93,13 +107,16 @@ void Rib::remove(PeerId peer)
 
 // ---- Routes ------------------------------------------------------------------------------------
 
-bool Rib::learn(PeerId peer, const Prefix4& prefix, const AttributesPtr& attributes)
+template <typename P>
+bool Rib<P>::learn(PeerId peer, const Nlri<P>& nlri, const AttributesPtr& attributes)
 {
-    const EntryId id = table_.find_or_add(prefix);
+    const EntryId id = table_.find_or_add(nlri.prefix);
     if (id == kNoEntry)
         return false;
     Paths& paths = table_.at(id).paths;
-    Path* path = paths.find(peer);
+    const bool numbered = peers_[peer].traits.add_path;
+    const auto known = numbered ? path_ids_.find({peer, nlri.path}) : std::optional<PathId>(peer);
+    Path* path = known ? paths.find(*known) : nullptr;
     if (path && path->received == attributes && is_as_known(*path)) {
         path->generation = peers_[peer].generation;
         return true;
@@ -107,47 +124,56 @@ bool Rib::learn(PeerId peer, const Prefix4& prefix, const AttributesPtr& attribu
     if (!path) {
         path = &paths.add();
         path->peer = peer;
+        path->id = numbered ? path_ids_.acquire({peer, nlri.path}) : peer;
         ++peers_[peer].count;
     }
-    path->replaced |= !is_as_known(*path);
+    path->replaced = path->replaced || !is_as_known(*path);
     path->generation = peers_[peer].generation;
     path->received = attributes;
-    accept(*path, prefix);
+    accept(*path, nlri.prefix);
     touch(id);
     return true;
 }
 
 // Judged by what its peer still is.
-bool Rib::is_as_known(const Path& path) const
+template <typename P>
+bool Rib<P>::is_as_known(const Path& path) const
 {
-    return static_cast<std::int16_t>(path.generation - peers_[path.peer].traits_since) >= 0;
+    return !is_before(path.generation, peers_[path.peer].traits_since);
 }
 
-void Rib::withdraw(PeerId peer, const Prefix4& prefix)
+template <typename P>
+void Rib<P>::withdraw(PeerId peer, const Nlri<P>& nlri)
 {
-    const EntryId id = table_.find(prefix);
+    const EntryId id = table_.find(nlri.prefix);
     if (id == kNoEntry)
         return;
-    if (Path* path = table_.at(id).paths.find(peer))
+    const bool numbered = peers_[peer].traits.add_path;
+    const auto known = numbered ? path_ids_.find({peer, nlri.path}) : std::optional<PathId>(peer);
+    if (Path* path = known ? table_.at(id).paths.find(*known) : nullptr)
         erase(id, *path);
 }
 
-void Rib::erase(EntryId id, Path& path)
+template <typename P>
+void Rib<P>::erase(EntryId id, Path& path)
 {
     auto& entry = table_.at(id);
-    entry.lost |= path.usable;
-    entry.lost_best |= path.best;
+    const Loss loss = path.best ? Loss::Best : path.usable ? Loss::UsablePath : Loss::Path;
+    entry.lost = std::max(entry.lost, loss);
     --peers_[path.peer].count;
+    path_ids_.release(path.id);
     entry.paths.remove(path);
     touch(id);
 }
 
-bool Rib::announce(const Prefix4& prefix, const AttributesPtr& attributes)
+template <typename P>
+bool Rib<P>::announce(const P& prefix, const AttributesPtr& attributes)
 {
-    return learn(kOurselves, prefix, attributes);
+    return learn(kOurselves, {prefix}, attributes);
 }
 
-void Rib::set_import_policy(ImportPolicy policy)
+template <typename P>
+void Rib<P>::set_import_policy(ImportPolicy policy)
 {
     import_ = std::move(policy);
     for (EntryId id = 0; id < table_.end(); ++id) {
@@ -158,14 +184,16 @@ void Rib::set_import_policy(ImportPolicy policy)
     }
 }
 
-void Rib::accept(Path& path, const Prefix4& prefix) const
+template <typename P>
+void Rib<P>::accept(Path& path, const P& prefix) const
 {
     const AttributesPtr before = path.accepted;
     judge(path, prefix);
-    path.replaced |= path.accepted != before;
+    path.replaced = path.replaced || path.accepted != before;
 }
 
-void Rib::judge(Path& path, const Prefix4& prefix) const
+template <typename P>
+void Rib<P>::judge(Path& path, const P& prefix) const
 {
     path.rejected = path.peer == kOurselves ? Rejection::None : loop(path);
     path.accepted = path.rejected == Rejection::None ? path.received : nullptr;
@@ -176,31 +204,36 @@ void Rib::judge(Path& path, const Prefix4& prefix) const
         path.rejected = Rejection::ImportFilter;
 }
 
-Rejection Rib::loop(const Path& path) const
+template <typename P>
+Rejection Rib<P>::loop(const Path& path) const
 {
     const AttributeSet& attributes = *path.received;
-    if (path_contains(attributes.as_path(), config_.local_as))
-        return Rejection::AsLoop;
+    const PeerTraits& from = peers_[path.peer].traits;
+    for (const Asn own : {from.local_as, config_.local_as})
+        if (count_in_path(attributes.as_path(), own) > from.allowed_own_as)
+            return Rejection::AsLoop;
     if (attributes.originator_id == config_.router_id)
         return Rejection::Originator;
     if (attributes.cluster_count > 0 &&
         cluster_list_contains(attributes.octets(), config_.cluster_id))
         return Rejection::ClusterLoop;
-    if (attributes.next_hop == Ip(peers_[path.peer].traits.local_address))
+    if (attributes.next_hop == from.local_address || attributes.next_hop == from.own_next_hop)
         return Rejection::OwnNextHop;
     return Rejection::None;
 }
 
 // ---- Work --------------------------------------------------------------------------------------
 
-void Rib::touch(EntryId id)
+template <typename P>
+void Rib<P>::touch(EntryId id)
 {
     if (std::exchange(table_.at(id).dirty, true))
         return;
     dirty_.push_back(id);
 }
 
-void Rib::work(std::size_t budget)
+template <typename P>
+void Rib<P>::work(std::size_t budget)
 {
     budget -= std::min(budget, work_on_sweep(budget));
     for (; budget > 0 && dirty_at_ < dirty_.size(); --budget, ++done_)
@@ -211,27 +244,30 @@ void Rib::work(std::size_t budget)
     }
 }
 
-void Rib::decide(EntryId id)
+template <typename P>
+void Rib<P>::decide(EntryId id)
 {
     auto& entry = table_.at(id);
     if (!std::exchange(entry.dirty, false))
         return; // decided out of turn
     const Outcome outcome = choose(entry);
-    if (outcome.best_changed)
-        table_.note_change(id);
+    if (outcome.best_changed || (outcome.path_changed && all_paths_wanted_ > 0))
+        table_.note_change(id, outcome.best_changed);
     if (outcome.best_changed || outcome.usable_changed)
         changed_.push_back(id);
     if (entry.paths.empty())
         table_.let_go(id);
 }
 
-void Rib::forget_changed()
+template <typename P>
+void Rib<P>::forget_changed()
 {
     changed_.clear();
     table_.bury(kBuriedATurn);
 }
 
-std::size_t Rib::work_on_sweep(std::size_t budget)
+template <typename P>
+std::size_t Rib<P>::work_on_sweep(std::size_t budget)
 {
     if (sweep_left_ == 0)
         return 0;
@@ -247,13 +283,14 @@ std::size_t Rib::work_on_sweep(std::size_t budget)
     return used;
 }
 
-bool Rib::is_swept(const Path& path) const
+template <typename P>
+bool Rib<P>::is_swept(const Path& path) const
 {
-    const auto age = static_cast<std::int16_t>(peers_[path.peer].oldest_kept - path.generation);
-    return age > 0;
+    return is_before(path.generation, peers_[path.peer].oldest_kept);
 }
 
-std::size_t Rib::sweep_one(EntryId id)
+template <typename P>
+std::size_t Rib<P>::sweep_one(EntryId id)
 {
     Paths& paths = table_.at(id).paths;
     std::size_t removed = 0;
@@ -267,32 +304,40 @@ std::size_t Rib::sweep_one(EntryId id)
     }
 }
 
-void Rib::finish_sweep()
+template <typename P>
+void Rib<P>::finish_sweep()
 {
     for (Peer& peer : peers_)
         if (peer.removed && peer.count == 0)
             peer = Peer{};
 }
 
-std::vector<Candidate> Rib::candidates(std::span<const Path> paths) const
+template <typename P>
+std::vector<Candidate> Rib<P>::candidates(std::span<const Path> paths) const
 {
     std::vector<Candidate> candidates;
     for (const Path& path : paths) {
         const PeerTraits& from = peers_[path.peer].traits;
         if (path.accepted)
             candidates.push_back({path.accepted.get(), path.peer == kOurselves, from.internal,
-                                  from.identifier, from.address});
+                                  from.identifier, from.address,
+                                  path_ids_.name_of(path.id).received});
     }
     return candidates;
 }
 
-Rib::Outcome Rib::choose(Table::Entry& entry) const
+template <typename P>
+typename Rib<P>::Outcome Rib<P>::choose(typename Table::Entry& entry) const
 {
     Outcome outcome;
-    outcome.usable_changed = std::exchange(entry.lost, false);
-    outcome.best_changed = std::exchange(entry.lost_best, false);
+    const Loss lost = std::exchange(entry.lost, Loss::Nothing);
+    outcome.path_changed = lost >= Loss::Path;
+    outcome.usable_changed = lost >= Loss::UsablePath;
+    outcome.best_changed = lost >= Loss::Best;
     const auto set = [&outcome](Path& path, bool best, bool usable) {
-        const bool replaced = std::exchange(path.replaced, false);
+        const bool replaced = path.replaced;
+        path.replaced = false;
+        outcome.path_changed |= replaced;
         outcome.best_changed |= path.best != best || (best && replaced);
         outcome.usable_changed |= path.usable != usable || (usable && replaced);
         path.best = best;
@@ -317,7 +362,8 @@ Rib::Outcome Rib::choose(Table::Entry& entry) const
     return outcome;
 }
 
-std::vector<std::optional<Step>> Rib::explain(const Paths& paths) const
+template <typename P>
+std::vector<std::optional<Step>> Rib<P>::explain(const Paths& paths) const
 {
     const std::vector<Step> steps = bgp::decide(candidates(paths.all()));
     std::vector<std::optional<Step>> result;
@@ -326,5 +372,8 @@ std::vector<std::optional<Step>> Rib::explain(const Paths& paths) const
         result.push_back(path.accepted ? std::optional(*step++) : std::nullopt);
     return result;
 }
+
+template class Rib<Prefix4>;
+template class Rib<Prefix6>;
 
 } // namespace margay::bgp

@@ -14,7 +14,9 @@
 #pragma once
 
 #include "bgp/rib/decide.h"
+#include "bgp/rib/path_ids.h"
 #include "bgp/rib/route_table.h"
+#include "bgp/wire/update.h"
 
 #include <deque>
 #include <functional>
@@ -27,7 +29,11 @@ struct PeerTraits {
     Ipv4 identifier;
     bool internal = true;
     bool client = false; // of us as its route reflector
-    Ipv4 local_address; // ours, on this session: as a next hop it would be a loop
+    bool add_path = false; // its paths come with numbers (RFC 7911)
+    Asn local_as; // ours, on this session
+    std::uint8_t allowed_own_as = 0; // how often ours may be in the path
+    Ip local_address; // ours, on this session: as a next hop it would be a loop
+    Ip own_next_hop; // what we would be called as one
 
     bool operator==(const PeerTraits&) const = default;
 };
@@ -38,15 +44,17 @@ struct RibConfig {
     Ipv4 cluster_id; // RFC 4456
 };
 
+// Of one family; the numbers of peers are the same in all of them.
+template <typename P>
 class Rib {
 public:
-    using Table = RouteTable<Prefix4>;
-    using ImportPolicy = std::function<AttributesPtr(PeerId, const Prefix4&, const AttributesPtr&)>;
+    using Table = RouteTable<P>;
+    using ImportPolicy = std::function<AttributesPtr(PeerId, const P&, const AttributesPtr&)>;
 
     explicit Rib(const RibConfig& config);
 
-    // A peer of the configuration; nullopt when there are too many.
-    std::optional<PeerId> add_peer();
+    // A peer of the configuration, with a number that is not known() here.
+    void add_peer(PeerId peer);
     // The peer's session is up; what it learns from now on is fresh.
     void peer_up(PeerId peer, const PeerTraits& traits);
     // Its routes become stale. Those that were stale already go (RFC 4724 4.2).
@@ -59,16 +67,18 @@ public:
     void remove(PeerId peer);
 
     // False: the table is full.
-    bool learn(PeerId peer, const Prefix4& prefix, const AttributesPtr& attributes);
-    void withdraw(PeerId peer, const Prefix4& prefix);
-    bool announce(const Prefix4& prefix, const AttributesPtr& attributes);
-    void retract(const Prefix4& prefix) { withdraw(kOurselves, prefix); }
+    bool learn(PeerId peer, const Nlri<P>& nlri, const AttributesPtr& attributes);
+    void withdraw(PeerId peer, const Nlri<P>& nlri);
+    bool announce(const P& prefix, const AttributesPtr& attributes);
+    void retract(const P& prefix) { withdraw(kOurselves, {prefix}); }
     void set_import_policy(ImportPolicy policy);
 
     // At most `budget` decisions.
     void work(std::size_t budget);
     // This entry's decision now: somebody stands before it.
     void decide(EntryId id);
+    // Somebody is told all paths, or no longer: then any change of one is news to the change list.
+    void want_all_paths(bool want) { all_paths_wanted_ += want ? 1 : -1; }
     // The entries whose paths in use changed, some of them twice; valid until forgotten.
     const std::vector<EntryId>& changed() const { return changed_; }
     void forget_changed();
@@ -88,23 +98,25 @@ public:
     }
     const PeerTraits& traits(PeerId peer) const { return peers_[peer].traits; }
     bool knows(PeerId peer) const { return peer < peers_.size() && peers_[peer].used; }
+    const PathIds& path_ids() const { return path_ids_; }
     // Each path's fate in the decision, in their order; rejected ones are no candidates.
     std::vector<std::optional<Step>> explain(const Paths& paths) const;
 
 private:
     struct Peer {
         PeerTraits traits;
-        std::uint16_t generation = 0;
-        std::uint16_t oldest_kept = 0; // what a sweep removes is older
-        std::uint16_t traits_since = 0; // the generation
+        Generation generation = 0;
+        Generation oldest_kept = 0; // what a sweep removes is older
+        Generation traits_since = 0; // or a later one, if that is long ago
         bool used = false;
         bool removed = false;
         std::size_t count = 0; // of its paths
     };
 
+    void next_generation(Peer& peer);
     void touch(EntryId id);
-    void accept(Path& path, const Prefix4& prefix) const;
-    void judge(Path& path, const Prefix4& prefix) const;
+    void accept(Path& path, const P& prefix) const;
+    void judge(Path& path, const P& prefix) const;
     Rejection loop(const Path& path) const;
     void erase(EntryId id, Path& path);
     std::size_t work_on_sweep(std::size_t budget);
@@ -113,15 +125,18 @@ private:
     bool is_swept(const Path& path) const;
     bool is_as_known(const Path& path) const;
     struct Outcome {
+        bool path_changed = false; // for those who are told all
         bool best_changed = false; // for those who are told the best
         bool usable_changed = false; // for who uses the others beside it
     };
-    Outcome choose(Table::Entry& entry) const;
+    Outcome choose(typename Table::Entry& entry) const;
     std::vector<Candidate> candidates(std::span<const Path> paths) const;
 
     RibConfig config_;
     ImportPolicy import_;
     Table table_;
+    PathIds path_ids_;
+    int all_paths_wanted_ = 0;
     std::vector<Peer> peers_; // by PeerId; the first is ourselves
     std::vector<EntryId> dirty_;
     std::size_t dirty_at_ = 0;
@@ -130,5 +145,8 @@ private:
     EntryId sweep_at_ = 0;
     std::size_t sweep_left_ = 0; // entries to visit
 };
+
+extern template class Rib<Prefix4>;
+extern template class Rib<Prefix6>;
 
 } // namespace margay::bgp

@@ -4,6 +4,8 @@
 #include "bgp/wire/hash.h"
 
 #include <algorithm>
+#include <cstring>
+#include <limits>
 #include <memory>
 #include <new>
 #include <random>
@@ -18,9 +20,18 @@ constexpr std::size_t kHugePage = 2 * 1024 * 1024;
 constexpr std::size_t kFirstSlots = 16;
 constexpr std::size_t kPrefetched = 16; // slots ahead of the one that is moved
 
-std::uint64_t number_of(const Prefix4& prefix)
+std::uint64_t keyed(const Prefix4& prefix, std::uint64_t key)
 {
-    return std::uint64_t{prefix.addr.value()} << 8 | prefix.length;
+    return mixed((std::uint64_t{prefix.addr.value()} << 8 | prefix.length) ^ key,
+                 0x9e3779b97f4a7c15ull);
+}
+
+std::uint64_t keyed(const Prefix6& prefix, std::uint64_t key)
+{
+    std::uint64_t halves[2];
+    std::memcpy(halves, prefix.addr.bytes().data(), sizeof(halves));
+    const std::uint64_t low = mixed(halves[1] ^ key, 0x9e3779b97f4a7c15ull ^ prefix.length);
+    return mixed(halves[0] ^ low, key | 1);
 }
 
 } // namespace
@@ -38,7 +49,7 @@ RouteTable<P>::RouteTable() : cursors_(1)
 template <typename P>
 std::uint64_t RouteTable<P>::hash(const P& prefix) const
 {
-    return mixed(number_of(prefix) ^ key_, 0x9e3779b97f4a7c15ull) * (key_ | 1);
+    return keyed(prefix, key_) * (key_ | 1);
 }
 
 // Which shard and where in it are the upper and middle bits, the tag is the lowest ones.
@@ -212,9 +223,8 @@ void RouteTable<P>::bury(std::size_t budget)
         } else if (entry.changed != grave.changed) { // it was back meanwhile: wait for that change
             graves_.push_back({grave.id, entry.changed});
         } else {
-            for (std::size_t i = 1; i < cursors_.size(); ++i)
-                if (cursors_[i].used && grave.changed > cursors_[i].passed)
-                    return;
+            if (!all_passed(grave.changed))
+                return;
             free_entry(grave.id);
         }
         graves_.pop_front();
@@ -242,13 +252,30 @@ void RouteTable<P>::insert_after(std::uint32_t place, std::uint32_t node)
 }
 
 template <typename P>
-void RouteTable<P>::note_change(EntryId id)
+bool RouteTable<P>::all_passed(std::uint64_t change)
+{
+    if (change <= all_passed_)
+        return true;
+    all_passed_ = change_;
+    for (std::size_t i = 1; i < cursors_.size(); ++i)
+        if (cursors_[i].used)
+            all_passed_ = std::min(all_passed_, cursors_[i].passed);
+    return change <= all_passed_;
+}
+
+template <typename P>
+void RouteTable<P>::note_change(EntryId id, bool best)
 {
     Entry& entry = at(id);
     if (entry.links.next != kNoEntry)
         unlink(id);
     insert_after(links(kHead).previous, id);
+    const std::uint64_t best_changed = entry.best_changed();
+    const bool is_news = best || !all_passed(entry.changed);
     entry.changed = ++change_;
+    constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
+    entry.since_best =
+        is_news ? 0 : static_cast<std::uint32_t>(std::min(kMost, change_ - best_changed));
 }
 
 template <typename P>
@@ -273,6 +300,7 @@ typename RouteTable<P>::CursorId RouteTable<P>::add_cursor_at(CursorId other)
     unlink(id);
     insert_after(other, id);
     cursors_[id - kCursors].passed = cursors_[other - kCursors].passed;
+    cursors_[id - kCursors].walks_since = cursors_[other - kCursors].walks_since;
     return id;
 }
 
@@ -283,7 +311,16 @@ void RouteTable<P>::remove_cursor(CursorId id)
     cursors_[id - kCursors] = {};
 }
 
-// Before everything: nothing that changed up to now has been passed.
+template <typename P>
+void RouteTable<P>::merge_cursor(CursorId into, CursorId from)
+{
+    Cursor& cursor = cursors_[into - kCursors];
+    if (peek(into) != kNoEntry)
+        cursor.walks_since = std::max(cursor.walks_since, cursor.passed);
+    remove_cursor(from);
+}
+
+// Before everything: nothing of what is in the list has been passed.
 template <typename P>
 void RouteTable<P>::rewind(CursorId id)
 {
@@ -292,7 +329,9 @@ void RouteTable<P>::rewind(CursorId id)
     std::uint32_t node = links(id).next;
     while (node >= kCursors && node != kHead)
         node = links(node).next;
-    cursors_[id - kCursors].passed = node == kHead ? change_ : at(node).changed - 1;
+    cursors_[id - kCursors].passed = node == kHead ? change_ : 0;
+    cursors_[id - kCursors].walks_since = change_;
+    all_passed_ = std::min(all_passed_, cursors_[id - kCursors].passed);
 }
 
 template <typename P>
@@ -312,7 +351,10 @@ EntryId RouteTable<P>::advance(CursorId id)
         return passed;
     unlink(id);
     insert_after(passed, id);
-    cursors_[id - kCursors].passed = at(passed).changed;
+    Cursor& cursor = cursors_[id - kCursors];
+    cursor.passed = at(passed).changed;
+    if (cursor.links.next == kHead)
+        cursor.walks_since = 0;
     return passed;
 }
 
@@ -325,5 +367,6 @@ bool RouteTable<P>::same_place(CursorId a, CursorId b) const
 static_assert(sizeof(RouteTable<Prefix4>::Entry) == 64, "a cache line");
 
 template class RouteTable<Prefix4>;
+template class RouteTable<Prefix6>;
 
 } // namespace margay::bgp

@@ -27,6 +27,9 @@ namespace margay::bgp {
 using EntryId = std::uint32_t;
 inline constexpr EntryId kNoEntry = 0xffffffff;
 
+// The most that the paths of an entry lost, each step more than the one before.
+enum class Loss : std::uint8_t { Nothing, Path, UsablePath, Best };
+
 template <typename P>
 class RouteTable {
 public:
@@ -38,12 +41,15 @@ public:
         P prefix;
         Links links; // in the change list; none before the first decision
         std::uint64_t changed = 0; // the number of that change
+        // How long before that the best path changed last; at most: what is longer ago is less exact.
+        std::uint32_t since_best = 0;
         bool dirty = false; // to be decided
-        bool lost = false; // since the last decision a path in use has gone,
-        bool lost_best = false; // the best
+        Loss lost = Loss::Nothing; // since the last decision
         bool used = false; // false: the number is free
         bool has_grave = false;
         Paths paths;
+
+        std::uint64_t best_changed() const { return changed - since_best; }
     };
     using CursorId = std::uint32_t;
 
@@ -66,18 +72,28 @@ public:
     std::size_t size() const { return size_; }
     EntryId end() const { return end_; } // numbers below are, or were, in use
 
-    // The entry's result is another one: to the end of the change list.
-    void note_change(EntryId id);
+    // The entry's result is another one: to the end of the change list. `best`: the best path is, too,
+    // or it was before, and somebody has not passed that.
+    void note_change(EntryId id, bool best = true);
     std::uint64_t last_change() const { return change_; }
 
     // A cursor stands before the entry that it comes to next.
     CursorId add_cursor(); // at the beginning
     CursorId add_cursor_at(CursorId other);
     void remove_cursor(CursorId id);
+    // At the same place: from now on `into` goes for both, and what either has not met is news.
+    void merge_cursor(CursorId into, CursorId from);
     void rewind(CursorId id);
     EntryId peek(CursorId id) const; // kNoEntry at the end
     EntryId advance(CursorId id); // the entry that it passes
     bool same_place(CursorId a, CursorId b) const; // no entry stands between them
+    // The entry that it comes to has a best path that it did not meet before, as far as can be known.
+    bool best_is_news(CursorId id, const Entry& entry) const
+    {
+        const Cursor& cursor = cursors_[id - kCursors];
+        const std::uint64_t changed = entry.best_changed();
+        return changed > cursor.passed || changed <= cursor.walks_since;
+    }
     // The change of the last entry that it passed: of those behind it, all were later.
     std::uint64_t passed(CursorId id) const { return cursors_[id - kCursors].passed; }
 
@@ -119,6 +135,9 @@ private:
     struct Cursor {
         Links links;
         std::uint64_t passed = 0; // the change of the last entry that it passed
+        // The last change before it was rewound: of what was earlier it may have met anything or
+        // nothing, until it comes to the end.
+        std::uint64_t walks_since = 0;
         bool used = false;
     };
     struct Grave {
@@ -141,6 +160,7 @@ private:
     {
         return node >= kCursors ? cursors_[node - kCursors].links : at(node).links;
     }
+    bool all_passed(std::uint64_t change);
     void unlink(std::uint32_t node);
     void insert_after(std::uint32_t place, std::uint32_t node);
 
@@ -152,9 +172,11 @@ private:
     std::size_t size_ = 0;
     EntryId end_ = 0;
     std::uint64_t change_ = 0;
+    std::uint64_t all_passed_ = 0; // every cursor has passed that change, maybe more
     std::uint64_t key_; // of the hash: no peer can choose prefixes that meet in one slot
 };
 
 extern template class RouteTable<Prefix4>;
+extern template class RouteTable<Prefix6>;
 
 } // namespace margay::bgp

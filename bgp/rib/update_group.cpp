@@ -2,6 +2,7 @@
 #include "bgp/rib/update_group.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace margay::bgp {
 namespace {
@@ -11,38 +12,45 @@ constexpr std::size_t kIndexSlots =
     8192; // a power of two, well above the buckets of a turn (kOctetsATurn)
 constexpr std::size_t kOctetsATurn = 65536; // about; more in a socket's queue would only grow old
 constexpr std::size_t kMessageHead = 60;    // of a message, without the attributes that we keep
-constexpr std::size_t kPrefixOctets = 5;
+constexpr std::size_t kPrefixOctets = 5; // about
 
 } // namespace
 
-UpdateGroup::UpdateGroup(Rib& rib, ExportView view, Policy policy)
+template <typename P>
+UpdateGroup<P>::UpdateGroup(Rib<P>& rib, ExportView view, Policy policy)
     : rib_(rib), view_(std::move(view)), policy_(std::move(policy)),
       cursor_(rib.table().add_cursor()), bucket_index_(kIndexSlots)
 {
+    if (tells_all_paths())
+        rib_.want_all_paths(true);
 }
 
-UpdateGroup::~UpdateGroup()
+template <typename P>
+UpdateGroup<P>::~UpdateGroup()
 {
     for (const auto& [peer, member] : members_)
         if (member.behind)
             rib_.table().remove_cursor(*member.behind);
     rib_.table().remove_cursor(cursor_);
+    if (tells_all_paths())
+        rib_.want_all_paths(false);
 }
 
 // ---- Members -----------------------------------------------------------------------------------
 
-void UpdateGroup::join(PeerId peer, bool heard)
+template <typename P>
+void UpdateGroup<P>::join(PeerId peer)
 {
     Member member;
     member.known_until = rib_.table().last_change();
-    if (heard || told_total_ > 0 || !members_.empty())
+    if (told_total_ > 0 || !members_.empty())
         member.behind = rib_.table().add_cursor();
-    if (heard)
-        member.alone_until = member.known_until;
+    ++audience_;
     members_[peer] = member;
 }
 
-void UpdateGroup::leave(PeerId peer)
+template <typename P>
+void UpdateGroup<P>::leave(PeerId peer)
 {
     const auto found = members_.find(peer);
     if (found == members_.end())
@@ -52,7 +60,8 @@ void UpdateGroup::leave(PeerId peer)
     members_.erase(found);
 }
 
-void UpdateGroup::refresh(PeerId peer)
+template <typename P>
+void UpdateGroup<P>::refresh(PeerId peer)
 {
     Member& member = members_.at(peer);
     if (member.behind)
@@ -62,14 +71,16 @@ void UpdateGroup::refresh(PeerId peer)
 }
 
 // What it knows is what the group has told so far, after a change of policy by both of them.
-void UpdateGroup::fall_behind(Member& member, Table::CursorId cursor)
+template <typename P>
+void UpdateGroup<P>::fall_behind(Member& member, CursorId cursor)
 {
     member.behind = cursor;
     member.known_until = rib_.table().passed(cursor_);
     member.alone_until = has_passed(cursor_, policy_walk_until_) ? 0 : policy_walk_until_;
 }
 
-void UpdateGroup::policy_changed()
+template <typename P>
+void UpdateGroup<P>::policy_changed()
 {
     rib_.table().rewind(cursor_);
     policy_walk_until_ = rib_.table().last_change();
@@ -81,13 +92,15 @@ void UpdateGroup::policy_changed()
     }
 }
 
-bool UpdateGroup::has_told(PeerId peer, std::uint64_t change) const
+template <typename P>
+bool UpdateGroup<P>::has_told(PeerId peer, std::uint64_t change) const
 {
     const auto found = members_.find(peer);
     return found != members_.end() && has_passed(found->second.behind.value_or(cursor_), change);
 }
 
-std::size_t UpdateGroup::advertised(PeerId peer) const
+template <typename P>
+std::size_t UpdateGroup<P>::advertised(PeerId peer) const
 {
     return told_total_ - (peer < told_from_.size() ? told_from_[peer] : 0);
 }
@@ -96,7 +109,8 @@ std::size_t UpdateGroup::advertised(PeerId peer) const
 
 // What the cursor stands before must not be told while it is between two decisions, nor be waited
 // for: a peer that keeps changing its mind would hold up what everybody else hears.
-bool UpdateGroup::is_decided(Table::CursorId cursor)
+template <typename P>
+bool UpdateGroup<P>::is_decided(CursorId cursor)
 {
     const EntryId next = rib_.table().peek(cursor);
     if (!rib_.table().at(next).dirty)
@@ -105,19 +119,22 @@ bool UpdateGroup::is_decided(Table::CursorId cursor)
     return false; // it may have moved
 }
 
-bool UpdateGroup::has_passed(Table::CursorId cursor, std::uint64_t change) const
+template <typename P>
+bool UpdateGroup<P>::has_passed(CursorId cursor, std::uint64_t change) const
 {
     const EntryId next = rib_.table().peek(cursor);
     return next == kNoEntry || rib_.table().at(next).changed > change;
 }
 
-bool UpdateGroup::meets_the_others(const Member& member) const
+template <typename P>
+bool UpdateGroup<P>::meets_the_others(const Member& member) const
 {
     return rib_.table().same_place(*member.behind, cursor_) &&
            has_passed(*member.behind, member.alone_until);
 }
 
-bool UpdateGroup::fill(const HasRoom& has_room, const Deliver& deliver, std::size_t budget)
+template <typename P>
+bool UpdateGroup<P>::fill(const HasRoom& has_room, const Deliver& deliver, std::size_t budget)
 {
     bool more = fill_those_behind(has_room, deliver, budget);
     if (at_end(cursor_))
@@ -143,8 +160,9 @@ bool UpdateGroup::fill(const HasRoom& has_room, const Deliver& deliver, std::siz
     return more || !at_end(cursor_);
 }
 
-bool UpdateGroup::fill_those_behind(const HasRoom& has_room, const Deliver& deliver,
-                                    std::size_t budget)
+template <typename P>
+bool UpdateGroup<P>::fill_those_behind(const HasRoom& has_room, const Deliver& deliver,
+                                       std::size_t budget)
 {
     bool more = false;
     for (auto& [peer, member] : members_) {
@@ -155,9 +173,10 @@ bool UpdateGroup::fill_those_behind(const HasRoom& has_room, const Deliver& deli
             give(peer, deliver);
         }
         if (meets_the_others(member)) {
-            rib_.table().remove_cursor(*member.behind);
+            rib_.table().merge_cursor(cursor_, *member.behind);
             member.behind.reset();
             member.alone_until = 0;
+            ++audience_;
             continue;
         }
         more |= !at_end(*member.behind);
@@ -165,7 +184,8 @@ bool UpdateGroup::fill_those_behind(const HasRoom& has_room, const Deliver& deli
     return more;
 }
 
-void UpdateGroup::give(PeerId peer, const Deliver& deliver)
+template <typename P>
+void UpdateGroup<P>::give(PeerId peer, const Deliver& deliver)
 {
     pieces_.clear();
     std::size_t begin = 0, messages = 0;
@@ -191,89 +211,215 @@ void UpdateGroup::give(PeerId peer, const Deliver& deliver)
 // ---- What is told ------------------------------------------------------------------------------
 
 // Leaves messages in bytes_ and parts_.
-void UpdateGroup::encode(Table::CursorId cursor, std::size_t budget, PeerId alone)
+template <typename P>
+void UpdateGroup<P>::encode(CursorId cursor, std::size_t budget, PeerId alone)
 {
     buckets_used_ = 0;
     withdrawn_.clear();
     withdrawn_only_.clear();
     octets_ = 0;
     alone_ = alone;
+    somebody_behind_ = std::ranges::any_of(
+        members_, [](const auto& member) { return member.second.behind.has_value(); });
     for (; budget > 0 && octets_ < kOctetsATurn && !at_end(cursor); --budget) {
         octets_ += kPrefixOctets;
         if (!is_decided(cursor))
             continue;
-        const EntryId id = rib_.table().advance(cursor);
-        if (alone == kNobody) {
-            consider(id);
-            continue;
-        }
-        const Member& member = members_.at(alone);
-        consider_alone(id, alone, member);
-        if (meets_the_others(member))
+        const EntryId next = rib_.table().peek(cursor);
+        const bool news = rib_.table().best_is_news(cursor, rib_.table().at(next));
+        rib_.table().advance(cursor);
+        pass(next, news);
+        if (alone != kNobody && meets_the_others(members_.at(alone)))
             break;
     }
     write();
 }
 
-AttributesPtr UpdateGroup::exported(const Table::Entry& entry, const Path*& best) const
+template <typename P>
+void UpdateGroup<P>::pass(EntryId id, bool best_is_news)
 {
-    best = entry.paths.best();
-    if (!best || !may_pass(*best, rib_.traits(best->peer), view_))
-        return nullptr;
-    return policy_ ? policy_(entry.prefix, *best) : best->accepted;
+    if (!tells_all_paths() && !best_is_news)
+        return; // it moved because of a path that is not for these peers
+    if (alone_ == kNobody)
+        return tells_all_paths() ? consider_paths(id) : consider(id);
+    const Member& member = members_.at(alone_);
+    tells_all_paths() ? consider_paths_alone(id, alone_, member)
+                      : consider_alone(id, alone_, member);
 }
 
-void UpdateGroup::consider(EntryId id)
+template <typename P>
+AttributesPtr UpdateGroup<P>::exported(const Entry& entry, const Path* path) const
 {
-    const Table::Entry& entry = rib_.table().at(id);
+    if (!path || !path->accepted || !may_pass<P>(*path, rib_.traits(path->peer), view_))
+        return nullptr;
+    return policy_ ? policy_(entry.prefix, *path) : path->accepted;
+}
+
+// ---- The best path alone ----
+
+template <typename P>
+std::uint16_t& UpdateGroup<P>::told(EntryId id)
+{
     if (id >= told_.size())
         told_.resize(std::max<std::size_t>(id + 1, told_.size() * 2));
-    const std::uint16_t told = told_[id];
-    const Path* best = nullptr;
+    return told_[id];
+}
+
+template <typename P>
+void UpdateGroup<P>::consider(EntryId id)
+{
+    const Entry& entry = rib_.table().at(id);
+    const bool unsure = told(id) & kUnsure;
+    const auto before = static_cast<std::uint16_t>(told_[id] & ~kUnsure);
+    std::uint16_t now = 0;
+    const Path* best = entry.paths.best();
     if (const AttributesPtr attributes = exported(entry, best)) {
-        bucket(attributes, best->peer).prefixes.push_back(entry.prefix);
-        if (told != 0 && told != best->peer + 1 && members_.contains(best->peer))
-            withdrawal(withdrawn_only_, best->peer).prefixes.push_back(entry.prefix);
-        set_told(id, static_cast<std::uint16_t>(best->peer + 1));
-    } else if (told != 0) {
-        withdrawal(withdrawn_, static_cast<PeerId>(told - 1)).prefixes.push_back(entry.prefix);
-        set_told(id, 0);
+        now = static_cast<std::uint16_t>(best->peer + 1);
+        bucket(attributes, best->peer).prefixes.push_back({entry.prefix});
+        if ((unsure || (before != 0 && before != now)) && members_.contains(best->peer))
+            withdrawal(withdrawn_only_, best->peer).prefixes.push_back({entry.prefix});
+    } else if (unsure) {
+        withdrawal(withdrawn_, kNobody).prefixes.push_back({entry.prefix});
+    } else if (before != 0) {
+        withdrawal(withdrawn_, static_cast<PeerId>(before - 1)).prefixes.push_back({entry.prefix});
+    }
+    set_told(id, now);
+    if (somebody_behind_ && (unsure || (before != 0 && before != now)))
+        told_[id] |= kUnsure;
+}
+
+template <typename P>
+void UpdateGroup<P>::consider_alone(EntryId id, PeerId peer, const Member& member)
+{
+    const Entry& entry = rib_.table().at(id);
+    const Path* best = entry.paths.best();
+    const AttributesPtr attributes = exported(entry, best);
+    if (attributes && best->peer != peer) {
+        bucket(attributes, best->peer).prefixes.push_back({entry.prefix});
+        if (told(id) != best->peer + 1) // the others are elsewhere, or will never come here
+            told_[id] |= kUnsure;
+    } else if (is_owed_withdrawals(entry, member)) {
+        withdrawal(withdrawn_, kNobody).prefixes.push_back({entry.prefix});
     }
 }
 
-void UpdateGroup::consider_alone(EntryId id, PeerId peer, const Member& member)
+template <typename P>
+void UpdateGroup<P>::set_told(EntryId id, std::uint16_t by)
 {
-    const Table::Entry& entry = rib_.table().at(id);
-    const Path* best = nullptr;
-    const AttributesPtr attributes = exported(entry, best);
-    if (attributes && best->peer != peer)
-        bucket(attributes, best->peer).prefixes.push_back(entry.prefix);
-    else if (member.alone_until > 0 || entry.changed > member.known_until)
-        withdrawal(withdrawn_, kNobody).prefixes.push_back(entry.prefix);
-}
-
-void UpdateGroup::set_told(EntryId id, std::uint16_t by)
-{
-    const auto count = [this](std::uint16_t told, std::size_t change) {
-        if (told == 0)
-            return;
-        if (told > told_from_.size())
-            told_from_.resize(told);
-        told_from_[told - 1u] += change;
-        told_total_ += change;
-    };
-    count(told_[id], static_cast<std::size_t>(-1));
-    count(by, 1);
+    const auto before = static_cast<std::uint16_t>(told(id) & ~kUnsure);
+    if (before != 0)
+        count_told(static_cast<PeerId>(before - 1), -1);
+    if (by != 0)
+        count_told(static_cast<PeerId>(by - 1), 1);
     told_[id] = by;
 }
 
-std::size_t UpdateGroup::index_of(const AttributesPtr& attributes, PeerId source)
+template <typename P>
+void UpdateGroup<P>::count_told(PeerId source, int change)
+{
+    if (source >= told_from_.size())
+        told_from_.resize(source + std::size_t{1});
+    told_from_[source] += static_cast<std::size_t>(change);
+    told_total_ += static_cast<std::size_t>(change);
+}
+
+// ---- All paths (RFC 7911) ----
+
+template <typename P>
+std::vector<typename UpdateGroup<P>::ToldPath>& UpdateGroup<P>::told_paths(EntryId id)
+{
+    if (id >= told_paths_.size())
+        told_paths_.resize(std::max<std::size_t>(id + 1, told_paths_.size() * 2));
+    return told_paths_[id];
+}
+
+template <typename P>
+typename UpdateGroup<P>::ToldPath& UpdateGroup<P>::told_path(EntryId id, const Path& path)
+{
+    std::vector<ToldPath>& told = told_paths(id);
+    const auto known = std::ranges::find(told, path.id, &ToldPath::id);
+    if (known != told.end())
+        return *known;
+    ToldPath& fresh = told.emplace_back();
+    fresh.id = path.id;
+    fresh.source = path.peer;
+    return fresh;
+}
+
+template <typename P>
+void UpdateGroup<P>::consider_paths(EntryId id)
+{
+    const Entry& entry = rib_.table().at(id);
+    for (const Path& path : entry.paths.all())
+        if (const AttributesPtr attributes = exported(entry, &path))
+            tell_path(told_path(id, path), entry.prefix, path, attributes);
+    for (ToldPath& path : told_paths(id)) {
+        if (std::exchange(path.current, false))
+            continue;
+        if (path.attributes || path.unsure)
+            withdrawal(withdrawn_, path.unsure ? kNobody : path.source)
+                .prefixes.push_back({entry.prefix, path.id});
+        if (std::exchange(path.attributes, nullptr))
+            count_told(path.source, -1);
+        path.unsure = true;
+    }
+    if (somebody_behind_)
+        return;
+    std::vector<ToldPath>& told = told_paths(id);
+    std::erase_if(told, [](const ToldPath& path) { return !path.attributes; });
+    for (ToldPath& path : told)
+        path.unsure = false;
+}
+
+// A number may have gone from one peer's path to another's since it was told.
+template <typename P>
+void UpdateGroup<P>::tell_path(ToldPath& known, const P& prefix, const Path& path,
+                               const AttributesPtr& attributes)
+{
+    known.current = true;
+    const bool moved = known.attributes && known.source != path.peer;
+    if (known.attributes == attributes && !moved && !known.unsure && known.audience == audience_)
+        return; // all of them know it
+    if (known.attributes)
+        count_told(known.source, -1);
+    count_told(path.peer, 1);
+    known.unsure |= moved;
+    if (known.unsure && members_.contains(path.peer))
+        withdrawal(withdrawn_only_, path.peer).prefixes.push_back({prefix, path.id});
+    known.attributes = attributes;
+    known.source = path.peer;
+    known.audience = audience_;
+    bucket(attributes, path.peer).prefixes.push_back({prefix, path.id});
+}
+
+template <typename P>
+void UpdateGroup<P>::consider_paths_alone(EntryId id, PeerId peer, const Member& member)
+{
+    const Entry& entry = rib_.table().at(id);
+    for (const Path& path : entry.paths.all()) {
+        const AttributesPtr attributes = exported(entry, &path);
+        if (!attributes || path.peer == peer)
+            continue;
+        ToldPath& known = told_path(id, path);
+        known.current = true;
+        known.unsure |= !known.attributes || known.source != path.peer;
+        bucket(attributes, path.peer).prefixes.push_back({entry.prefix, path.id});
+    }
+    for (ToldPath& path : told_paths(id))
+        if (!std::exchange(path.current, false) && is_owed_withdrawals(entry, member))
+            withdrawal(withdrawn_, kNobody).prefixes.push_back({entry.prefix, path.id});
+}
+
+template <typename P>
+std::size_t UpdateGroup<P>::index_of(const AttributesPtr& attributes, PeerId source)
 {
     const auto address = reinterpret_cast<std::uintptr_t>(attributes.get());
     return ((address >> 4) * 0x9e3779b1u + source) % kIndexSlots;
 }
 
-UpdateGroup::Bucket& UpdateGroup::bucket(const AttributesPtr& attributes, PeerId source)
+template <typename P>
+typename UpdateGroup<P>::Bucket& UpdateGroup<P>::bucket(const AttributesPtr& attributes,
+                                                        PeerId source)
 {
     const auto is_it = [&](const Bucket& b) {
         return b.attributes == attributes && b.source == source;
@@ -296,7 +442,8 @@ UpdateGroup::Bucket& UpdateGroup::bucket(const AttributesPtr& attributes, PeerId
     return fresh;
 }
 
-UpdateGroup::Bucket& UpdateGroup::withdrawal(std::vector<Bucket>& of, PeerId peer)
+template <typename P>
+typename UpdateGroup<P>::Bucket& UpdateGroup<P>::withdrawal(std::vector<Bucket>& of, PeerId peer)
 {
     const auto found = std::ranges::find(of, peer, &Bucket::source);
     if (found != of.end())
@@ -307,7 +454,8 @@ UpdateGroup::Bucket& UpdateGroup::withdrawal(std::vector<Bucket>& of, PeerId pee
 
 // ---- Messages ----------------------------------------------------------------------------------
 
-void UpdateGroup::write()
+template <typename P>
+void UpdateGroup<P>::write()
 {
     bytes_.clear();
     parts_.clear();
@@ -322,41 +470,59 @@ void UpdateGroup::write()
         write_withdrawn(bucket, Part::For::AllBut);
 }
 
-void UpdateGroup::write_announced(Bucket& bucket)
+template <typename P>
+void UpdateGroup<P>::write_announced(Bucket& bucket)
 {
     const Rewrite rewrite =
-        rewrite_for(*bucket.attributes, bucket.source, rib_.traits(bucket.source), view_);
-    std::span<const Prefix4> rest(bucket.prefixes);
+        rewrite_for<P>(*bucket.attributes, bucket.source, rib_.traits(bucket.source), view_);
+    attributes_.clear();
+    write_attributes(bucket.attributes->octets(), *bucket.attributes, rewrite, attributes_);
+    std::span<const Nlri<P>> rest(bucket.prefixes);
     std::size_t messages = 0;
     for (; !rest.empty(); ++messages) {
-        const std::size_t count = encode_announce(*bucket.attributes, rewrite, rest, bytes_);
+        const std::size_t count = encode_announce(attributes_, rewrite, rest, bytes_);
         if (count == 0)
             break;
         rest = rest.subspan(count);
     }
     end_part(messages, Part::For::AllBut, bucket.source);
-    if (rest.empty())
-        return;
-    // Too large for a message: nobody may keep an older route.
-    for (const Prefix4& prefix : rest) {
-        const EntryId id = rib_.table().find(prefix);
-        if (alone_ == kNobody && id < told_.size())
+    if (!rest.empty())
+        forget_unsendable(bucket, rest);
+}
+
+// Too large for a message: nobody may keep an older route.
+template <typename P>
+void UpdateGroup<P>::forget_unsendable(const Bucket& bucket, std::span<const Nlri<P>> rest)
+{
+    for (const Nlri<P>& nlri : rest) {
+        const EntryId id = rib_.table().find(nlri.prefix);
+        if (alone_ != kNobody)
+            continue;
+        if (!tells_all_paths()) {
             set_told(id, 0);
+            continue;
+        }
+        std::vector<ToldPath>& told = told_paths(id);
+        const auto known = std::ranges::find(told, nlri.path, &ToldPath::id);
+        if (known != told.end() && std::exchange(known->attributes, nullptr))
+            count_told(known->source, -1);
     }
     auto& withdrawn = withdrawal(withdrawn_, bucket.source).prefixes;
     withdrawn.insert(withdrawn.end(), rest.begin(), rest.end());
 }
 
-void UpdateGroup::write_withdrawn(const Bucket& bucket, Part::For audience)
+template <typename P>
+void UpdateGroup<P>::write_withdrawn(const Bucket& bucket, Part::For audience)
 {
-    std::span<const Prefix4> rest(bucket.prefixes);
+    std::span<const Nlri<P>> rest(bucket.prefixes);
     std::size_t messages = 0;
     for (; !rest.empty(); ++messages)
-        rest = rest.subspan(encode_withdraw(rest, bytes_));
+        rest = rest.subspan(encode_withdraw(view_.encoding, rest, bytes_));
     end_part(messages, audience, bucket.source);
 }
 
-void UpdateGroup::end_part(std::size_t messages, Part::For audience, PeerId peer)
+template <typename P>
+void UpdateGroup<P>::end_part(std::size_t messages, Part::For audience, PeerId peer)
 {
     if (messages == 0)
         return;
@@ -369,5 +535,8 @@ void UpdateGroup::end_part(std::size_t messages, Part::For audience, PeerId peer
     parts_.back().end = bytes_.size();
     parts_.back().messages += messages;
 }
+
+template class UpdateGroup<Prefix4>;
+template class UpdateGroup<Prefix6>;
 
 } // namespace margay::bgp

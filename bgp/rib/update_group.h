@@ -10,6 +10,9 @@
 // For each entry the group remembers who had told us what it told: 2 octets, and nothing of what
 // was told. A member that walks behind may be owed a withdrawal of what it never heard of; it gets
 // it all the same, which RFC 4271 lets it ignore.
+//
+// A group with ADD-PATH (RFC 7911) is told all paths, and remembers each that it told: 24 octets. One
+// that went stays there, without attributes, as long as a member walks behind that may know it.
 
 #pragma once
 
@@ -24,22 +27,22 @@
 
 namespace margay::bgp {
 
+template <typename P>
 class UpdateGroup {
 public:
     // The attributes with which the path is passed on, or null.
-    using Policy = std::function<AttributesPtr(const Prefix4&, const Path&)>;
+    using Policy = std::function<AttributesPtr(const P&, const Path&)>;
     using HasRoom = std::function<bool(PeerId)>;
     using Deliver =
         std::function<void(PeerId, std::span<const ByteView> pieces, std::size_t messages)>;
 
-    UpdateGroup(Rib& rib, ExportView view, Policy policy);
+    UpdateGroup(Rib<P>& rib, ExportView view, Policy policy);
     ~UpdateGroup();
     UpdateGroup(const UpdateGroup&) = delete;
     UpdateGroup& operator=(const UpdateGroup&) = delete;
 
     const ExportView& view() const { return view_; }
-    // `heard`: it was told routes on this session before, by another group.
-    void join(PeerId peer, bool heard = false);
+    void join(PeerId peer);
     void leave(PeerId peer);
     bool empty() const { return members_.empty(); }
 
@@ -56,9 +59,11 @@ public:
     std::size_t advertised(PeerId peer) const;
 
 private:
-    using Table = Rib::Table;
+    using Table = typename Rib<P>::Table;
+    using Entry = typename Table::Entry;
+    using CursorId = typename Table::CursorId;
     struct Member {
-        std::optional<Table::CursorId> behind;
+        std::optional<CursorId> behind;
         // Of entries that changed up to then it knows what the group has told, or, if it is new,
         // nothing: no withdrawal is owed for them.
         std::uint64_t known_until = 0;
@@ -71,7 +76,19 @@ private:
         AttributesPtr attributes;
         PeerId source = kOurselves;
         std::size_t indexed_at = 0;
-        std::vector<Prefix4> prefixes;
+        std::vector<Nlri<P>> prefixes;
+    };
+    // Of what was told: a member may know something else, and walk past the entry's place before the
+    // entry, which has moved on, is told again. Then a withdrawal too many is said.
+    static constexpr std::uint16_t kUnsure = 0x8000;
+    // ADD-PATH: what the group has told of an entry.
+    struct ToldPath {
+        AttributesPtr attributes; // null: nothing, but somebody may know it
+        PathId id = 0;
+        std::uint32_t audience = 0; // who was told
+        PeerId source = kOurselves;
+        bool unsure = false; // as kUnsure
+        bool current = false; // while the entry is looked at
     };
     // Messages up to `end`, for all, for all but a peer, or for it alone.
     struct Part {
@@ -87,16 +104,31 @@ private:
         }
     };
 
-    bool at_end(Table::CursorId cursor) const { return rib_.table().peek(cursor) == kNoEntry; }
-    bool is_decided(Table::CursorId cursor);
-    bool has_passed(Table::CursorId cursor, std::uint64_t change) const;
+    bool at_end(CursorId cursor) const { return rib_.table().peek(cursor) == kNoEntry; }
+    bool is_decided(CursorId cursor);
+    bool has_passed(CursorId cursor, std::uint64_t change) const;
     bool meets_the_others(const Member& member) const;
-    void fall_behind(Member& member, Table::CursorId cursor);
-    void encode(Table::CursorId cursor, std::size_t budget, PeerId alone);
+    void fall_behind(Member& member, CursorId cursor);
+    void encode(CursorId cursor, std::size_t budget, PeerId alone);
+    void pass(EntryId id, bool best_is_news);
     void consider(EntryId id);
     void consider_alone(EntryId id, PeerId peer, const Member& member);
-    AttributesPtr exported(const Table::Entry& entry, const Path*& best) const;
+    void consider_paths(EntryId id);
+    void consider_paths_alone(EntryId id, PeerId peer, const Member& member);
+    void tell_path(ToldPath& known, const P& prefix, const Path& path,
+                   const AttributesPtr& attributes);
+    std::uint16_t& told(EntryId id);
+    std::vector<ToldPath>& told_paths(EntryId id);
+    ToldPath& told_path(EntryId id, const Path& path);
+    bool tells_all_paths() const { return view_.encoding.add_path; }
+    bool is_owed_withdrawals(const Entry& entry, const Member& member) const
+    {
+        return member.alone_until > 0 || entry.changed > member.known_until;
+    }
+    AttributesPtr exported(const Entry& entry, const Path* path) const;
     void set_told(EntryId id, std::uint16_t by);
+    void count_told(PeerId source, int change);
+    void forget_unsendable(const Bucket& bucket, std::span<const Nlri<P>> rest);
     static std::size_t index_of(const AttributesPtr& attributes, PeerId source);
     Bucket& bucket(const AttributesPtr& attributes, PeerId source);
     Bucket& withdrawal(std::vector<Bucket>& of, PeerId peer);
@@ -107,14 +139,16 @@ private:
     void give(PeerId peer, const Deliver& deliver);
     bool fill_those_behind(const HasRoom& has_room, const Deliver& deliver, std::size_t budget);
 
-    Rib& rib_;
+    Rib<P>& rib_;
     const ExportView view_;
     Policy policy_;
-    Table::CursorId cursor_;
+    CursorId cursor_;
     std::uint64_t policy_walk_until_ = 0; // up to this change an older policy may have told
     std::map<PeerId, Member> members_;
-    // By entry: 0 when nothing was told, else one more than the peer whose route it was.
+    std::uint32_t audience_ = 0; // another one whenever somebody joins those that hear the group
+    // By entry: 0 when nothing was told, else one more than the peer whose route it was. And kUnsure.
     std::vector<std::uint16_t> told_;
+    std::vector<std::vector<ToldPath>> told_paths_; // ADD-PATH, by entry
     std::vector<std::size_t> told_from_; // how many, by peer
     std::size_t told_total_ = 0;
 
@@ -125,10 +159,15 @@ private:
     std::vector<Bucket> withdrawn_only_; // to the peer itself
     std::vector<Bucket> withdrawn_; // to all but the peer
     PeerId alone_ = kOurselves; // for whom, if not for all
+    bool somebody_behind_ = false;
     std::size_t octets_ = 0; // about, before they are written
+    Bytes attributes_; // of one bucket, as its messages have them
     Bytes bytes_;
     std::vector<Part> parts_;
     std::vector<ByteView> pieces_;
 };
+
+extern template class UpdateGroup<Prefix4>;
+extern template class UpdateGroup<Prefix6>;
 
 } // namespace margay::bgp

@@ -25,6 +25,30 @@ std::uint8_t fsm_subcode(State state)
     }
 }
 
+// RFC 8538 section 4, RFC 4486: what is not to be repaired by a new session. Where both ends keep
+// routes over a NOTIFICATION it needs a Hard Reset.
+bool is_for_good(const Notify& notify)
+{
+    if (notify.code != ErrorCode::Cease)
+        return false;
+    switch (notify.subcode) {
+    case cease::kMaxPrefixes:
+    case cease::kAdminShutdown:
+    case cease::kPeerRemoved:
+    case cease::kHardReset:
+    case cease::kBfdDown:
+        return true;
+    default:
+        return false;
+    }
+}
+
+Notify worded_for(const Negotiated& session, bool established, const Notify& notify)
+{
+    const bool kept = established && session.keeps_routes_on_notification();
+    return kept && is_for_good(notify) && !notify.is_hard_reset() ? hard_reset(notify) : notify;
+}
+
 template <typename... Fs>
 struct Overloaded : Fs... {
     using Fs::operator()...;
@@ -59,7 +83,8 @@ Actions Fsm::stop(const Notify& notify)
     Actions out;
     for (const Connection& c : connections_)
         if (c.state > State::Active)
-            out.push_back(Send{c.id, notify});
+            out.push_back(
+                Send{c.id, worded_for(c.negotiated, c.state == State::Established, notify)});
     Actions rest = abandon();
     out.insert(out.end(), rest.begin(), rest.end());
     return out;
@@ -114,8 +139,8 @@ std::optional<ConnId> Fsm::accept(Time now, Actions& out)
             return std::nullopt;
         close_quietly(earlier->id, out); // the peer has given it up, or would not dial again
     }
-    Connection& c = add(false, State::OpenSent, now + config_.open_timeout);
-    send_open(c, now, out);
+    Connection& c = add(false, State::Active, now + config_.open_timeout);
+    begin(c, now, out);
     return c.id;
 }
 
@@ -123,12 +148,21 @@ Actions Fsm::dialed(ConnId id, Time now)
 {
     Actions out;
     if (Connection* c = find(id); c && c->state == State::Connect)
-        send_open(*c, now, out);
+        begin(*c, now, out);
     return out;
+}
+
+void Fsm::begin(Connection& c, Time now, Actions& out)
+{
+    c.delaying = config_.delay_open > Duration(0);
+    if (!c.delaying)
+        return send_open(c, now, out);
+    c.expires = now + config_.delay_open;
 }
 
 void Fsm::send_open(Connection& c, Time now, Actions& out)
 {
+    c.delaying = false;
     c.state = State::OpenSent;
     c.expires = now + config_.open_timeout;
     out.push_back(Send{c.id, make_open(config_.session, restart_)});
@@ -141,7 +175,7 @@ Actions Fsm::lost(ConnId id, std::string why, Time now)
     if (!c)
         return out;
     const bool was_up = c->state == State::Established;
-    const bool dialing = c->state == State::Connect;
+    const bool dialing = c->state == State::Connect && !c->delaying;
     if (c->state == State::OpenSent) {
         why += ", before its OPEN: it may not know us as a peer";
         // After an error daemons hang up on us for a while. The error is what people must know.
@@ -151,8 +185,7 @@ Actions Fsm::lost(ConnId id, std::string why, Time now)
     const std::optional<Notify> notify =
         c->state == State::OpenSent ? last_down_.notify : std::nullopt;
     // RFC 4724 4.2: only the end of TCP without a NOTIFICATION lets routes outlive the session.
-    const bool keep =
-        was_up && c->negotiated.peer_restart && c->negotiated.peer_restart->covers(kIpv4Unicast);
+    const bool keep = was_up && c->negotiated.keeps_routes();
     end(*c,
         DownReason{dialing ? DownReason::Kind::ConnectFailed : DownReason::Kind::ConnectionLost,
                    notify, std::move(why)},
@@ -167,8 +200,10 @@ Actions Fsm::received(ConnId id, const Incoming& message, Time now)
 {
     Actions out;
     Connection* c = find(id);
-    if (!c || c->state == State::Connect)
+    if (!c || (c->state == State::Connect && !c->delaying))
         return out;
+    if (c->delaying && std::holds_alternative<Open>(message))
+        send_open(*c, now, out); // 8.2.2, event 20
     const bool up = c->state == State::Established;
     std::visit(Overloaded{
                    [&](const Open& open) {
@@ -234,15 +269,16 @@ bool Fsm::survives_collisions(ConnId id, const Open& open, Time now, Actions& ou
         if (!wins)
             return false;
     }
-    if (const Connection* dialing = find_other(id, State::Connect))
-        close_quietly(dialing->id, out);
+    for (const State early : {State::Connect, State::Active})
+        if (const Connection* other = find_other(id, early))
+            close_quietly(other->id, out);
     dial_at_.reset();
     return true;
 }
 
 void Fsm::on_keepalive(Connection& c, Time now, Actions& out)
 {
-    if (c.state == State::OpenSent)
+    if (c.state < State::OpenConfirm)
         return on_unexpected(c, now, out);
     restart_hold(c, now);
     if (c.state != State::OpenConfirm)
@@ -262,13 +298,16 @@ void Fsm::on_unexpected(Connection& c, Time now, Actions& out)
 void Fsm::on_notification(Connection& c, const Notify& notify, Time now, Actions& out)
 {
     const bool collision = notify.is_collision() && c.state != State::Established;
+    // RFC 8538 section 4.1.
+    const bool keep = c.state == State::Established &&
+                      c.negotiated.keeps_routes_on_notification() && !notify.is_hard_reset();
     out.push_back(Close{c.id});
     if (collision && connections_.size() > 1)
         return remove(c.id); // the other connection lives on: nothing went wrong
     end(c,
         DownReason{DownReason::Kind::NotificationReceived, notify,
                    "the peer sent " + describe(notify)},
-        false, now, out);
+        keep, now, out);
     plan_dial(now, collision ? config_.connect_retry : back_off());
 }
 
@@ -277,15 +316,18 @@ void Fsm::on_notification(Connection& c, const Notify& notify, Time now, Actions
 void Fsm::refuse(ConnId id, const Notify& notify, std::string why, Time now, Actions& out)
 {
     Connection& c = *find(id);
-    const bool expired = notify.code == ErrorCode::HoldExpired;
-    out.push_back(Send{id, notify});
+    const bool expired =
+        notify.code == ErrorCode::HoldExpired || notify.code == ErrorCode::SendHoldExpired;
+    const bool was_up = c.state == State::Established;
+    const bool keep = was_up && c.negotiated.keeps_routes_on_notification() && !is_for_good(notify);
+    out.push_back(Send{id, worded_for(c.negotiated, was_up, notify)});
     out.push_back(Close{id});
     if (why.empty())
         why = "we sent " + describe(notify);
     end(c,
         DownReason{expired ? DownReason::Kind::HoldExpired : DownReason::Kind::NotificationSent,
                    notify, std::move(why)},
-        false, now, out);
+        keep, now, out);
     const Duration delay = expired ? config_.connect_retry : back_off();
     if (!expired && connections_.empty())
         idle_until_ = now + delay;
@@ -336,6 +378,8 @@ Actions Fsm::tick(Time now)
 
 void Fsm::on_expiry(Connection& c, Time now, Actions& out)
 {
+    if (c.delaying)
+        return send_open(c, now, out);
     if (c.state == State::Connect) {
         const ConnId id = c.id;
         out.push_back(Close{id});

@@ -35,6 +35,7 @@ const char* name_of(State state);
 struct FsmConfig {
     SessionConfig session;
     bool passive = false; // never dials
+    Duration delay_open{0}; // RFC 4271 8.1.1, DelayOpenTime
     Duration connect_retry = std::chrono::seconds(5);
     Duration connect_timeout = std::chrono::seconds(10);
     Duration open_timeout = std::chrono::minutes(4); // RFC 4271's "large value" until OPEN is there
@@ -67,7 +68,7 @@ struct DownReason {
 struct KeepaliveSeen {};
 struct UpdateSeen {};
 struct RefreshSeen {};
-struct Malformed { // a decoder refused it
+struct Malformed { // a decoder refused it, or whoever looks after the session wants its end
     Notify notify;
     std::string why;
 };
@@ -124,7 +125,8 @@ private:
         ConnId id = 0;
         bool outgoing = false;
         State state = State::Connect;
-        std::optional<Time> expires; // connect, open, or hold timer
+        bool delaying = false; // TCP is up, our OPEN waits for the peer's (DelayOpen)
+        std::optional<Time> expires; // connect, delay open, open, or hold timer
         std::optional<Time> keepalive_at;
         Negotiated negotiated;
         Time established_at{};
@@ -136,6 +138,7 @@ private:
     void remove(ConnId id);
 
     void dial(Time now, Actions& out);
+    void begin(Connection& c, Time now, Actions& out);
     void send_open(Connection& c, Time now, Actions& out);
     void on_open(Connection& c, const Open& open, Time now, Actions& out);
     bool survives_collisions(ConnId id, const Open& open, Time now, Actions& out);

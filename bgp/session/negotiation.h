@@ -16,9 +16,13 @@ struct SessionConfig {
     Asn local_as;
     Asn remote_as;
     Ipv4 router_id;
+    std::vector<Family> families{kIpv4Unicast};
+    bool ipv6_next_hop = false; // RFC 8950: we can use IPv6 next hops of IPv4 routes
+    bool add_path = true;
     Seconds hold_time{240};
     Seconds keepalive_time{80}; // at most; a third of the negotiated hold time if that is less
     bool graceful_restart = true;
+    bool restart_on_notification = false; // RFC 8538
     Seconds restart_time{120};
 
     bool operator==(const SessionConfig&) const = default;
@@ -36,8 +40,17 @@ struct Negotiated {
     Seconds hold_time{0}; // 0: no timers
     Seconds keepalive_time{0};
     bool route_refresh = false;
+    bool enhanced_refresh = false; // RFC 7313
     // What the peer said, if both ends want it. Its restart time is how long we keep its routes.
+    // Its `notification` is set when both ends said so.
     std::optional<GracefulRestart> peer_restart;
+
+    // Some of the peer's routes may outlive the session (RFC 4724 4.2).
+    bool keeps_routes() const;
+    bool keeps_routes_on_notification() const // RFC 8538
+    {
+        return keeps_routes() && peer_restart->notification;
+    }
 };
 
 struct Refusal {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/speaker/connection.h"
 
-#include <boost/asio/write.hpp>
-
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -41,7 +40,32 @@ std::string explain(const error_code& error, const std::string& peer)
     return error.message();
 }
 
+// RFC 5082: what comes over more hops than it may has a lower TTL than this, and is dropped by the
+// kernel. Ours starts with the highest, too.
+error_code set_ttl_security(int socket, bool v4, int hops)
+{
+    const int ttl = 255;
+    const int least = 256 - hops;
+    const int level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+    if (::setsockopt(socket, level, v4 ? IP_TTL : IPV6_UNICAST_HOPS, &ttl, sizeof(ttl)) != 0 ||
+        ::setsockopt(socket, level, v4 ? IP_MINTTL : IPV6_MINHOPCOUNT, &least, sizeof(least)) != 0)
+        return {errno, boost::system::system_category()};
+    return {};
+}
+
 } // namespace
+
+int set_tcp_md5(int socket, const Ip& peer, const std::string& password)
+{
+    tcp_md5sig md5{};
+    if (password.size() > sizeof(md5.tcpm_key))
+        return EINVAL;
+    const Connection::Tcp::endpoint endpoint(to_asio(peer), 0);
+    std::memcpy(&md5.tcpm_addr, endpoint.data(), endpoint.size());
+    md5.tcpm_keylen = static_cast<std::uint16_t>(password.size());
+    std::memcpy(md5.tcpm_key, password.data(), password.size());
+    return ::setsockopt(socket, IPPROTO_TCP, TCP_MD5SIG, &md5, sizeof(md5)) == 0 ? 0 : errno;
+}
 
 Ip to_ip(const asio::ip::address& address)
 {
@@ -65,19 +89,40 @@ Connection::Connection(Executor& executor, ConnId id, ConnectionHandler& handler
 {
 }
 
-void Connection::dial(const Ip& address, std::uint16_t port, const std::optional<Ip>& source)
+// What could not be had, if `error` says so.
+std::string Connection::prepare(const Tcp::endpoint& peer, const std::optional<Ip>& source,
+                                const TcpOptions& options, error_code& error)
+{
+    socket_.open(peer.protocol(), error);
+    if (error)
+        return "no socket";
+    if (source) {
+        socket_.bind(Tcp::endpoint(to_asio(*source), 0), error);
+        if (error)
+            return "cannot use source address " + source->str();
+    }
+    const int socket = socket_.native_handle();
+    if (!options.password.empty()) {
+        error.assign(set_tcp_md5(socket, to_ip(peer.address()), options.password),
+                     boost::system::system_category());
+        if (error)
+            return "cannot use the password (TCP MD5)";
+    }
+    if (options.ttl_security > 0)
+        error = set_ttl_security(socket, peer.address().is_v4(), options.ttl_security);
+    return "cannot use TTL security";
+}
+
+void Connection::dial(const Ip& address, std::uint16_t port, const std::optional<Ip>& source,
+                      const TcpOptions& options)
 {
     const Tcp::endpoint peer(to_asio(address), port);
     peer_text_ = address.str() + " port " + std::to_string(port);
     error_code error;
-    socket_.open(peer.protocol(), error);
-    if (!error && source) {
-        socket_.bind(Tcp::endpoint(to_asio(*source), 0), error);
-        if (error) {
-            const std::string why =
-                "cannot use source address " + source->str() + ": " + error.message();
-            return asio::post(executor_, [self = shared_from_this(), why] { self->lose(why); });
-        }
+    const std::string refused = prepare(peer, source, options, error);
+    if (error) {
+        const std::string why = refused + ": " + error.message();
+        return asio::post(executor_, [self = shared_from_this(), why] { self->lose(why); });
     }
     socket_.async_connect(peer, [self = shared_from_this()](const error_code& failure) {
         if (failure)
@@ -89,9 +134,15 @@ void Connection::dial(const Ip& address, std::uint16_t port, const std::optional
     });
 }
 
-void Connection::adopt(Tcp::socket socket)
+void Connection::adopt(Tcp::socket socket, const TcpOptions& options)
 {
     socket_ = std::move(socket);
+    error_code unknown;
+    const bool v4 = socket_.local_endpoint(unknown).address().is_v4();
+    if (options.ttl_security > 0 &&
+        set_ttl_security(socket_.native_handle(), v4, options.ttl_security))
+        return asio::post(executor_,
+                          [self = shared_from_this()] { self->lose("cannot use TTL security"); });
     begin();
 }
 
@@ -100,6 +151,8 @@ void Connection::begin()
     error_code ignored; // none of these decides whether BGP works
     socket_.set_option(Tcp::no_delay(true), ignored);
     ::setsockopt(socket_.native_handle(), IPPROTO_IP, IP_TOS, &kInternetControl,
+                 sizeof(kInternetControl));
+    ::setsockopt(socket_.native_handle(), IPPROTO_IPV6, IPV6_TCLASS, &kInternetControl,
                  sizeof(kInternetControl));
     ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentLimit,
                  sizeof(kUnsentLimit));
@@ -143,7 +196,7 @@ void Connection::handle_frames()
 {
     std::size_t used = 0;
     for (int i = 0; handler_; ++i) {
-        const auto next = next_frame(ByteView(buffer_.data() + used, filled_ - used));
+        const auto next = next_frame(ByteView(buffer_.data() + used, filled_ - used), max_message_);
         if (std::holds_alternative<NeedMore>(next))
             break;
         if (const auto* notify = std::get_if<Notify>(&next)) {
@@ -192,10 +245,23 @@ void Connection::send(std::span<const ByteView> pieces)
     for (const ByteView piece : pieces) {
         const std::size_t skip = std::min(sent, piece.size());
         sent -= skip;
-        outbox_.insert(outbox_.end(), piece.begin() + static_cast<std::ptrdiff_t>(skip),
-                       piece.end());
+        enqueue(piece.subspan(skip));
     }
     write();
+}
+
+void Connection::enqueue(ByteView octets)
+{
+    if (octets.empty())
+        return;
+    if (queued() == 0)
+        progress_at_ = std::chrono::steady_clock::now();
+    outbox_.insert(outbox_.end(), octets.begin(), octets.end());
+}
+
+std::optional<Time> Connection::stuck_since() const
+{
+    return queued() > 0 ? std::optional(progress_at_) : std::nullopt;
 }
 
 void Connection::write()
@@ -211,16 +277,28 @@ void Connection::write()
     // What fits into the kernel now goes out now: a farewell must not need another turn.
     error_code error;
     socket_.non_blocking(true, error);
-    const std::size_t sent = socket_.write_some(asio::buffer(writing_), error);
-    asio::async_write(socket_, asio::buffer(writing_.data() + sent, writing_.size() - sent),
-                      [self = shared_from_this()](const error_code& failure, std::size_t) {
-                          self->writing_.clear();
-                          if (failure)
-                              return self->lose(explain(failure, self->peer_text_));
-                          self->write();
-                          if (self->handler_ && self->queued() == 0)
-                              self->handler_->on_drained(self->id_);
-                      });
+    written_ = socket_.write_some(asio::buffer(writing_), error);
+    write_rest();
+}
+
+// Portion by portion, to know whether the peer takes anything (RFC 9687).
+void Connection::write_rest()
+{
+    const auto rest = asio::buffer(writing_.data() + written_, writing_.size() - written_);
+    socket_.async_write_some(
+        rest, [self = shared_from_this()](const error_code& failure, std::size_t count) {
+            if (failure)
+                return self->lose(explain(failure, self->peer_text_));
+            self->progress_at_ = std::chrono::steady_clock::now();
+            self->written_ += count;
+            if (self->written_ < self->writing_.size())
+                return self->write_rest();
+            self->writing_.clear();
+            self->written_ = 0;
+            self->write();
+            if (self->handler_ && self->queued() == 0)
+                self->handler_->on_drained(self->id_);
+        });
 }
 
 // ---- End ---------------------------------------------------------------------------------------

@@ -31,6 +31,12 @@ protected:
     ~ConnectionHandler() = default;
 };
 
+// What a TCP connection to a peer is made with.
+struct TcpOptions {
+    std::string password;          // TCP MD5 (RFC 2385); empty: none
+    std::uint8_t ttl_security = 0; // GTSM (RFC 5082): hops to the peer at most; 0: any
+};
+
 // Shared by its own pending operations, which may outlive the peer: a farewell is still written
 // when nobody else knows the connection any more.
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -40,23 +46,32 @@ public:
     // `handler` must live until close().
     Connection(Executor& executor, ConnId id, ConnectionHandler& handler);
 
-    void dial(const Ip& address, std::uint16_t port, const std::optional<Ip>& source);
-    void adopt(Tcp::socket socket);
+    void dial(const Ip& address, std::uint16_t port, const std::optional<Ip>& source,
+              const TcpOptions& options);
+    // The listener has asked for the password already.
+    void adopt(Tcp::socket socket, const TcpOptions& options);
     void send(ByteView message) { send(std::span(&message, 1)); }
     void send(std::span<const ByteView> pieces);
     // Writes what is queued, then closes.
     void close();
 
-    std::size_t queued() const { return outbox_.size() + writing_.size(); }
+    std::size_t queued() const { return outbox_.size() + writing_.size() - written_; }
+    // Since when the kernel takes nothing of what is queued.
+    std::optional<Time> stuck_since() const;
     std::optional<Ip> local_address() const;
+    void set_max_message(std::size_t octets) { max_message_ = octets; } // RFC 8654
 
 private:
+    std::string prepare(const Tcp::endpoint& peer, const std::optional<Ip>& source,
+                        const TcpOptions& options, boost::system::error_code& error);
     void begin();
     void read();
     void on_read(std::size_t count);
     void handle_frames();
     int unsent();
+    void enqueue(ByteView octets);
     void write();
+    void write_rest();
     void lose(std::string why);
     void linger();
     void shut();
@@ -66,13 +81,20 @@ private:
     ConnectionHandler* handler_; // null once closed
     Tcp::socket socket_;
     Timer linger_;
-    std::array<std::uint8_t, 16 * kMaxMessage> buffer_; // pages that no read fills cost nothing
+    std::size_t max_message_ = kMaxMessage;
+    // Pages that no read fills cost nothing.
+    std::array<std::uint8_t, 2 * (kMaxExtendedMessage + 1)> buffer_;
     std::size_t filled_ = 0;
     Bytes outbox_;
     Bytes writing_;
+    std::size_t written_ = 0; // of it
+    Time progress_at_{}; // when the kernel took something, or the queue began
     bool up_ = false;
     std::string peer_text_;
 };
+
+// RFC 2385: segments from and to `peer` are signed; empty takes the key away. An errno.
+int set_tcp_md5(int socket, const Ip& peer, const std::string& password);
 
 Ip to_ip(const boost::asio::ip::address& address);
 boost::asio::ip::address to_asio(const Ip& ip);

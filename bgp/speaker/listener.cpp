@@ -3,6 +3,11 @@
 
 #include "bgp/speaker/connection.h"
 
+#include <boost/asio/ip/v6_only.hpp>
+
+#include <cstring>
+#include <utility>
+
 namespace margay::bgp {
 
 namespace {
@@ -23,6 +28,9 @@ Status Listener::open(const Ip& address, std::uint16_t port)
     acceptor_.open(endpoint.protocol(), error);
     if (!error)
         acceptor_.set_option(Tcp::acceptor::reuse_address(true), error);
+    v4_ = address.is_v4();
+    if (!error && !v4_) // IPv4 has a listener of its own
+        acceptor_.set_option(boost::asio::ip::v6_only(true), error);
     if (!error)
         acceptor_.bind(endpoint, error);
     if (!error)
@@ -32,8 +40,35 @@ Status Listener::open(const Ip& address, std::uint16_t port)
         return system_error(error.value(),
                             "listen for BGP on " + address.str() + " port " + std::to_string(port));
     }
+    for (const auto& [peer, password] : passwords_)
+        apply_password(peer, password);
     accept();
     return {};
+}
+
+void Listener::set_passwords(Passwords passwords)
+{
+    const Passwords before = std::exchange(passwords_, std::move(passwords));
+    if (!is_open())
+        return;
+    for (const auto& [peer, password] : before)
+        if (!passwords_.contains(peer))
+            apply_password(peer, "");
+    for (const auto& [peer, password] : passwords_) {
+        const auto known = before.find(peer);
+        if (known == before.end() || known->second != password)
+            apply_password(peer, password);
+    }
+}
+
+void Listener::apply_password(const Ip& peer, const std::string& password)
+{
+    refused_.erase(peer);
+    if (peer.is_v4() != v4_)
+        return;
+    const int failure = set_tcp_md5(acceptor_.native_handle(), peer, password);
+    if (failure != 0 && !password.empty())
+        refused_[peer] = std::strerror(failure);
 }
 
 void Listener::close()

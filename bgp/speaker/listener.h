@@ -10,6 +10,8 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <functional>
+#include <map>
+#include <string>
 
 namespace margay::bgp {
 
@@ -23,13 +25,22 @@ public:
     Status open(const Ip& address, std::uint16_t port);
     void close();
     bool is_open() const { return acceptor_.is_open(); }
+    // With whom segments are signed, and with what (RFC 2385). The kernel asks for no signature from
+    // whom it refused a password for; and why.
+    using Passwords = std::map<Ip, std::string>;
+    void set_passwords(Passwords passwords);
+    const std::map<Ip, std::string>& refused_passwords() const { return refused_; }
 
 private:
     void accept();
+    void apply_password(const Ip& peer, const std::string& password);
 
     Executor& executor_;
     OnAccept on_accept_;
     Tcp::acceptor acceptor_;
+    bool v4_ = true;
+    Passwords passwords_;
+    std::map<Ip, std::string> refused_;
     Timer pause_; // after a failure such as running out of descriptors
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true); // asked by late completions
 };

@@ -3,31 +3,59 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <utility>
+
 namespace margay::bgp {
 namespace {
 
 constexpr std::size_t kHighWater = 65536;      // octets queued for a peer: it is slow, wait
 constexpr Seconds kStaleLimit{360};            // for End-of-RIB, once the peer is back
 constexpr int kIdleHoldGrowth = 6;
+constexpr std::size_t kRefreshBody = 4;
 constexpr std::size_t kPrefetched = 8; // prefixes ahead of the one that is looked up
+
+bool carries_ipv4(const PeerConfig& peer)
+{
+    return std::ranges::find(peer.families, kIpv4Unicast) != peer.families.end();
+}
 
 FsmConfig fsm_config(const SpeakerConfig& speaker, const PeerConfig& peer)
 {
     FsmConfig config;
-    config.session.local_as = speaker.local_as;
+    config.session.local_as = peer.local_as.value_or(speaker.local_as);
     config.session.remote_as = peer.remote_as;
     config.session.router_id = speaker.router_id;
+    config.session.families = peer.families;
+    config.session.ipv6_next_hop = !peer.address.is_v4() && carries_ipv4(peer);
+    config.session.add_path = peer.add_path;
     config.session.hold_time = peer.hold_time;
     config.session.keepalive_time = peer.keepalive_time;
     config.session.graceful_restart = peer.graceful_restart;
+    config.session.restart_on_notification = peer.restart_on_notification;
     config.session.restart_time = peer.restart_time;
     config.passive = peer.passive;
+    config.delay_open = peer.delay_open;
     config.connect_retry = peer.connect_retry;
     config.idle_hold_min = peer.idle_hold;
     config.idle_hold_max = peer.idle_hold * kIdleHoldGrowth;
     const std::string identity = speaker.router_id.str() + peer.name;
     config.jitter_seed = static_cast<std::uint32_t>(std::hash<std::string>{}(identity));
     return config;
+}
+
+// RFC 7313 section 5, where it was agreed on; else a length that RFC 2918 does not know.
+Notify bad_refresh_length(const Frame& frame, const Negotiated& session)
+{
+    Bytes message;
+    const std::size_t begin = begin_message(MessageType::RouteRefresh, message);
+    ByteWriter(message).bytes(frame.body);
+    end_message(begin, message);
+    if (session.enhanced_refresh)
+        return Notify{ErrorCode::RouteRefresh, refresh_error::kBadLength, std::move(message)};
+    constexpr std::size_t kLengthAt = 16;
+    return Notify{
+        ErrorCode::Header, header_error::kBadLength, {message[kLengthAt], message[kLengthAt + 1]}};
 }
 
 Time steady_now()
@@ -39,7 +67,7 @@ Time steady_now()
 
 Peer::Peer(PeerHost& host, PeerId id, PeerConfig config)
     : host_(host), id_(id), config_(std::move(config)), fsm_(fsm_config(host.config(), config_)),
-      timer_(host.executor()), stale_timer_(host.executor()),
+      timer_(host.executor()), stale_timer_(host.executor()), output_timer_(host.executor()),
       since_(std::chrono::system_clock::now())
 {
 }
@@ -75,7 +103,7 @@ void Peer::accept(Connection::Tcp::socket socket)
     const auto id = fsm_.accept(steady_now(), actions);
     if (!id)
         return; // the socket closes itself
-    add_connection(*id).adopt(std::move(socket));
+    add_connection(*id).adopt(std::move(socket), tcp_options());
     run(actions);
 }
 
@@ -147,32 +175,57 @@ void Peer::on_update_frame(ConnId id, const Frame& frame)
     UpdateDecoder& decoder = host_.decoder();
     if (const auto notify = decoder.decode(frame.body, session_->negotiated.wire))
         return input(id, Malformed{*notify, ""});
-    apply(decoder.update());
-}
-
-void Peer::apply(const Update& update)
-{
-    for (const Prefix4& prefix : update.withdrawn)
-        host_.rib().withdraw(id_, prefix);
-    for (const Reach& reach : update.announced)
-        learn(reach);
+    const Update& update = decoder.update();
+    apply(update.ipv4);
+    apply(update.ipv6);
     note_faults(update);
     if (update.end_of_rib == kIpv4Unicast)
-        on_end_of_rib();
+        on_end_of_rib<Prefix4>();
+    else if (update.end_of_rib == kIpv6Unicast)
+        on_end_of_rib<Prefix6>();
     host_.schedule_turn();
+    if (is_within_limit<Prefix4>())
+        is_within_limit<Prefix6>();
 }
 
-void Peer::learn(const Reach& reach)
+template <typename P>
+void Peer::apply(const FamilyUpdate<P>& update)
 {
-    Rib& rib = host_.rib();
+    for (const Nlri<P>& nlri : update.withdrawn)
+        tables<P>().rib().withdraw(id_, nlri);
+    for (const Reach<P>& reach : update.announced)
+        learn(reach);
+}
+
+template <typename P>
+void Peer::learn(const Reach<P>& reach)
+{
+    Rib<P>& rib = tables<P>().rib();
     const auto& prefixes = reach.prefixes;
     for (std::size_t i = 0; i < prefixes.size(); ++i) {
         if (i + kPrefetched < prefixes.size())
-            rib.table().prefetch(prefixes[i + kPrefetched]);
+            rib.table().prefetch(prefixes[i + kPrefetched].prefix);
         if (!rib.learn(id_, prefixes[i], reach.attributes) && log_limit_.allow(steady_now()))
             host_.log().error("the table is full: route left out peer={} prefix={}", config_.name,
-                              prefixes[i].str());
+                              prefixes[i].prefix.str());
     }
+}
+
+// RFC 4486 section 4. False: the session has ended.
+template <typename P>
+bool Peer::is_within_limit()
+{
+    if (!config_.max_prefixes || tables<P>().rib().count(id_) <= *config_.max_prefixes)
+        return true;
+    Notify notify{ErrorCode::Cease, cease::kMaxPrefixes, {}};
+    ByteWriter data(notify.data);
+    data.u16(family_of<P>().afi);
+    data.u8(family_of<P>().safi);
+    data.u32(static_cast<std::uint32_t>(*config_.max_prefixes));
+    input(session_->connection,
+          Malformed{notify, "the peer told more than " + std::to_string(*config_.max_prefixes) +
+                                " prefixes of " + name_of(family_of<P>())});
+    return false;
 }
 
 void Peer::note_faults(const Update& update)
@@ -194,10 +247,49 @@ void Peer::on_route_refresh(ConnId id, const Frame& frame)
     input(id, RefreshSeen{});
     if (!session_ || session_->connection != id)
         return;
-    if (decode_route_refresh(frame.body) != kIpv4Unicast)
-        return; // RFC 2918 section 4: a family that we never announced
-    host_.refresh(*this);
+    if (frame.body.size() != kRefreshBody)
+        return input(id, Malformed{bad_refresh_length(frame, session_->negotiated), ""});
+    const RouteRefresh message = decode_route_refresh(frame.body);
+    for_each_family([&]<typename P>() { // RFC 2918 section 4: other families are ignored
+        if (message.family == family_of<P>() && carries<P>())
+            on_refresh<P>(message.kind);
+    });
     host_.schedule_turn();
+}
+
+template <typename P>
+void Peer::on_refresh(RouteRefresh::Kind kind)
+{
+    const bool enhanced = session_->negotiated.enhanced_refresh;
+    if (kind == RouteRefresh::Kind::Request)
+        return refresh<P>();
+    if (!enhanced)
+        return;
+    if (kind == RouteRefresh::Kind::End)
+        return drop_stale_routes<P>();
+    // RFC 7313 section 4: not before the End-of-RIB that is to come.
+    if (kind != RouteRefresh::Kind::Begin ||
+        (session_->negotiated.peer_restart && !family<P>().end_of_rib_received))
+        return;
+    tables<P>().rib().mark_stale(id_);
+    stale<P>() = true;
+    stale_timer_.start(kStaleLimit, [this] { drop_all_stale_routes(); });
+}
+
+// The peer asks for all again. Where RFC 7313 was agreed on it is told where that begins and ends.
+template <typename P>
+void Peer::refresh()
+{
+    FamilySession& mine = family<P>();
+    const bool told_once = !mine.end_of_rib || !session_->negotiated.peer_restart;
+    if (session_->negotiated.enhanced_refresh && told_once) {
+        Bytes message;
+        encode_route_refresh({RouteRefresh::Kind::Begin, family_of<P>()}, message);
+        ++sent_.route_refresh;
+        send(message);
+        mine.end_of_refresh = Due{};
+    }
+    tables<P>().refresh(id_);
 }
 
 // ---- Actions of the state machine --------------------------------------------------------------
@@ -222,7 +314,7 @@ void Peer::run(const Actions& actions)
 
 void Peer::run_dial(ConnId id)
 {
-    add_connection(id).dial(config_.address, config_.port, config_.source);
+    add_connection(id).dial(config_.address, config_.port, config_.source, tcp_options());
 }
 
 Connection& Peer::add_connection(ConnId id)
@@ -266,21 +358,30 @@ void Peer::session_up(const SessionUp& up)
     Session session;
     session.connection = up.connection;
     session.negotiated = up.negotiated;
-    const auto local = connection(up.connection)->local_address();
-    if (local && local->is_v4())
-        session.local_address = local->v4();
+    session.local_address = connection(up.connection)->local_address().value_or(Ip());
     session_ = session;
     ++established_count_;
+    connection().set_max_message(up.negotiated.wire.max_message);
 
     PeerTraits traits;
     traits.address = config_.address;
     traits.identifier = up.negotiated.peer_identifier;
     traits.internal = up.negotiated.wire.internal;
     traits.client = config_.reflector_client;
+    traits.local_as = config_.local_as.value_or(host_.config().local_as);
+    traits.allowed_own_as = config_.allowed_own_as;
     traits.local_address = session.local_address;
-    host_.rib().peer_up(id_, traits);
+    for_each_family([&]<typename P>() {
+        traits.add_path = wire<P>().add_path_in;
+        traits.own_next_hop = own_next_hop<P>();
+        tables<P>().rib().peer_up(id_, traits);
+    });
     sort_out_stale_routes(up.negotiated);
-    host_.join(*this);
+    for_each_family([&]<typename P>() {
+        if (carries<P>())
+            tables<P>().join(id_, export_view<P>(), config_);
+    });
+    watch_output();
     host_.schedule_turn();
     host_.log().info("session up peer={} address={} as={} hold={}s", config_.name,
                      config_.address.str(), config_.remote_as.value,
@@ -289,60 +390,98 @@ void Peer::session_up(const SessionUp& up)
 
 void Peer::session_down(const SessionDown& down)
 {
-    const auto& restart = session_->negotiated.peer_restart;
+    const Negotiated negotiated = session_->negotiated;
+    const auto& restart = negotiated.peer_restart;
     peer_restart_time_ = restart ? restart->restart_time : Seconds(0);
-    host_.leave(*this);
+    for_each_family([&]<typename P>() { tables<P>().leave(id_); });
     session_.reset();
+    output_timer_.stop();
     if (down.keep_routes && peer_restart_time_ > Seconds(0)) {
-        keep_stale_routes();
+        keep_stale_routes(negotiated);
     } else {
-        stale_ = false;
+        stale_[0] = stale_[1] = false;
         stale_timer_.stop();
-        host_.rib().drop(id_);
+        for_each_family([&]<typename P>() { tables<P>().rib().drop(id_); });
     }
     host_.schedule_turn();
     host_.log().info("session down peer={} address={} routes={} reason=\"{}\"", config_.name,
-                     config_.address.str(), stale_ ? "kept" : "withdrawn", down.reason.text);
+                     config_.address.str(), has_stale() ? "kept" : "withdrawn", down.reason.text);
+}
+
+void Peer::lose(const std::string& why)
+{
+    if (session_)
+        input(session_->connection, Malformed{Notify{ErrorCode::Cease, cease::kBfdDown, {}}, why});
+}
+
+// RFC 9687: a peer that takes nothing is as lost as one that says nothing.
+void Peer::watch_output()
+{
+    constexpr int kLooks = 8; // in the time
+    const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(config_.send_hold_time);
+    output_timer_.start(wait / kLooks, [this] {
+        const auto since = connection().stuck_since();
+        if (since && steady_now() - *since >= config_.send_hold_time)
+            return input(
+                session_->connection,
+                Malformed{Notify{ErrorCode::SendHoldExpired, 0, {}},
+                          "send hold time expired: the peer does not read what it is told"});
+        watch_output();
+    });
 }
 
 // ---- Graceful restart of the peer (RFC 4724 4.2) -----------------------------------------------
 
-void Peer::keep_stale_routes()
+void Peer::keep_stale_routes(const Negotiated& session)
 {
-    host_.rib().mark_stale(id_);
-    stale_ = true;
+    for_each_family([&]<typename P>() {
+        stale<P>() = wire_of<P>(session).carried && session.peer_restart->covers(family_of<P>());
+        if (stale<P>())
+            tables<P>().rib().mark_stale(id_);
+        else
+            tables<P>().rib().drop(id_);
+    });
     stale_timer_.start(peer_restart_time_, [this] {
         host_.log().info("restart time over peer={}: its routes go", config_.name);
-        drop_stale_routes();
+        drop_all_stale_routes();
     });
 }
 
 // The peer is back. Unless it says that it kept forwarding, what it told before counts no more.
 void Peer::sort_out_stale_routes(const Negotiated& negotiated)
 {
-    if (!stale_)
+    if (!has_stale())
         return;
-    const bool kept =
-        negotiated.peer_restart && negotiated.peer_restart->forwarding_kept(kIpv4Unicast);
-    if (!kept)
-        return drop_stale_routes();
-    stale_timer_.start(kStaleLimit, [this] { drop_stale_routes(); });
+    const auto& restart = negotiated.peer_restart;
+    for_each_family([&]<typename P>() {
+        if (!wire<P>().carried || !restart || !restart->forwarding_kept(family_of<P>()))
+            drop_stale_routes<P>();
+    });
+    if (has_stale())
+        stale_timer_.start(kStaleLimit, [this] { drop_all_stale_routes(); });
 }
 
+template <typename P>
 void Peer::drop_stale_routes()
 {
-    if (stale_)
-        host_.rib().sweep(id_);
-    stale_ = false;
-    stale_timer_.stop();
+    if (std::exchange(stale<P>(), false))
+        tables<P>().rib().sweep(id_);
+    if (!has_stale())
+        stale_timer_.stop();
     host_.schedule_turn();
 }
 
+void Peer::drop_all_stale_routes()
+{
+    for_each_family([&]<typename P>() { drop_stale_routes<P>(); });
+}
+
+template <typename P>
 void Peer::on_end_of_rib()
 {
     if (session_)
-        session_->end_of_rib_received = true;
-    drop_stale_routes();
+        family<P>().end_of_rib_received = true;
+    drop_stale_routes<P>();
 }
 
 bool Peer::synced() const
@@ -350,7 +489,11 @@ bool Peer::synced() const
     if (!session_)
         return false;
     const auto& restart = session_->negotiated.peer_restart;
-    return session_->end_of_rib_received || !restart || restart->restarting;
+    if (!restart || restart->restarting)
+        return true;
+    const WireSession& wire = session_->negotiated.wire;
+    return (!wire.ipv4.carried || session_->ipv4.end_of_rib_received) &&
+           (!wire.ipv6.carried || session_->ipv6.end_of_rib_received);
 }
 
 // ---- Out ---------------------------------------------------------------------------------------
@@ -364,42 +507,93 @@ bool Peer::has_room() const
 void Peer::send_updates(std::span<const ByteView> pieces, std::size_t messages)
 {
     sent_.update += messages;
-    connection(session_->connection)->send(pieces);
+    connection().send(pieces);
 }
 
-void Peer::send_end_of_rib()
+void Peer::send(const Bytes& message)
 {
-    if (!session_ || session_->end_of_rib_sent || !host_.may_end_rib())
-        return;
-    const Rib& rib = host_.rib();
-    if (!session_->decisions_due)
-        session_->decisions_due = rib.queued();
-    if (rib.done() < *session_->decisions_due)
-        return;
-    if (!session_->change_due)
-        session_->change_due = rib.table().last_change();
-    if (!host_.has_told(*this, *session_->change_due))
-        return;
-    session_->end_of_rib_sent = true;
-    if (!session_->negotiated.peer_restart)
-        return; // it would not know what to make of it
-    Bytes message;
-    encode_end_of_rib(message);
-    ++sent_.update;
-    connection(session_->connection)->send(message);
+    connection().send(message);
 }
 
+template <typename P>
+bool Peer::is_told(Due& due)
+{
+    const Rib<P>& rib = tables<P>().rib();
+    if (!due.decisions)
+        due.decisions = rib.queued();
+    if (rib.done() < *due.decisions)
+        return false;
+    if (!due.change)
+        due.change = rib.table().last_change();
+    return tables<P>().has_told(id_, *due.change);
+}
+
+void Peer::send_what_is_due()
+{
+    for_each_family([&]<typename P>() {
+        if (carries<P>())
+            send_what_is_due_of<P>();
+    });
+}
+
+template <typename P>
+void Peer::send_what_is_due_of()
+{
+    FamilySession& mine = family<P>();
+    if (mine.end_of_rib && host_.may_end_rib() && is_told<P>(*mine.end_of_rib)) {
+        mine.end_of_rib.reset();
+        if (session_->negotiated.peer_restart) { // else it would not know what to make of it
+            Bytes message;
+            encode_end_of_rib(family_of<P>(), message);
+            ++sent_.update;
+            send(message);
+        }
+    }
+    if (mine.end_of_refresh && is_told<P>(*mine.end_of_refresh)) {
+        mine.end_of_refresh.reset();
+        Bytes message;
+        encode_route_refresh({RouteRefresh::Kind::End, family_of<P>()}, message);
+        ++sent_.route_refresh;
+        send(message);
+    }
+}
+
+// Ours as a next hop for this peer: of the session, or as the caller said.
+template <typename P>
+Ip Peer::own_next_hop() const
+{
+    const Ip& local = session_->local_address;
+    const SpeakerConfig& speaker = host_.config();
+    if constexpr (std::is_same_v<P, Prefix6>) {
+        if (!local.is_v4())
+            return local;
+        return speaker.address6 ? Ip(*speaker.address6) : Ip();
+    } else {
+        if (local.is_v4() || wire<P>().ipv6_next_hop)
+            return local;
+        return speaker.address4 ? Ip(*speaker.address4) : Ip();
+    }
+}
+
+template <typename P>
 ExportView Peer::export_view() const
 {
+    const WireSession& session = session_->negotiated.wire;
     ExportView view;
-    view.internal = session_->negotiated.wire.internal;
+    view.internal = session.internal;
     view.client = config_.reflector_client;
-    view.four_octet_as = session_->negotiated.wire.four_octet_as;
-    view.local_as = host_.config().local_as;
-    view.local_address = session_->local_address;
-    view.cluster_id = host_.rib().config().cluster_id;
+    view.encoding = {session.four_octet_as, wire<P>().add_path_out, session.max_message};
+    view.local_as = config_.local_as.value_or(host_.config().local_as);
+    view.own_next_hop = own_next_hop<P>();
+    view.ipv6_next_hop = wire<P>().ipv6_next_hop;
+    view.next_hop = config_.next_hop;
+    view.cluster_id = tables<P>().rib().config().cluster_id;
+    view.policy = config_.policy;
     return view;
 }
+
+template ExportView Peer::export_view<Prefix4>() const;
+template ExportView Peer::export_view<Prefix6>() const;
 
 // ---- Time and status ---------------------------------------------------------------------------
 
@@ -455,15 +649,24 @@ PeerStatus Peer::status() const
     status.sent = sent_;
     status.received = received_;
     status.established_count = established_count_;
-    status.prefixes_received = host_.rib().count(id_);
-    status.prefixes_advertised = host_.advertised(*this);
+    status.prefixes_received = host_.ipv4().rib().count(id_) + host_.ipv6().rib().count(id_);
+    status.prefixes_advertised = host_.ipv4().advertised(id_) + host_.ipv6().advertised(id_);
     status.update_faults = update_faults_;
-    status.routes_are_stale = stale_;
-    if (session_) {
-        status.graceful_restart = session_->negotiated.peer_restart.has_value();
-        status.end_of_rib_received = session_->end_of_rib_received;
-        status.hold_time = session_->negotiated.hold_time;
-    }
+    status.routes_are_stale = has_stale();
+    if (!session_)
+        return status;
+    const WireSession& session = session_->negotiated.wire;
+    for_each_family([&]<typename P>() {
+        if (!carries<P>())
+            return;
+        status.families.push_back(family_of<P>());
+        status.add_path |= wire<P>().add_path_in || wire<P>().add_path_out;
+    });
+    status.extended_messages = session.max_message > kMaxMessage;
+    status.graceful_restart = session_->negotiated.peer_restart.has_value();
+    status.end_of_rib_received = (!session.ipv4.carried || session_->ipv4.end_of_rib_received) &&
+                                 (!session.ipv6.carried || session_->ipv6.end_of_rib_received);
+    status.hold_time = session_->negotiated.hold_time;
     return status;
 }
 

@@ -8,8 +8,7 @@
 #include "bgp/rib/export.h"
 #include "bgp/speaker/connection.h"
 #include "bgp/speaker/rate_limit.h"
-#include "bgp/speaker/types.h"
-#include "bgp/wire/update.h"
+#include "bgp/speaker/tables.h"
 
 #include <map>
 
@@ -27,14 +26,9 @@ public:
     virtual Executor& executor() = 0;
     virtual spdlog::logger& log() = 0;
     virtual const SpeakerConfig& config() const = 0;
-    virtual Rib& rib() = 0;
+    virtual Tables<Prefix4>& ipv4() = 0;
+    virtual Tables<Prefix6>& ipv6() = 0;
     virtual UpdateDecoder& decoder() = 0;
-    // The peer with this session is told routes from now on, or no longer.
-    virtual void join(const Peer& peer) = 0;
-    virtual void leave(const Peer& peer) = 0;
-    virtual void refresh(const Peer& peer) = 0;
-    virtual bool has_told(const Peer& peer, std::uint64_t change) const = 0;
-    virtual std::size_t advertised(const Peer& peer) const = 0;
     virtual RestartState restart_state() const = 0;
     // Our own table is complete, so that the peer may drop what we did not announce again.
     virtual bool may_end_rib() const = 0;
@@ -59,27 +53,44 @@ public:
 
     bool has_room() const; // for UPDATEs
     void send_updates(std::span<const ByteView> pieces, std::size_t messages);
-    // Once all was told that we had when it was due, whatever comes after that.
-    void send_end_of_rib();
+    // End-of-RIB and the end of a refresh: once all was told that we had when they were due, whatever
+    // comes after that.
+    void send_what_is_due();
+    // Another protocol knows that the peer is gone (BFD: RFC 5882, 9384).
+    void lose(const std::string& why);
 
     PeerId id() const { return id_; }
     const PeerConfig& config() const { return config_; }
     bool up() const { return session_.has_value(); }
     // Nothing more is to be expected from it at our start (RFC 4724 4.1).
     bool synced() const;
+    template <typename P>
+    bool carries() const
+    {
+        return session_ && wire<P>().carried;
+    }
+    template <typename P>
     ExportView export_view() const;
     PeerStatus status() const;
 
 private:
+    // What waits for the peer to have been told something: first for all to be decided that was
+    // queued, then for all to be told that was decided.
+    struct Due {
+        std::optional<std::uint64_t> decisions;
+        std::optional<std::uint64_t> change;
+    };
+    struct FamilySession {
+        std::optional<Due> end_of_rib = Due{}; // none: it was sent
+        std::optional<Due> end_of_refresh; // RFC 7313
+        bool end_of_rib_received = false;
+    };
     struct Session {
         ConnId connection = 0;
         Negotiated negotiated;
-        Ipv4 local_address;
-        bool end_of_rib_sent = false;
-        // What it waits for: first that all is decided that was queued, then that all is told.
-        std::optional<std::uint64_t> decisions_due;
-        std::optional<std::uint64_t> change_due;
-        bool end_of_rib_received = false;
+        Ip local_address;
+        FamilySession ipv4;
+        FamilySession ipv6;
     };
 
     void on_connected(ConnId id) override;
@@ -96,20 +107,84 @@ private:
     void session_down(const SessionDown& down);
     void input(ConnId id, const Incoming& message);
     void arm();
+    void watch_output();
     void changed(); // the state that people see, maybe
 
     void on_open_frame(ConnId id, const Frame& frame);
     void on_update_frame(ConnId id, const Frame& frame);
-    void apply(const Update& update);
-    void learn(const Reach& reach);
+    template <typename P>
+    void apply(const FamilyUpdate<P>& update);
+    template <typename P>
+    void learn(const Reach<P>& reach);
+    template <typename P>
+    bool is_within_limit();
     void note_faults(const Update& update);
-    void on_end_of_rib();
     void on_route_refresh(ConnId id, const Frame& frame);
-    void keep_stale_routes();
-    void sort_out_stale_routes(const Negotiated& negotiated);
+    template <typename P>
+    void on_refresh(RouteRefresh::Kind kind);
+    template <typename P>
+    void refresh();
+    template <typename P>
+    void on_end_of_rib();
+    template <typename P>
     void drop_stale_routes();
+    void drop_all_stale_routes();
+    void keep_stale_routes(const Negotiated& session);
+    void sort_out_stale_routes(const Negotiated& negotiated);
+    template <typename P>
+    bool is_told(Due& due);
+    template <typename P>
+    void send_what_is_due_of();
+    void send(const Bytes& message);
+    template <typename P>
+    Ip own_next_hop() const;
     Connection& add_connection(ConnId id);
     Connection* connection(ConnId id) const;
+    Connection& connection() const { return *connection(session_->connection); }
+    TcpOptions tcp_options() const { return {config_.password, config_.ttl_security}; }
+
+    // Calls f.template operator()<P>() for each family of addresses.
+    template <typename F>
+    static void for_each_family(F f)
+    {
+        f.template operator()<Prefix4>();
+        f.template operator()<Prefix6>();
+    }
+    template <typename P>
+    Tables<P>& tables() const
+    {
+        if constexpr (std::is_same_v<P, Prefix4>)
+            return host_.ipv4();
+        else
+            return host_.ipv6();
+    }
+    template <typename P>
+    static const WireFamily& wire_of(const Negotiated& negotiated)
+    {
+        if constexpr (std::is_same_v<P, Prefix4>)
+            return negotiated.wire.ipv4;
+        else
+            return negotiated.wire.ipv6;
+    }
+    template <typename P>
+    const WireFamily& wire() const
+    {
+        return wire_of<P>(session_->negotiated);
+    }
+    template <typename P>
+    FamilySession& family()
+    {
+        if constexpr (std::is_same_v<P, Prefix4>)
+            return session_->ipv4;
+        else
+            return session_->ipv6;
+    }
+    template <typename P>
+    bool& stale()
+    {
+        return stale_[std::is_same_v<P, Prefix4> ? 0 : 1];
+    }
+    bool has_stale() const { return stale_[0] || stale_[1]; }
 
     PeerHost& host_;
     const PeerId id_;
@@ -118,9 +193,10 @@ private:
     Timer timer_; // the state machine's
     std::optional<Time> armed_; // when it ends; no later than the deadline
     Timer stale_timer_; // stale routes go when it ends
+    Timer output_timer_; // looks whether the peer takes what it is told
     std::map<ConnId, std::shared_ptr<Connection>> connections_;
     std::optional<Session> session_;
-    bool stale_ = false; // routes of an earlier session are kept
+    bool stale_[2] = {false, false}; // by family: routes that wait to be told again
     Seconds peer_restart_time_{0};
 
     State shown_state_ = State::Idle;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/speaker/speaker.h"
 
-#include "bgp/rib/update_group.h"
 #include "bgp/speaker/listener.h"
 #include "bgp/speaker/peer.h"
 
@@ -26,24 +25,27 @@ public:
          Callbacks callbacks)
         : executor_(executor), log_(std::move(log)), config_(config),
           callbacks_(std::move(callbacks)), decoder_(pool_),
-          rib_(RibConfig{config.local_as, config.router_id,
-                         config.cluster_id.value_or(config.router_id)}),
-          listener_(executor,
-                    [this](auto socket, const Ip& from) { on_accept(std::move(socket), from); }),
+          ipv4_(rib_config(config), [this](auto&&... args) { return exported(args...); }),
+          ipv6_(rib_config(config), [this](auto&&... args) { return exported(args...); }),
+          listener4_(executor, acceptor()), listener6_(executor, acceptor()),
           listen_timer_(executor), sync_timer_(executor)
     {
     }
 
     Status listen();
-    bool listening() const { return listener_.is_open(); }
+    bool listening() const { return listener4_.is_open() || listener6_.is_open(); }
     void set_peers(std::vector<PeerConfig> wanted);
-    void announce(const Prefix4& prefix, const Announcement& announcement);
-    void withdraw(const Prefix4& prefix);
+    template <typename P>
+    void announce(const P& prefix, const Announcement& announcement);
+    template <typename P>
+    void withdraw(const P& prefix);
     void announcements_complete();
     void set_import_filter(RouteFilter filter);
     void set_export_filter(RouteFilter filter);
     std::vector<PeerStatus> peer_statuses() const;
     std::vector<RouteView> route_views() const;
+    std::vector<ExportedView> exported_views(const std::string& name) const;
+    void lose_peer(const std::string& name, const std::string& why);
     void shutdown(Goodbye goodbye);
 
     bool sync_done() const { return sync_done_; }
@@ -56,34 +58,52 @@ private:
     Executor& executor() override { return executor_; }
     spdlog::logger& log() override { return *log_; }
     const SpeakerConfig& config() const override { return config_; }
-    Rib& rib() override { return rib_; }
+    Tables<Prefix4>& ipv4() override { return ipv4_; }
+    Tables<Prefix6>& ipv6() override { return ipv6_; }
     UpdateDecoder& decoder() override { return decoder_; }
-    void join(const Peer& peer) override { enter_group(peer, false); }
-    void leave(const Peer& peer) override;
-    void refresh(const Peer& peer) override;
-    bool has_told(const Peer& peer, std::uint64_t change) const override;
-    std::size_t advertised(const Peer& peer) const override;
     RestartState restart_state() const override;
     bool may_end_rib() const override;
     void schedule_turn() override;
     void on_peer_changed(const Peer& peer) override;
 
+    static RibConfig rib_config(const SpeakerConfig& config)
+    {
+        return {config.local_as, config.router_id, config.cluster_id.value_or(config.router_id)};
+    }
+    Listener::OnAccept acceptor()
+    {
+        return [this](auto socket, const Ip& from) { on_accept(std::move(socket), from); };
+    }
     void on_accept(Connection::Tcp::socket socket, const Ip& from);
+    void refuse(const Ip& from, const char* why);
+    void hand_over_passwords();
+    std::optional<PeerId> free_peer_id() const;
+    Peer* add_peer(PeerConfig config); // null: there are too many
     void remove_peer(Peers::iterator at, std::uint8_t subcode);
     Peer* peer_by_id(PeerId id) const;
+    void name_peer(RouteView& view) const;
 
-    AttributesPtr exported(PeerId peer, const Prefix4& prefix, const Path& best);
-    UpdateGroup* group_of(const Peer& peer) const;
-    void enter_group(const Peer& peer, bool heard);
+    template <typename P>
+    AttributesPtr imported(const RouteFilter& filter, PeerId id, const P& prefix,
+                           const AttributesPtr& attributes);
+    template <typename P>
+    AttributesPtr exported(const PeerConfig& to, const ExportView& view, const P& prefix,
+                           const Path& path);
 
     void turn();
-    void collect_changes();
     bool flush_peers();
+    bool has_work() const { return ipv4_.rib().has_work() || ipv6_.rib().has_work(); }
     bool check_sync();
     void report(bool synced_now);
-    bool note_route_change(EntryId id);
-    bool report_reachable(EntryId id, bool reachable);
-    RouteView view(const Prefix4& prefix, const Path& path, const std::optional<Step>& step) const;
+
+    template <typename P>
+    Tables<P>& tables()
+    {
+        if constexpr (std::is_same_v<P, Prefix4>)
+            return ipv4_;
+        else
+            return ipv6_;
+    }
 
     Executor& executor_;
     std::shared_ptr<spdlog::logger> log_;
@@ -91,22 +111,16 @@ private:
     AttributePool pool_; // outlives whatever of ours holds attributes
     Callbacks callbacks_;
     UpdateDecoder decoder_;
-    Rib rib_;
-    std::vector<std::unique_ptr<UpdateGroup>> groups_;
-    std::unordered_map<PeerId, UpdateGroup*> group_of_; // of each peer with a session
-    Listener listener_;
+    Tables<Prefix4> ipv4_;
+    Tables<Prefix6> ipv6_;
+    Listener listener4_;
+    Listener listener6_;
     Timer listen_timer_;
     Timer sync_timer_;
     RouteFilter export_filter_;
     Peers peers_;
     std::unordered_map<PeerId, Peer*> by_id_;
     std::set<PeerId> changed_peers_;          // news for on_peer_state
-    // What one turn reports; the memory is used again.
-    std::vector<RouteChange> changes_;
-    std::vector<NextHop> hops_;
-    std::vector<std::size_t> hop_ends_; // of each change
-    std::vector<bool> reported_;              // by entry: the caller believes it reachable
-    std::size_t reported_count_ = 0;
     bool turn_scheduled_ = false;
     bool stopped_ = false;
     bool peers_known_ = false;
@@ -119,12 +133,16 @@ private:
 
 // ---- Sessions ----------------------------------------------------------------------------------
 
+// Without an address of its own it listens for both families; a kernel without IPv6 is none the worse.
 Status Speaker::Impl::listen()
 {
     if (config_.listen_port == 0 || stopped_)
         return {};
-    Status status =
-        listener_.open(config_.listen_address.value_or(Ip(Ipv4())), config_.listen_port);
+    const Ip address = config_.listen_address.value_or(Ip(Ipv4()));
+    Listener& main = address.is_v4() ? listener4_ : listener6_;
+    Status status = main.open(address, config_.listen_port);
+    if (status && !config_.listen_address)
+        (void)listener6_.open(Ip(Ipv6()), config_.listen_port);
     if (!status)
         listen_timer_.start(kListenRetry, [this] {
             if (listen())
@@ -139,11 +157,32 @@ void Speaker::Impl::on_accept(Connection::Tcp::socket socket, const Ip& from)
     for (const auto& [name, peer] : peers_)
         if (peer->config().address == from && (!match || match->up()))
             match = peer.get();
-    if (match)
-        return match->accept(std::move(socket));
+    if (!match)
+        return refuse(from, "not a peer");
+    const Listener& listener = from.is_v4() ? listener4_ : listener6_;
+    if (!match->config().password.empty() && listener.refused_passwords().contains(from))
+        return refuse(from, "the kernel does not check its password (TCP MD5)");
+    match->accept(std::move(socket));
+}
+
+void Speaker::Impl::refuse(const Ip& from, const char* why)
+{
     ++refused_;
     if (refused_log_.allow(std::chrono::steady_clock::now()))
-        log_->warn("connection refused: not a peer address={} total={}", from.str(), refused_);
+        log_->warn("connection refused: {} address={} total={}", why, from.str(), refused_);
+}
+
+void Speaker::Impl::hand_over_passwords()
+{
+    Listener::Passwords passwords;
+    for (const auto& [name, peer] : peers_)
+        if (!peer->config().password.empty())
+            passwords.emplace(peer->config().address, peer->config().password);
+    for (Listener* listener : {&listener4_, &listener6_}) {
+        listener->set_passwords(passwords);
+        for (const auto& [peer, why] : listener->refused_passwords())
+            log_->error("TCP MD5 is not to be had peer={}: {}", peer.str(), why);
+    }
 }
 
 void Speaker::Impl::set_peers(std::vector<PeerConfig> wanted)
@@ -162,19 +201,14 @@ void Speaker::Impl::set_peers(std::vector<PeerConfig> wanted)
         else if (!(found->second == here->second->config()))
             remove_peer(here, cease::kConfigChange);
     }
-    for (auto& [name, config] : by_name) {
-        if (peers_.contains(name))
-            continue;
-        const auto id = rib_.add_peer();
-        if (!id) {
-            log_->error("peer left out: there are too many peer={}", name);
-            continue;
-        }
-        PeerHost& host = *this;
-        auto& peer = peers_[name] = std::make_unique<Peer>(host, *id, std::move(config));
-        by_id_[*id] = peer.get();
+    std::vector<Peer*> fresh;
+    for (auto& [name, config] : by_name)
+        if (!peers_.contains(name))
+            if (Peer* peer = add_peer(std::move(config)))
+                fresh.push_back(peer);
+    hand_over_passwords(); // before anybody may connect
+    for (Peer* peer : fresh)
         peer->start();
-    }
     if (!peers_known_ && !sync_done_)
         sync_timer_.start(config_.restart_time, [this] {
             sync_time_over_ = true;
@@ -184,15 +218,40 @@ void Speaker::Impl::set_peers(std::vector<PeerConfig> wanted)
     schedule_turn();
 }
 
+// Numbers are used again when both families have forgotten them.
+std::optional<PeerId> Speaker::Impl::free_peer_id() const
+{
+    constexpr PeerId kEnd = 0x7ffe; // the numbers above mean something to the groups
+    for (PeerId id = 1; id < kEnd; ++id)
+        if (!ipv4_.rib().knows(id) && !ipv6_.rib().knows(id))
+            return id;
+    return std::nullopt;
+}
+
+Peer* Speaker::Impl::add_peer(PeerConfig config)
+{
+    const auto id = free_peer_id();
+    if (!id) {
+        log_->error("peer left out: there are too many peer={}", config.name);
+        return nullptr;
+    }
+    ipv4_.rib().add_peer(*id);
+    ipv6_.rib().add_peer(*id);
+    PeerHost& host = *this;
+    const std::string name = config.name;
+    auto& peer = peers_[name] = std::make_unique<Peer>(host, *id, std::move(config));
+    return by_id_[*id] = peer.get();
+}
+
 void Speaker::Impl::remove_peer(Peers::iterator at, std::uint8_t subcode)
 {
     const PeerId id = at->second->id();
-    leave(*at->second);
     at->second->stop(Notify{ErrorCode::Cease, subcode, {}});
     by_id_.erase(id);
     changed_peers_.erase(id);
     peers_.erase(at);
-    rib_.remove(id);
+    ipv4_.rib().remove(id);
+    ipv6_.rib().remove(id);
 }
 
 Peer* Speaker::Impl::peer_by_id(PeerId id) const
@@ -218,7 +277,8 @@ void Speaker::Impl::shutdown(Goodbye goodbye)
     if (std::exchange(stopped_, true))
         return;
     callbacks_ = {}; // what we no longer know is not gone
-    listener_.close();
+    listener4_.close();
+    listener6_.close();
     listen_timer_.stop();
     sync_timer_.stop();
     for (const auto& [name, peer] : peers_) {
@@ -231,20 +291,22 @@ void Speaker::Impl::shutdown(Goodbye goodbye)
 
 // ---- Routes ------------------------------------------------------------------------------------
 
-void Speaker::Impl::announce(const Prefix4& prefix, const Announcement& announcement)
+template <typename P>
+void Speaker::Impl::announce(const P& prefix, const Announcement& announcement)
 {
     Attributes attributes;
     attributes.local_pref = announcement.local_pref;
     attributes.med = announcement.med;
     attributes.communities = announcement.communities;
-    if (!rib_.announce(prefix.network(), pool_.intern(attributes)))
+    if (!tables<P>().rib().announce(prefix.network(), pool_.intern(attributes)))
         log_->error("the table is full: own route left out prefix={}", prefix.str());
     schedule_turn();
 }
 
-void Speaker::Impl::withdraw(const Prefix4& prefix)
+template <typename P>
+void Speaker::Impl::withdraw(const P& prefix)
 {
-    rib_.retract(prefix.network());
+    tables<P>().rib().retract(prefix.network());
     schedule_turn();
 }
 
@@ -256,95 +318,51 @@ void Speaker::Impl::announcements_complete()
 
 void Speaker::Impl::set_import_filter(RouteFilter filter)
 {
-    if (!filter) {
-        rib_.set_import_policy({});
-    } else {
-        rib_.set_import_policy([this, filter = std::move(filter)](PeerId id, const Prefix4& prefix,
-                                                                  const AttributesPtr& in) {
-            const Peer* peer = peer_by_id(id);
-            return peer ? filter(FilterContext{peer->config(), prefix, pool_}, in) : in;
-        });
-    }
+    const auto set = [&]<typename P>(Tables<P>& tables) {
+        if (!filter)
+            return tables.rib().set_import_policy({});
+        tables.rib().set_import_policy(
+            [this, filter](PeerId id, const P& prefix, const AttributesPtr& attributes) {
+                return imported(filter, id, prefix, attributes);
+            });
+    };
+    set(ipv4_);
+    set(ipv6_);
     schedule_turn();
+}
+
+// A route may outlive its peer by some turns; who knows what the filter would say.
+template <typename P>
+AttributesPtr Speaker::Impl::imported(const RouteFilter& filter, PeerId id, const P& prefix,
+                                      const AttributesPtr& attributes)
+{
+    const Peer* peer = peer_by_id(id);
+    if (!peer)
+        return attributes;
+    const bool internal = tables<P>().rib().traits(id).internal;
+    return filter(FilterContext{peer->config(), internal, IpPrefix(prefix), pool_}, attributes);
 }
 
 void Speaker::Impl::set_export_filter(RouteFilter filter)
 {
     export_filter_ = std::move(filter);
-    for (const auto& [name, peer] : peers_) {
-        if (!peer->up())
-            continue;
-        leave(*peer); // the filter decides who is told the same
-        enter_group(*peer, true);
-    }
+    ipv4_.policy_changed();
+    ipv6_.policy_changed();
     schedule_turn();
 }
 
 // RFC 4724 4.1: a restarting speaker passes nothing on before it has heard everybody.
-AttributesPtr Speaker::Impl::exported(PeerId peer, const Prefix4& prefix, const Path& best)
+template <typename P>
+AttributesPtr Speaker::Impl::exported(const PeerConfig& to, const ExportView& view, const P& prefix,
+                                      const Path& path)
 {
-    const bool own = best.peer == kOurselves;
+    const bool own = path.peer == kOurselves;
     if (!own && config_.restarting && !sync_done_)
         return nullptr;
-    const Peer* to = export_filter_ ? peer_by_id(peer) : nullptr;
-    if (!to)
-        return best.accepted;
-    return export_filter_(FilterContext{to->config(), prefix, pool_, own}, best.accepted);
-}
-
-// ---- Groups ------------------------------------------------------------------------------------
-
-// A filter may tell each peer something else, so each then is a group of its own.
-void Speaker::Impl::enter_group(const Peer& peer, bool heard)
-{
-    ExportView view = peer.export_view();
-    if (export_filter_)
-        view.policy = peer.config().name;
-    auto group = std::ranges::find_if(groups_, [&](const auto& g) { return g->view() == view; });
-    if (group == groups_.end()) {
-        groups_.push_back(std::make_unique<UpdateGroup>(
-            rib_, view, [this, id = peer.id()](const Prefix4& prefix, const Path& best) {
-                return exported(id, prefix, best);
-            }));
-        group = groups_.end() - 1;
-    }
-    (*group)->join(peer.id(), heard);
-    group_of_[peer.id()] = group->get();
-}
-
-void Speaker::Impl::leave(const Peer& peer)
-{
-    UpdateGroup* group = group_of(peer);
-    if (!group)
-        return;
-    group_of_.erase(peer.id());
-    group->leave(peer.id());
-    if (group->empty())
-        std::erase_if(groups_, [&](const auto& g) { return g.get() == group; });
-}
-
-UpdateGroup* Speaker::Impl::group_of(const Peer& peer) const
-{
-    const auto found = group_of_.find(peer.id());
-    return found == group_of_.end() ? nullptr : found->second;
-}
-
-void Speaker::Impl::refresh(const Peer& peer)
-{
-    if (UpdateGroup* group = group_of(peer))
-        group->refresh(peer.id());
-}
-
-bool Speaker::Impl::has_told(const Peer& peer, std::uint64_t change) const
-{
-    const UpdateGroup* group = group_of(peer);
-    return group && group->has_told(peer.id(), change);
-}
-
-std::size_t Speaker::Impl::advertised(const Peer& peer) const
-{
-    const UpdateGroup* group = group_of(peer);
-    return group ? group->advertised(peer.id()) : 0;
+    if (!export_filter_)
+        return path.accepted;
+    return export_filter_(FilterContext{to, view.internal, IpPrefix(prefix), pool_, own},
+                          path.accepted);
 }
 
 bool Speaker::Impl::may_end_rib() const
@@ -369,90 +387,38 @@ void Speaker::Impl::schedule_turn()
 void Speaker::Impl::turn()
 {
     turn_scheduled_ = false;
-    rib_.work(kDecisionsPerTurn);
+    ipv4_.rib().work(kDecisionsPerTurn);
+    ipv6_.rib().work(kDecisionsPerTurn);
     const bool synced_now = check_sync();
     const bool more = flush_peers();
-    if (more || rib_.has_work())
+    if (more || has_work())
         schedule_turn();
-    collect_changes();
+    if (callbacks_.on_routes)
+        ipv4_.collect_changes();
+    if (callbacks_.on_routes6)
+        ipv6_.collect_changes();
     report(synced_now);
-    rib_.forget_changed();
-}
-
-void Speaker::Impl::collect_changes()
-{
-    changes_.clear();
-    hops_.clear();
-    if (!callbacks_.on_routes)
-        return;
-    hop_ends_.clear();
-    for (const EntryId id : rib_.changed())
-        if (note_route_change(id))
-            hop_ends_.push_back(hops_.size());
-    std::size_t first = 0;
-    for (std::size_t i = 0; i < changes_.size(); ++i) {
-        changes_[i].best = std::span(hops_).subspan(first, hop_ends_[i] - first);
-        first = hop_ends_[i];
-    }
-}
-
-// False when it is nothing that the caller has to know.
-bool Speaker::Impl::note_route_change(EntryId id)
-{
-    const auto& entry = rib_.table().at(id);
-    const Path* best = entry.paths.best();
-    if (!best || best->peer == kOurselves) {
-        if (!report_reachable(id, false))
-            return false;
-        changes_.push_back({entry.prefix, 0, {}});
-        return true;
-    }
-    changes_.push_back({entry.prefix, best->accepted->local_pref.value_or(kDefaultLocalPref), {}});
-    const auto first = static_cast<std::ptrdiff_t>(hops_.size());
-    const auto add = [&](const Path& path) {
-        const Ip gateway = path.accepted->next_hop;
-        if (gateway.is_v4() &&
-            std::find_if(hops_.begin() + first, hops_.end(), [&](const NextHop& hop) {
-                return hop.gateway == gateway.v4();
-            }) == hops_.end())
-            hops_.push_back(NextHop{gateway.v4(), rib_.traits(path.peer).address});
-    };
-    add(*best);
-    for (const Path& path : entry.paths.all()) // behind the best the order means nothing
-        if (path.usable && !path.best)
-            add(path);
-    report_reachable(id, true);
-    return true;
-}
-
-// What the caller believed before.
-bool Speaker::Impl::report_reachable(EntryId id, bool reachable)
-{
-    if (id >= reported_.size())
-        reported_.resize(rib_.table().end());
-    const bool before = reported_[id];
-    reported_[id] = reachable;
-    reported_count_ += std::size_t{reachable} - std::size_t{before};
-    return before;
+    ipv4_.forget_changed();
+    ipv6_.forget_changed();
 }
 
 bool Speaker::Impl::flush_peers()
 {
-    bool more = false;
     const auto has_room = [this](PeerId id) { return peer_by_id(id)->has_room(); };
     const auto deliver = [this](PeerId id, std::span<const ByteView> pieces, std::size_t messages) {
         peer_by_id(id)->send_updates(pieces, messages);
     };
-    for (const auto& group : groups_)
-        more |= group->fill(has_room, deliver, kPrefixesPerTurn);
+    const bool more4 = ipv4_.fill(has_room, deliver, kPrefixesPerTurn);
+    const bool more6 = ipv6_.fill(has_room, deliver, kPrefixesPerTurn);
     for (const auto& [name, peer] : peers_)
-        peer->send_end_of_rib();
-    return more;
+        if (peer->up())
+            peer->send_what_is_due();
+    return more4 || more6;
 }
 
 bool Speaker::Impl::check_sync()
 {
-    if (sync_done_ || !peers_known_ || stopped_ || (rib_.has_work() && !sync_time_over_))
+    if (sync_done_ || !peers_known_ || stopped_ || (has_work() && !sync_time_over_))
         return false;
     const bool all = std::ranges::all_of(peers_, [](const auto& p) { return p.second->synced(); });
     if (!all && !sync_time_over_)
@@ -460,10 +426,11 @@ bool Speaker::Impl::check_sync()
     sync_done_ = true;
     sync_timer_.stop();
     log_->info("initial routes complete peers={} routes={} all_heard={}", peers_.size(),
-               reported_count_, all);
-    if (config_.restarting)
-        for (const auto& group : groups_)
-            group->policy_changed();
+               ipv4_.reachable() + ipv6_.reachable(), all);
+    if (config_.restarting) {
+        ipv4_.policy_changed();
+        ipv6_.policy_changed();
+    }
     return true;
 }
 
@@ -474,8 +441,10 @@ void Speaker::Impl::report(bool synced_now)
         if (const Peer* peer = peer_by_id(id))
             news.push_back(peer->status());
     const Callbacks tell = callbacks_; // a callback may end us
-    if (tell.on_routes && !changes_.empty())
-        tell.on_routes(changes_);
+    if (tell.on_routes && !ipv4_.changes().empty())
+        tell.on_routes(ipv4_.changes());
+    if (tell.on_routes6 && !stopped_ && !ipv6_.changes().empty())
+        tell.on_routes6(ipv6_.changes());
     for (const PeerStatus& status : news)
         if (tell.on_peer_state)
             tell.on_peer_state(status);
@@ -496,31 +465,45 @@ std::vector<PeerStatus> Speaker::Impl::peer_statuses() const
 std::vector<RouteView> Speaker::Impl::route_views() const
 {
     std::vector<RouteView> views;
-    for (EntryId id = 0; id < rib_.table().end(); ++id) {
-        const auto& entry = rib_.table().at(id);
-        const auto steps = rib_.explain(entry.paths);
-        for (std::size_t i = 0; i < steps.size(); ++i)
-            views.push_back(view(entry.prefix, entry.paths.all()[i], steps[i]));
-    }
+    ipv4_.append_views(views);
+    ipv6_.append_views(views);
+    for (RouteView& view : views)
+        name_peer(view);
     std::ranges::sort(views, [](const RouteView& a, const RouteView& b) {
-        return std::tie(a.prefix, b.best, a.from) < std::tie(b.prefix, a.best, b.from);
+        return std::tie(a.prefix, b.best, a.from, a.path) <
+               std::tie(b.prefix, a.best, b.from, b.path);
     });
     return views;
 }
 
-RouteView Speaker::Impl::view(const Prefix4& prefix, const Path& path,
-                              const std::optional<Step>& step) const
+void Speaker::Impl::name_peer(RouteView& view) const
 {
-    RouteView view;
-    view.prefix = prefix;
-    if (path.peer != kOurselves)
-        view.from = rib_.traits(path.peer).address;
-    view.attributes = (path.accepted ? path.accepted : path.received)->decode();
-    view.stale = rib_.is_stale(path);
-    view.best = step == Step::Best;
-    view.multipath = step && !view.best && usable_beside_best(*step);
-    view.why = step ? describe(*step) : describe(path.rejected);
-    return view;
+    for (const auto& [name, peer] : peers_)
+        if (view.from == peer->config().address)
+            view.peer = name;
+}
+
+std::vector<ExportedView> Speaker::Impl::exported_views(const std::string& name) const
+{
+    std::vector<ExportedView> views;
+    const auto found = peers_.find(name);
+    if (found == peers_.end() || !found->second->up())
+        return views;
+    const Peer& peer = *found->second;
+    if (peer.carries<Prefix4>())
+        ipv4_.append_exported(peer.id(), peer.export_view<Prefix4>(), peer.config(), views);
+    if (peer.carries<Prefix6>())
+        ipv6_.append_exported(peer.id(), peer.export_view<Prefix6>(), peer.config(), views);
+    for (ExportedView& view : views)
+        name_peer(view.route);
+    std::ranges::sort(views, {}, [](const ExportedView& view) { return view.route.prefix; });
+    return views;
+}
+
+void Speaker::Impl::lose_peer(const std::string& name, const std::string& why)
+{
+    if (const auto found = peers_.find(name); found != peers_.end())
+        found->second->lose(why);
 }
 
 // ---- The handle --------------------------------------------------------------------------------
@@ -557,7 +540,17 @@ void Speaker::announce(const Prefix4& prefix, const Announcement& announcement)
     impl_->announce(prefix, announcement);
 }
 
+void Speaker::announce(const Prefix6& prefix, const Announcement& announcement)
+{
+    impl_->announce(prefix, announcement);
+}
+
 void Speaker::withdraw(const Prefix4& prefix)
+{
+    impl_->withdraw(prefix);
+}
+
+void Speaker::withdraw(const Prefix6& prefix)
 {
     impl_->withdraw(prefix);
 }
@@ -585,6 +578,16 @@ std::vector<PeerStatus> Speaker::peers() const
 std::vector<RouteView> Speaker::routes() const
 {
     return impl_->route_views();
+}
+
+std::vector<ExportedView> Speaker::routes_to(const std::string& peer) const
+{
+    return impl_->exported_views(peer);
+}
+
+void Speaker::lose_peer(const std::string& peer, const std::string& why)
+{
+    impl_->lose_peer(peer, why);
 }
 
 bool Speaker::initial_sync_done() const

@@ -4,7 +4,8 @@
 // The caller says which peers there are and what to announce; the speaker says what is reachable.
 // All calls are cheap: work is queued and done in later turns of the event loop, each with a
 // bounded budget, so that thousands of routes never delay a KEEPALIVE. Callbacks come from those
-// turns, never from inside a call. RFCs: 4271, 4724, 4760, 5492, 6608, 6793, 7606, 2918, 1997.
+// turns, never from inside a call. RFCs: 1997, 2385, 2545, 2918, 4271, 4456, 4486, 4724, 4760, 5082, 5492,
+// 6286, 6608, 6793, 7313, 7606, 7607, 7911, 8538, 8654, 8950, 9003, 9072, 9384, 9687.
 //
 // A restarting caller sets SpeakerConfig::restarting, announces what it had announced before, and
 // calls announcements_complete(); End-of-RIB goes out after that, and only then do the peers drop
@@ -42,7 +43,9 @@ public:
     void set_peers(std::vector<PeerConfig> peers);
 
     void announce(const Prefix4& prefix, const Announcement& announcement = {});
+    void announce(const Prefix6& prefix, const Announcement& announcement = {});
     void withdraw(const Prefix4& prefix);
+    void withdraw(const Prefix6& prefix);
     void announcements_complete();
 
     // A new filter is applied to everything that was received or sent before.
@@ -51,6 +54,10 @@ public:
 
     std::vector<PeerStatus> peers() const;
     std::vector<RouteView> routes() const;
+    // What the peer is told, and what it is not and why; empty when it has no session.
+    std::vector<ExportedView> routes_to(const std::string& peer) const;
+    // Another protocol found the peer unreachable (BFD, RFC 5882): its session ends at once.
+    void lose_peer(const std::string& peer, const std::string& why);
     bool initial_sync_done() const;
     std::uint64_t refused_connections() const; // from addresses that are no peer's
 

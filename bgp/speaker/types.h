@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include "bgp/rib/export.h"
 #include "bgp/session/fsm.h"
 #include "bgp/wire/attribute_set.h"
 #include "margay/ip.h"
@@ -24,20 +25,16 @@ struct SpeakerConfig {
     Asn local_as;
     Ipv4 router_id;
     std::uint16_t listen_port = kBgpPort; // 0: does not listen
-    std::optional<Ip> listen_address;     // all addresses
+    std::optional<Ip> listen_address;     // all addresses of both families
     // The previous run left routes in force, which are kept until the peers have told theirs
     // again (RFC 4724 4.1). Also bounds that time, see Callbacks::on_initial_sync_done.
     bool restarting = false;
     Seconds restart_time{120};
+    // Ours, as the next hop of IPv6 routes on sessions over IPv4, and the other way round.
+    std::optional<Ipv4> address4;
+    std::optional<Ipv6> address6;
     // RFC 4456: as a reflector, for the peers that are its clients. By default the router id.
     std::optional<Ipv4> cluster_id;
-};
-
-// What becomes of a route's next hop on the way to a peer.
-enum class NextHopMode : std::uint8_t {
-    Auto, // RFC 4271 5.1.3: ourselves for external peers and for own routes
-    Self, // ourselves, always
-    Keep, // unchanged, but for own routes
 };
 
 // Two configs that are equal mean the same session: set_peers() leaves it alone.
@@ -51,21 +48,25 @@ struct PeerConfig {
     std::optional<Ip> source; // own address of the session; by route when empty
     bool passive = false;     // waits for the peer to connect
     std::string password;     // of TCP MD5 (RFC 2385), at most 80 octets; empty: none
-    std::uint8_t ttl_security = 0; // RFC 5082: the peer is at most that many hops away; 0: not asked
+    std::uint8_t ttl_security =
+        0; // RFC 5082: the peer is at most that many hops away; 0: not asked
     NextHopMode next_hop = NextHopMode::Auto;
     std::uint8_t allowed_own_as = 0; // how often our AS may be in the path of what it tells
     bool reflector_client = false; // an internal peer to whom and for whom we reflect (RFC 4456)
     bool add_path = true; // RFC 7911, both ways, where the peer wants it
     std::optional<std::size_t> max_prefixes; // of a family; with more the session ends (RFC 4486)
-    // What the filters know the peer by: those with the same are told the same.
+    // What the filters know the peer by, beside its kind: those with the same are told the same.
     std::string policy;
+    Seconds send_hold_time{480}; // RFC 9687: that long without room for what it is to be told
     std::chrono::milliseconds delay_open{0}; // RFC 4271 8.1.1: the peer may speak first so long
     bool graceful_restart = true;
+    // RFC 8538: routes also outlive a NOTIFICATION and the hold time. A dead peer is found later.
+    bool restart_on_notification = false;
     Seconds restart_time{120}; // how long the peer may keep our routes
     Seconds hold_time{240};
     Seconds keepalive_time{80};
     std::chrono::milliseconds connect_retry{5000}; // jittered
-    std::chrono::milliseconds idle_hold{5000};     // after an error; doubles up to six times that
+    std::chrono::milliseconds idle_hold{5000}; // after an error; doubles up to six times that
 
     bool operator==(const PeerConfig&) const = default;
 };
@@ -78,7 +79,7 @@ struct Announcement {
 };
 
 struct NextHop {
-    Ipv4 gateway;
+    Ip gateway;
     Ip from; // the peer that told us
 
     bool operator==(const NextHop&) const = default;
@@ -87,11 +88,14 @@ struct NextHop {
 // What is now the best way to `prefix`: several next hops when they are equal down to the IGP
 // step of the decision, the first of them the best path. None: nobody reaches it any more, or it
 // is our own.
-struct RouteChange {
-    Prefix4 prefix;
+template <typename P>
+struct RouteChangeOf {
+    P prefix;
     std::uint32_t local_pref = 0; // of the best path
     std::span<const NextHop> best; // for the time of the callback
 };
+using RouteChange = RouteChangeOf<Prefix4>;
+using RouteChange6 = RouteChangeOf<Prefix6>;
 
 struct MessageCounts {
     std::uint64_t open = 0;
@@ -107,8 +111,8 @@ struct PeerStatus {
     Asn remote_as;
     State state = State::Idle;
     std::chrono::system_clock::time_point since; // of the last change between up and down
-    std::string why_down;                        // in plain words; empty while Established
-    std::string last_notification_sent;          // with its text; empty if none
+    std::string why_down; // in plain words; empty while Established
+    std::string last_notification_sent; // with its text; empty if none
     std::string last_notification_received;
     MessageCounts sent;
     MessageCounts received;
@@ -116,15 +120,20 @@ struct PeerStatus {
     std::size_t prefixes_received = 0;
     std::size_t prefixes_advertised = 0;
     std::uint64_t update_faults = 0; // attributes that RFC 7606 had to deal with
-    bool graceful_restart = false;   // agreed on by both
-    bool routes_are_stale = false;   // session down, routes kept for the restart time
+    std::vector<Family> families; // agreed on by both, as all that follows
+    bool add_path = false; // of one of them at least, one way at least
+    bool extended_messages = false;
+    bool graceful_restart = false;
+    bool routes_are_stale = false; // session down, routes kept for the restart time
     bool end_of_rib_received = false;
     Seconds hold_time{0}; // negotiated
 };
 
 struct RouteView {
-    Prefix4 prefix;
+    IpPrefix prefix;
     std::optional<Ip> from; // empty: our own
+    std::string peer; // its name; empty: our own
+    PathId path = 0; // the peer's number (RFC 7911)
     std::optional<Attributes> attributes;
     bool best = false;
     bool multipath = false; // used beside the best
@@ -132,15 +141,25 @@ struct RouteView {
     std::string why; // best, or by which step of the decision it lost, or why it is not used
 };
 
-struct FilterContext {
-    const PeerConfig& peer;
-    const Prefix4& prefix;
-    AttributePool& pool; // where changed attributes are made
-    bool own = false;    // export: announced by ourselves
+// What a peer is told of a route, or why it is not told.
+struct ExportedView {
+    RouteView route; // the attributes as the peer gets them
+    bool told = false;
+    std::string why; // empty if told
 };
 
-// A function of what it is given and nothing else: it is asked in the middle of walks over the tables,
-// and must not call the speaker. Gives back what it was given (accept), something else (accept, modified), or nullptr (reject).
+struct FilterContext {
+    // Export: any of the peers with this policy, of which one group is told the same.
+    const PeerConfig& peer;
+    bool internal; // iBGP
+    const IpPrefix& prefix;
+    AttributePool& pool; // where changed attributes are made
+    bool own = false; // export: announced by ourselves
+};
+
+// A function of what it is given and nothing else, and of the peer by its `policy` only: it is asked in
+// the middle of walks over the tables, and must not call the speaker. Gives back what it was given
+// (accept), something else (accept, modified), or nullptr (reject).
 using RouteFilter = std::function<AttributesPtr(const FilterContext&, const AttributesPtr&)>;
 
 struct Callbacks {
@@ -150,6 +169,8 @@ struct Callbacks {
     // Once: every peer is up and has sent End-of-RIB (or cannot), or restart_time is over. Routes
     // of a previous run that nobody confirmed until now are to go.
     std::function<void()> on_initial_sync_done;
+    // As on_routes, of the other family.
+    std::function<void(std::span<const RouteChange6>)> on_routes6;
 };
 
 } // namespace margay::bgp

@@ -144,4 +144,14 @@ void AttributePool::destroy(AttributeSet& set)
     ::operator delete(&set);
 }
 
+Attributes rewritten(const AttributeSet& attributes, const Rewrite& rewrite)
+{
+    Rewrite canonical = rewrite;
+    canonical.in_mp_reach = true; // the next hop is not among the canonical octets
+    canonical.encoding.four_octet_as = true;
+    Bytes octets;
+    write_attributes(attributes.octets(), attributes, canonical, octets);
+    return decode_canonical(octets, rewrite.next_hop);
+}
+
 } // namespace margay::bgp

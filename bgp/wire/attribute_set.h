@@ -106,4 +106,7 @@ private:
     AttributeList scratch_;
 };
 
+// As a peer will read it that reads four octets of an AS number.
+Attributes rewritten(const AttributeSet& attributes, const Rewrite& rewrite);
+
 } // namespace margay::bgp

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bgp/wire/attributes.h"
-
+#include "bgp/wire/attribute_octets.h"
 #include "bgp/wire/notification.h"
 
 #include <algorithm>
@@ -10,29 +9,6 @@
 
 namespace margay::bgp {
 namespace {
-
-constexpr std::uint8_t kOptional = 0x80, kTransitive = 0x40, kPartial = 0x20, kExtended = 0x10;
-
-constexpr std::uint8_t kOptTrans = kOptional | kTransitive;
-
-enum Type : std::uint8_t {
-    kOrigin = 1,
-    kAsPath = 2,
-    kNextHop = 3,
-    kMed = 4,
-    kLocalPref = 5,
-    kAtomicAggregate = 6,
-    kAggregator = 7,
-    kCommunities = 8,
-    kOriginatorId = 9,
-    kClusterList = 10,
-    kMpReach = 14,
-    kMpUnreach = 15,
-    kExtendedCommunities = 16,
-    kAs4Path = 17,
-    kAs4Aggregator = 18,
-    kLargeCommunities = 32,
-};
 
 struct Check {
     AttributeList& list;
@@ -48,72 +24,6 @@ struct Check {
     std::optional<Aggregator> as4_aggregator = std::nullopt;
 };
 
-void put_header(std::uint8_t flags, std::uint8_t type, std::size_t size, ByteWriter& out)
-{
-    const bool wide = size > 0xff;
-    out.u8(static_cast<std::uint8_t>(wide ? flags | kExtended : flags));
-    out.u8(type);
-    if (wide)
-        out.u16(static_cast<std::uint16_t>(size));
-    else
-        out.u8(static_cast<std::uint8_t>(size));
-}
-
-void put(std::uint8_t flags, std::uint8_t type, ByteView value, ByteWriter& out)
-{
-    put_header(flags, type, value.size(), out);
-    out.bytes(value);
-}
-
-void put_u32(std::uint8_t flags, std::uint8_t type, std::uint32_t value, ByteWriter& out)
-{
-    put_header(flags, type, 4, out);
-    out.u32(value);
-}
-
-// One attribute of a list whose form was checked before.
-struct Attribute {
-    std::uint8_t flags = 0;
-    std::uint8_t type = 0;
-    ByteView value;
-};
-
-bool next_attribute(ByteReader& in, Attribute& attribute)
-{
-    if (in.at_end())
-        return false;
-    attribute.flags = in.u8();
-    attribute.type = in.u8();
-    attribute.value = in.take(attribute.flags & kExtended ? in.u16() : in.u8());
-    return in.ok();
-}
-
-// ---- AS_PATH -----------------------------------------------------------------------------------
-
-struct Segment {
-    std::uint8_t type = 0;
-    std::size_t count = 0;
-    ByteView asns;
-};
-
-bool next_segment(ByteReader& in, std::size_t octets_an_as, Segment& segment)
-{
-    if (in.at_end())
-        return false;
-    segment.type = in.u8();
-    segment.count = in.u8();
-    segment.asns = in.take(segment.count * octets_an_as);
-    return in.ok();
-}
-
-std::uint32_t number_at(ByteView octets, std::size_t at, std::size_t size)
-{
-    std::uint32_t number = 0;
-    for (std::size_t i = 0; i < size; ++i)
-        number = number << 8 | octets[at + i];
-    return number;
-}
-
 // RFC 7606 7.2: unknown segment type, a segment without ASes, or one that overruns. Confederation
 // segments have no business here (RFC 5065 5), nor has AS 0 (RFC 7607).
 bool path_is_sound(ByteView value, std::size_t octets_an_as)
@@ -128,54 +38,6 @@ bool path_is_sound(ByteView value, std::size_t octets_an_as)
                 return false;
     }
     return in.ok();
-}
-
-AsPath decode_path(ByteView value, std::size_t octets_an_as)
-{
-    std::vector<PathSegment> segments;
-    ByteReader in(value);
-    Segment segment;
-    while (next_segment(in, octets_an_as, segment)) {
-        PathSegment& to = segments.emplace_back();
-        to.type = static_cast<PathSegment::Type>(segment.type);
-        for (std::size_t at = 0; at < segment.asns.size(); at += octets_an_as)
-            to.asns.push_back(Asn{number_at(segment.asns, at, octets_an_as)});
-    }
-    return AsPath(std::move(segments));
-}
-
-Asn narrowed(Asn as)
-{
-    return as.fits_two_octets() ? as : kAsTrans;
-}
-
-void put_path(std::uint8_t flags, std::uint8_t type, const AsPath& path, bool four_octets,
-              ByteWriter& out)
-{
-    Bytes bytes;
-    ByteWriter value(bytes);
-    for (const PathSegment& segment : path.segments()) {
-        value.u8(static_cast<std::uint8_t>(segment.type));
-        value.u8(static_cast<std::uint8_t>(segment.asns.size()));
-        for (const Asn as : segment.asns) {
-            if (four_octets)
-                value.u32(as.value);
-            else
-                value.u16(static_cast<std::uint16_t>(narrowed(as).value));
-        }
-    }
-    put(flags, type, bytes, out);
-}
-
-void put_aggregator(std::uint8_t flags, std::uint8_t type, const Aggregator& aggregator,
-                    bool four_octets, ByteWriter& out)
-{
-    put_header(flags, type, four_octets ? 8 : 6, out);
-    if (four_octets)
-        out.u32(aggregator.as.value);
-    else
-        out.u16(static_cast<std::uint16_t>(narrowed(aggregator.as).value));
-    out.u32(aggregator.identifier.value());
 }
 
 // ---- Checks ------------------------------------------------------------------------------------
@@ -314,11 +176,11 @@ struct Rule {
     const char* name;
 };
 
+constexpr std::size_t kLongestValue = 0xffff; // of an attribute
 constexpr std::size_t kAny = std::numeric_limits<std::size_t>::max();
 constexpr auto kDiscard = FaultAction::DiscardAttribute;
 constexpr auto kWithdraw = FaultAction::TreatAsWithdraw;
 constexpr auto kReset = FaultAction::SessionReset;
-constexpr std::uint8_t kWellKnown = kTransitive;
 
 // clang-format off
 constexpr std::array kRules{
@@ -440,11 +302,22 @@ void join_four_octet_parts(Check& c)
     c.as_path = AsPath(std::move(segments));
 }
 
+std::size_t octets_of(const AsPath& path) // canonical
+{
+    std::size_t octets = 0;
+    for (const PathSegment& segment : path.segments())
+        octets += 2 + 4 * segment.asns.size();
+    return octets;
+}
+
 void keep_joined_parts(Check& c)
 {
     ByteWriter out(c.list.octets);
     c.ascending = c.ascending && !c.as_path && !c.aggregator;
-    if (c.as_path)
+    if (c.as_path && octets_of(*c.as_path) > kLongestValue)
+        c.list.faults.push_back(
+            {kAsPath, FaultAction::TreatAsWithdraw}); // a long message's, doubled
+    else if (c.as_path)
         put_path(kWellKnown, kAsPath, *c.as_path, true, out);
     if (c.aggregator)
         put_aggregator(kOptTrans, kAggregator, *c.aggregator, true, out);
@@ -625,171 +498,14 @@ Attributes decode_canonical(ByteView octets, const Ip& next_hop)
     return attributes;
 }
 
-// ---- To a peer ---------------------------------------------------------------------------------
-
-namespace {
-
-class AttributeWriter {
-public:
-    AttributeWriter(const AttributeSummary& summary, const Rewrite& rewrite, Bytes& out)
-        : summary_(summary), rewrite_(rewrite), out_(out)
-    {
-    }
-
-    void run(ByteView octets)
-    {
-        ByteReader in(octets);
-        for (Attribute attribute; next_attribute(in, attribute);) {
-            insert_before(attribute.type);
-            write(attribute);
-        }
-        insert_before(0xff);
-    }
-
-private:
-    static constexpr std::uint8_t kInserted[] = {kNextHop,     kLocalPref, kOriginatorId,
-                                                 kClusterList, kAs4Path,   kAs4Aggregator};
-
-    // What the route has not, in its place among the ascending types.
-    void insert_before(std::uint8_t type)
-    {
-        for (; next_ < std::size(kInserted) && kInserted[next_] < type; ++next_)
-            insert(kInserted[next_]);
-    }
-    void insert(std::uint8_t type)
-    {
-        switch (type) {
-        case kNextHop:
-            if (rewrite_.next_hop || summary_.next_hop.is_v4())
-                put_u32(kWellKnown, kNextHop,
-                        rewrite_.next_hop
-                            .value_or(summary_.next_hop.is_v4() ? summary_.next_hop.v4() : Ipv4())
-                            .value(),
-                        out_);
-            return;
-        case kLocalPref:
-            if (rewrite_.local_pref && !summary_.local_pref)
-                put_u32(kWellKnown, kLocalPref, *rewrite_.local_pref, out_);
-            return;
-        case kOriginatorId:
-            if (rewrite_.originator_id && !summary_.originator_id)
-                put_u32(kOptional, kOriginatorId, rewrite_.originator_id->value(), out_);
-            return;
-        case kClusterList:
-            if (rewrite_.cluster_id && summary_.cluster_count == 0)
-                put_u32(kOptional, kClusterList, rewrite_.cluster_id->value(), out_);
-            return;
-        case kAs4Path:
-            if (!wide_path_.empty())
-                put(kOptTrans, kAs4Path, wide_path_, out_);
-            return;
-        case kAs4Aggregator:
-            if (!wide_aggregator_.empty())
-                put(kOptTrans, kAs4Aggregator, wide_aggregator_, out_);
-            return;
-        default:
-            return;
-        }
-    }
-
-    void write(const Attribute& attribute)
-    {
-        switch (attribute.type) {
-        case kAsPath:
-            return write_path(attribute.value);
-        case kMed:
-            return rewrite_.strip_med ? void() : copy(attribute);
-        case kAggregator:
-            return write_aggregator(attribute);
-        case kLocalPref:
-        case kOriginatorId:
-            return rewrite_.strip_internal ? void() : copy(attribute);
-        case kClusterList:
-            return rewrite_.strip_internal ? void() : write_cluster_list(attribute);
-        default:
-            if (!rewrite_.strip_internal || attribute.flags & kTransitive)
-                copy(attribute);
-        }
-    }
-    void copy(const Attribute& attribute)
-    {
-        put(static_cast<std::uint8_t>(attribute.flags & ~kExtended), attribute.type,
-            attribute.value, out_);
-    }
-
-    // RFC 4271 5.1.2 (b): into the first segment while it has room.
-    void write_path(ByteView value)
-    {
-        Bytes path;
-        ByteWriter to(path);
-        if (rewrite_.prepend) {
-            const bool room = value.size() >= 2 &&
-                              value[0] == static_cast<std::uint8_t>(PathSegment::Type::Sequence) &&
-                              value[1] < 0xff;
-            to.u8(static_cast<std::uint8_t>(PathSegment::Type::Sequence));
-            to.u8(static_cast<std::uint8_t>(room ? value[1] + 1 : 1));
-            to.u32(rewrite_.prepend->value);
-            if (room)
-                value = value.subspan(2);
-        }
-        to.bytes(value);
-        if (rewrite_.four_octet_as)
-            return put(kWellKnown, kAsPath, path, out_);
-        const AsPath decoded = decode_path(path, 4);
-        put_path(kWellKnown, kAsPath, decoded, false, out_);
-        if (has_wide(decoded))
-            wide_path_ = std::move(path);
-    }
-    static bool has_wide(const AsPath& path)
-    {
-        return std::ranges::any_of(path.segments(), [](const PathSegment& segment) {
-            return !std::ranges::all_of(segment.asns, &Asn::fits_two_octets);
-        });
-    }
-    void write_aggregator(const Attribute& attribute)
-    {
-        if (rewrite_.four_octet_as)
-            return copy(attribute);
-        const Aggregator aggregator{Asn{number_at(attribute.value, 0, 4)},
-                                    Ipv4(number_at(attribute.value, 4, 4))};
-        put_aggregator(static_cast<std::uint8_t>(attribute.flags & ~kExtended), kAggregator,
-                       aggregator, false, out_);
-        if (!aggregator.as.fits_two_octets())
-            wide_aggregator_.assign(attribute.value.begin(), attribute.value.end());
-    }
-    void write_cluster_list(const Attribute& attribute)
-    {
-        if (!rewrite_.cluster_id)
-            return copy(attribute);
-        put_header(kOptional, kClusterList, attribute.value.size() + 4, out_);
-        out_.u32(rewrite_.cluster_id->value());
-        out_.bytes(attribute.value);
-    }
-
-    const AttributeSummary& summary_;
-    const Rewrite& rewrite_;
-    ByteWriter out_;
-    std::size_t next_ = 0; // of kInserted
-    Bytes wide_path_; // for those who read two octets
-    Bytes wide_aggregator_;
-};
-
-} // namespace
-
-void write_attributes(ByteView octets, const AttributeSummary& summary, const Rewrite& rewrite,
-                      Bytes& out)
+std::size_t count_in_path(ByteView as_path, Asn as)
 {
-    AttributeWriter(summary, rewrite, out).run(octets);
-}
-
-bool path_contains(ByteView as_path, Asn as)
-{
+    std::size_t count = 0;
     ByteReader in(as_path);
     for (Segment segment; next_segment(in, 4, segment);)
         for (std::size_t at = 0; at < segment.asns.size(); at += 4)
-            if (number_at(segment.asns, at, 4) == as.value)
-                return true;
-    return false;
+            count += number_at(segment.asns, at, 4) == as.value;
+    return count;
 }
 
 bool cluster_list_contains(ByteView octets, Ipv4 id)
@@ -809,6 +525,14 @@ bool is_host_address(Ipv4 address)
 {
     const std::uint32_t first = address.value() >> 24;
     return first != 0 && first != 127 && first < 224;
+}
+
+bool is_host_address(const Ipv6& address)
+{
+    const Ipv6::Bytes& bytes = address.bytes();
+    const bool multicast = bytes[0] == 0xff;
+    const bool low = std::all_of(bytes.begin(), bytes.end() - 1, [](auto b) { return b == 0; });
+    return !multicast && !(low && bytes.back() <= 1); // neither :: nor ::1
 }
 
 const char* attribute_name(std::uint8_t type)

@@ -91,10 +91,26 @@ inline constexpr std::uint32_t kNoExport = 0xffffff01;
 inline constexpr std::uint32_t kNoAdvertise = 0xffffff02;
 inline constexpr std::uint32_t kNoExportSubconfed = 0xffffff03;
 
-// What the two ends agreed on, as far as it changes the encoding.
+inline constexpr std::size_t kMaxMessage = 4096;
+inline constexpr std::size_t kMaxExtendedMessage = 65535; // RFC 8654
+
+// What the two ends agreed on about a family of addresses.
+struct WireFamily {
+    bool carried = false;
+    bool add_path_in = false; // RFC 7911: its prefixes come with path identifiers,
+    bool add_path_out = false; // ours go with them
+    bool ipv6_next_hop = false; // RFC 8950; IPv4 alone can have it
+
+    bool operator==(const WireFamily&) const = default;
+};
+
+// What they agreed on, as far as it changes the encoding.
 struct WireSession {
     bool internal = true; // iBGP
     bool four_octet_as = true;
+    std::size_t max_message = kMaxMessage;
+    WireFamily ipv4{.carried = true};
+    WireFamily ipv6{};
 };
 
 // RFC 7606 section 2, mildest first.
@@ -147,10 +163,20 @@ void check_attributes(ByteView bytes, const WireSession& session, AttributeList&
 void encode_attributes(const Attributes& attributes, Bytes& out);
 Attributes decode_canonical(ByteView octets, const Ip& next_hop);
 
+// How messages to a peer are written.
+struct Encoding {
+    bool four_octet_as = true;
+    bool add_path = false; // RFC 7911
+    std::size_t max_message = kMaxMessage;
+
+    bool operator==(const Encoding&) const = default;
+};
+
 // What changes on the way to a peer (RFC 4271 5.1, 4456 section 8).
 struct Rewrite {
-    bool four_octet_as = true;
-    std::optional<Ipv4> next_hop; // NEXT_HOP is written: this, or the route's own
+    Encoding encoding;
+    Ip next_hop;
+    bool in_mp_reach = false; // the next hop stands there (RFC 4760), and NEXT_HOP is not written
     std::optional<Asn> prepend;
     std::optional<std::uint32_t> local_pref; // where the route has none
     bool strip_internal = false; // LOCAL_PREF, ORIGINATOR_ID, CLUSTER_LIST, non-transitive
@@ -161,11 +187,12 @@ struct Rewrite {
 void write_attributes(ByteView octets, const AttributeSummary& summary, const Rewrite& rewrite,
                       Bytes& out);
 
-bool path_contains(ByteView as_path, Asn as); // canonical: four octets
+std::size_t count_in_path(ByteView as_path, Asn as); // canonical: four octets
 bool cluster_list_contains(ByteView octets, Ipv4 id);
 
 // RFC 4271 6.3: what a next hop must be. This network, loopback, multicast, reserved are not.
 bool is_host_address(Ipv4 address);
+bool is_host_address(const Ipv6& address);
 
 const char* attribute_name(std::uint8_t type);
 

@@ -17,10 +17,10 @@ struct Limits {
 };
 constexpr std::array kLimits{
     Limits{MessageType::Open, 29, kMaxMessage},
-    Limits{MessageType::Update, 23, kMaxMessage},
-    Limits{MessageType::Notification, 21, kMaxMessage},
+    Limits{MessageType::Update, 23, kMaxExtendedMessage},
+    Limits{MessageType::Notification, 21, kMaxExtendedMessage},
     Limits{MessageType::Keepalive, kHeaderSize, kHeaderSize},
-    Limits{MessageType::RouteRefresh, 23, 23},
+    Limits{MessageType::RouteRefresh, kHeaderSize, kMaxExtendedMessage}, // RFC 7313: its own error
 };
 
 Notify header_fault(std::uint8_t subcode, Bytes data)
@@ -36,7 +36,7 @@ Notify bad_length(std::size_t length)
 
 } // namespace
 
-std::variant<NeedMore, Frame, Notify> next_frame(ByteView stream)
+std::variant<NeedMore, Frame, Notify> next_frame(ByteView stream, std::size_t max_message)
 {
     if (stream.size() < kHeaderSize)
         return NeedMore{};
@@ -47,7 +47,7 @@ std::variant<NeedMore, Frame, Notify> next_frame(ByteView stream)
 
     if (!std::ranges::all_of(marker, [](std::uint8_t byte) { return byte == 0xff; }))
         return header_fault(header_error::kNotSynchronized, {});
-    if (length < kHeaderSize || length > kMaxMessage)
+    if (length < kHeaderSize || length > max_message)
         return bad_length(length);
     const auto limits = std::ranges::find(kLimits, static_cast<MessageType>(type), &Limits::type);
     if (limits == kLimits.end())
@@ -69,14 +69,14 @@ Notify decode_notification(ByteView body)
     return notify;
 }
 
-Family decode_route_refresh(ByteView body)
+RouteRefresh decode_route_refresh(ByteView body)
 {
     ByteReader in(body);
-    Family family;
-    family.afi = in.u16();
-    in.u8(); // reserved
-    family.safi = in.u8();
-    return family;
+    RouteRefresh refresh;
+    refresh.family.afi = in.u16();
+    refresh.kind = static_cast<RouteRefresh::Kind>(in.u8());
+    refresh.family.safi = in.u8();
+    return refresh;
 }
 
 std::size_t begin_message(MessageType type, Bytes& out)
@@ -117,13 +117,13 @@ void encode_notification(const Notify& notify, Bytes& out)
     end_message(begin, out);
 }
 
-void encode_route_refresh(Family family, Bytes& out)
+void encode_route_refresh(const RouteRefresh& refresh, Bytes& out)
 {
     const std::size_t begin = begin_message(MessageType::RouteRefresh, out);
     ByteWriter writer(out);
-    writer.u16(family.afi);
-    writer.u8(0);
-    writer.u8(family.safi);
+    writer.u16(refresh.family.afi);
+    writer.u8(static_cast<std::uint8_t>(refresh.kind));
+    writer.u8(refresh.family.safi);
     end_message(begin, out);
 }
 

@@ -52,7 +52,11 @@ constexpr std::array kNames{
     Name{ErrorCode::Cease, cease::kConfigChange, "Other Configuration Change"},
     Name{ErrorCode::Cease, cease::kCollision, "Connection Collision Resolution"},
     Name{ErrorCode::Cease, cease::kOutOfResources, "Out of Resources"},
+    Name{ErrorCode::Cease, cease::kHardReset, "Hard Reset"},
+    Name{ErrorCode::Cease, cease::kBfdDown, "BFD Down"},
     Name{ErrorCode::RouteRefresh, 0, "ROUTE-REFRESH Message Error"},
+    Name{ErrorCode::RouteRefresh, refresh_error::kBadLength, "Invalid Message Length"},
+    Name{ErrorCode::SendHoldExpired, 0, "Send Hold Timer Expired"},
 };
 
 std::string_view name_of(ErrorCode code, std::uint8_t subcode)
@@ -89,8 +93,21 @@ std::string describe(const Notify& notify)
     std::string text(name_of(notify.code, notify.subcode));
     text += " (" + std::to_string(static_cast<unsigned>(notify.code)) + "/" +
             std::to_string(notify.subcode) + ")";
+    if (notify.is_hard_reset() && notify.data.size() >= 2) {
+        const Notify inner{static_cast<ErrorCode>(notify.data[0]), notify.data[1],
+                           Bytes(notify.data.begin() + 2, notify.data.end())};
+        return inner.is_hard_reset() ? text : text + ": " + describe(inner);
+    }
     const std::string said = communication(notify);
     return said.empty() ? text : text + ": \"" + said + "\"";
+}
+
+Notify hard_reset(const Notify& notify)
+{
+    Notify hard{ErrorCode::Cease, cease::kHardReset, {}};
+    hard.data = {static_cast<std::uint8_t>(notify.code), notify.subcode};
+    hard.data.insert(hard.data.end(), notify.data.begin(), notify.data.end());
+    return hard;
 }
 
 Notify shutdown_notice(std::uint8_t subcode, std::string_view text)

@@ -21,6 +21,7 @@ enum class ErrorCode : std::uint8_t {
     Fsm = 5,
     Cease = 6,
     RouteRefresh = 7, // RFC 7313
+    SendHoldExpired = 8, // RFC 9687
 };
 
 // Subcodes. Zero is "unspecific" with every code.
@@ -41,7 +42,11 @@ inline constexpr std::uint8_t kInOpenSent = 1, kInOpenConfirm = 2, kInEstablishe
 namespace cease { // RFC 4486
 inline constexpr std::uint8_t kMaxPrefixes = 1, kAdminShutdown = 2, kPeerRemoved = 3,
                               kAdminReset = 4, kRejected = 5, kConfigChange = 6, kCollision = 7,
-                              kOutOfResources = 8;
+                              kOutOfResources = 8, kHardReset = 9 /* RFC 8538 */,
+                              kBfdDown = 10 /* RFC 9384 */;
+}
+namespace refresh_error { // RFC 7313
+inline constexpr std::uint8_t kBadLength = 1;
 }
 
 struct Notify {
@@ -51,6 +56,8 @@ struct Notify {
 
     bool operator==(const Notify&) const = default;
     bool is_collision() const { return code == ErrorCode::Cease && subcode == cease::kCollision; }
+    // RFC 8538: routes do not outlive it, whatever was agreed on.
+    bool is_hard_reset() const { return code == ErrorCode::Cease && subcode == cease::kHardReset; }
 };
 
 // "Bad Peer AS (2/2)", with the shutdown communication of RFC 9003 where there is one. Bytes of
@@ -59,5 +66,8 @@ std::string describe(const Notify& notify);
 
 // Cease with a text for people on the other side (RFC 9003), cut to its limit.
 Notify shutdown_notice(std::uint8_t subcode, std::string_view text);
+
+// The same as a Hard Reset (RFC 8538 section 3), for a peer that else would keep our routes.
+Notify hard_reset(const Notify& notify);
 
 } // namespace margay::bgp

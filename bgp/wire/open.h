@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// OPEN and its capabilities (RFC 4271 4.2, 5492, 4760, 6793, 4724, 2918).
+// OPEN and its capabilities (RFC 4271 4.2, 5492, 9072; 4760, 6793, 4724, 8538, 2918, 7313, 7911, 8654,
+// 8950).
 //
 // The decoder judges what can be judged from the bytes alone; whether the AS and the identifier
 // are those of the configured peer is the session's question. To add a capability: a member in
@@ -29,6 +30,7 @@ struct GracefulRestart {
     bool restarting = false; // "do not wait for my End-of-RIB before you send yours"
     Seconds restart_time{0}; // 12 bits on the wire
     std::vector<Entry> entries;
+    bool notification = false; // RFC 8538: also a NOTIFICATION lets routes outlive the session
 
     bool operator==(const GracefulRestart&) const = default;
     bool covers(Family family) const;
@@ -36,18 +38,33 @@ struct GracefulRestart {
 };
 inline constexpr Seconds kMaxRestartTime{4095};
 
+// RFC 7911 section 4.
+struct AddPath {
+    Family family;
+    bool receive = false;
+    bool send = false;
+
+    bool operator==(const AddPath&) const = default;
+};
+
 struct Capabilities {
     std::vector<Family> families; // none announced means IPv4 unicast
+    std::vector<Family> ipv6_next_hop; // RFC 8950: of those it takes IPv6 next hops, too
     std::optional<Asn> four_octet_as;
     bool route_refresh = false;
+    bool enhanced_refresh = false; // RFC 7313
+    bool extended_message = false; // RFC 8654
+    std::vector<AddPath> add_path;
     std::optional<GracefulRestart> graceful_restart;
 
     bool operator==(const Capabilities&) const = default;
     bool carries(Family family) const;
+    AddPath add_path_of(Family family) const;
+    bool takes_ipv6_next_hops(Family family) const;
 };
 
 struct Open {
-    Asn as;              // four octets where the peer can, else the two of the header
+    Asn as; // four octets where the peer can, else the two of the header
     Seconds hold_time{0}; // 0, or at least 3
     Ipv4 identifier;
     Capabilities capabilities;

@@ -29,5 +29,9 @@ struct Family {
 };
 inline constexpr Family kIpv4Unicast{1, 1};
 inline constexpr Family kIpv6Unicast{2, 1};
+const char* name_of(Family family); // "IPv4 unicast"
+
+// Distinguishes several paths to one prefix (RFC 7911); 0 where there is one for each.
+using PathId = std::uint32_t;
 
 } // namespace margay::bgp

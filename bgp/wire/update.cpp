@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/wire/update.h"
 
+#include "bgp/wire/attribute_octets.h"
 #include "bgp/wire/message.h"
 
 #include <algorithm>
@@ -18,74 +19,124 @@ std::size_t octets_of(int prefix_length)
     return static_cast<std::size_t>(prefix_length + 7) / 8;
 }
 
-// RFC 7606 5.3. Bits behind the length mean nothing and are cleared.
-bool read_prefixes(ByteReader in, std::vector<Prefix4>& prefixes)
+void set_octet(Ipv4& address, std::size_t at, std::uint8_t octet)
 {
+    address = Ipv4(address.value() | std::uint32_t{octet} << (24 - 8 * at));
+}
+
+std::uint8_t octet_at(Ipv4 address, std::size_t at)
+{
+    return static_cast<std::uint8_t>(address.value() >> (24 - 8 * at));
+}
+
+void set_octet(Ipv6& address, std::size_t at, std::uint8_t octet)
+{
+    Ipv6::Bytes bytes = address.bytes();
+    bytes[at] = octet;
+    address = Ipv6(bytes);
+}
+
+std::uint8_t octet_at(const Ipv6& address, std::size_t at)
+{
+    return address.bytes()[at];
+}
+
+// RFC 7606 5.3. Bits behind the length mean nothing and are cleared.
+template <typename P>
+bool read_prefixes(ByteReader in, bool add_path, std::vector<Nlri<P>>& prefixes)
+{
+    using Address = decltype(P::addr);
     while (!in.at_end()) {
+        const PathId path = add_path ? in.u32() : 0;
         const std::uint8_t length = in.u8();
-        if (length > Ipv4::kBits)
+        if (length > Address::kBits)
             return false;
         const ByteView octets = in.take(octets_of(length));
         if (!in.ok())
             return false;
-        std::uint32_t address = 0;
+        Address address;
         for (std::size_t i = 0; i < octets.size(); ++i)
-            address |= std::uint32_t{octets[i]} << (24 - 8 * i);
-        prefixes.push_back(Prefix4{Ipv4(address), length}.network());
+            set_octet(address, i, octets[i]);
+        prefixes.push_back({P{address, length}.network(), path});
     }
     return true;
 }
 
-void write_prefix(const Prefix4& prefix, ByteWriter& out)
+template <typename P>
+std::size_t octets_of(const Nlri<P>& nlri, bool add_path)
 {
-    out.u8(prefix.length);
-    for (std::size_t i = 0; i < octets_of(prefix.length); ++i)
-        out.u8(static_cast<std::uint8_t>(prefix.addr.value() >> (24 - 8 * i)));
+    return (add_path ? sizeof(PathId) : 0u) + 1u + octets_of(nlri.prefix.length);
 }
 
-// Fills the message that starts at `begin`, but for its last `reserve` octets.
-std::size_t write_prefixes(std::span<const Prefix4> prefixes, std::size_t begin,
-                           std::size_t reserve, Bytes& out)
+template <typename P>
+void write_prefix(const Nlri<P>& nlri, bool add_path, ByteWriter& out)
 {
+    if (add_path)
+        out.u32(nlri.path);
+    out.u8(nlri.prefix.length);
+    for (std::size_t i = 0; i < octets_of(nlri.prefix.length); ++i)
+        out.u8(octet_at(nlri.prefix.addr, i));
+}
+
+// As many as fit into `room` octets.
+template <typename P>
+std::size_t write_prefixes(std::span<const Nlri<P>> prefixes, std::size_t room, bool add_path,
+                           Bytes& out)
+{
+    ByteWriter writer(out);
     std::size_t count = 0;
-    for (const Prefix4& prefix : prefixes) {
-        if (out.size() - begin + 1 + octets_of(prefix.length) + reserve > kMaxMessage)
+    for (const Nlri<P>& nlri : prefixes) {
+        const std::size_t size = octets_of(nlri, add_path);
+        if (size > room)
             break;
-        ByteWriter writer(out);
-        write_prefix(prefix, writer);
+        room -= size;
+        write_prefix(nlri, add_path, writer);
         ++count;
     }
     return count;
 }
 
-// RFC 4760 section 3. False when the attribute cannot be parsed; a family that is not ours is
-// ignored (section 7).
-bool read_mp_reach(ByteView value, std::vector<Prefix4>& prefixes, Ipv4& next_hop)
+Family read_family(ByteReader& in)
 {
-    ByteReader in(value);
     Family family;
     family.afi = in.u16();
     family.safi = in.u8();
-    const ByteView hop = in.take(in.u8());
-    in.u8(); // reserved
-    if (!in.ok())
-        return false;
-    if (family != kIpv4Unicast)
-        return true;
-    if (hop.size() != 4)
-        return false;
-    next_hop = Ipv4(ByteReader(hop).u32());
-    return is_host_address(next_hop) && read_prefixes(ByteReader(in.rest()), prefixes);
+    return family;
 }
 
-bool read_mp_unreach(ByteView value, std::vector<Prefix4>& withdrawn, Family& family)
+void write_family(Family family, ByteWriter& out)
 {
-    ByteReader in(value);
-    family.afi = in.u16();
-    family.safi = in.u8();
-    if (!in.ok())
-        return false;
-    return family != kIpv4Unicast || read_prefixes(ByteReader(in.rest()), withdrawn);
+    out.u16(family.afi);
+    out.u8(family.safi);
+}
+
+Ipv6 ipv6_of(ByteView octets)
+{
+    Ipv6::Bytes bytes{};
+    std::ranges::copy(octets.first(bytes.size()), bytes.begin());
+    return Ipv6(bytes);
+}
+
+// RFC 4760 section 3, 2545 section 3 (a global address, and maybe a link-local one behind it),
+// 8950 section 4. None when the length is none that the family can have.
+std::optional<Ip> read_next_hop(ByteView octets, Family family, const WireSession& session)
+{
+    const bool may_be_v4 = family == kIpv4Unicast;
+    const bool may_be_v6 = family == kIpv6Unicast || session.ipv4.ipv6_next_hop;
+    if (octets.size() == 4 && may_be_v4)
+        return Ip(Ipv4(ByteReader(octets).u32()));
+    if (octets.size() == 16 && may_be_v6)
+        return Ip(ipv6_of(octets));
+    if (octets.size() == 32 && may_be_v6) {
+        const Ipv6 global = ipv6_of(octets);
+        return Ip(global == Ipv6() ? ipv6_of(octets.subspan(16)) : global);
+    }
+    return std::nullopt;
+}
+
+bool is_host(const Ip& address)
+{
+    return address.is_v4() ? is_host_address(address.v4()) : is_host_address(address.v6());
 }
 
 // The three fields of the body. RFC 7606 3(b): lengths that contradict each other end the session.
@@ -106,25 +157,37 @@ bool split(ByteView body, Fields& fields)
 
 } // namespace
 
-std::optional<Notify> UpdateDecoder::decode(ByteView body, const WireSession& session)
+void UpdateDecoder::forget()
 {
-    update_.withdrawn.clear();
-    if (!update_.announced.empty())
-        plain_.swap(update_.announced.front().prefixes); // its memory is used again
-    update_.announced.clear();
+    update_.ipv4.withdrawn.clear();
+    if (!update_.ipv4.announced.empty())
+        plain_.swap(update_.ipv4.announced.front().prefixes); // its memory is used again
+    update_.ipv4.announced.clear();
+    update_.ipv6.withdrawn.clear();
+    if (!update_.ipv6.announced.empty())
+        mp6_.swap(update_.ipv6.announced.front().prefixes);
+    update_.ipv6.announced.clear();
     update_.faults.clear();
     update_.end_of_rib.reset();
     plain_.clear();
-    mp_.clear();
+    mp4_.clear();
+    mp6_.clear();
     unreach_family_ = {};
+}
+
+std::optional<Notify> UpdateDecoder::decode(ByteView body, const WireSession& session)
+{
+    forget();
     Fields fields;
     if (!split(body, fields))
         return update_fault(update_error::kAttributeList);
     check_attributes(fields.attributes, session, list_);
-    if (!read_prefixes(ByteReader(fields.withdrawn), update_.withdrawn) ||
-        !read_prefixes(ByteReader(fields.prefixes), plain_))
+    const bool add_path = session.ipv4.add_path_in;
+    if (!read_prefixes(ByteReader(fields.withdrawn), add_path, update_.ipv4.withdrawn) ||
+        !read_prefixes(ByteReader(fields.prefixes), add_path, plain_))
         return update_fault(update_error::kNetwork);
-    if (!read_multiprotocol())
+    if ((list_.mp_reach && !read_reach(*list_.mp_reach, session)) ||
+        (list_.mp_unreach && !read_unreach(*list_.mp_unreach, session)))
         return update_fault(update_error::kOptional);
     for (const AttributeFault& fault : list_.faults)
         if (fault.action == FaultAction::SessionReset)
@@ -132,25 +195,61 @@ std::optional<Notify> UpdateDecoder::decode(ByteView body, const WireSession& se
     note_missing_attributes();
     if (to_withdraw() && !reaches_something() && list_.count > (list_.mp_unreach ? 1 : 0))
         return update_fault(update_error::kAttributeList); // RFC 7606 5.2
+    if (!session.ipv4.carried) { // RFC 4760 section 7: not agreed on
+        update_.ipv4.withdrawn.clear();
+        plain_.clear();
+    }
     announce(plain_, list_.summary.next_hop);
-    announce(mp_, mp_next_hop_);
+    announce(mp4_, mp_next_hop_);
+    announce(mp6_, mp_next_hop_);
     update_.faults = list_.faults;
-    note_end_of_rib(fields.attributes, fields.prefixes);
+    note_end_of_rib(fields.attributes, fields.prefixes, session);
     return std::nullopt;
 }
 
-bool UpdateDecoder::read_multiprotocol()
+// RFC 4760 section 3. False when the attribute cannot be parsed (RFC 7606 7.11); a family that was
+// not agreed on is ignored (section 7).
+bool UpdateDecoder::read_reach(ByteView value, const WireSession& session)
 {
-    if (list_.mp_reach && !read_mp_reach(*list_.mp_reach, mp_, mp_next_hop_))
+    ByteReader in(value);
+    const Family family = read_family(in);
+    const ByteView hop = in.take(in.u8());
+    in.u8(); // reserved
+    if (!in.ok())
         return false;
-    return !list_.mp_unreach ||
-           read_mp_unreach(*list_.mp_unreach, update_.withdrawn, unreach_family_);
+    const bool is_ipv4 = family == kIpv4Unicast && session.ipv4.carried;
+    const bool is_ipv6 = family == kIpv6Unicast && session.ipv6.carried;
+    if (!is_ipv4 && !is_ipv6)
+        return true;
+    const auto next_hop = read_next_hop(hop, family, session);
+    if (!next_hop)
+        return false;
+    mp_next_hop_ = *next_hop;
+    if (!is_host(*next_hop))
+        list_.faults.push_back({kMpReach, FaultAction::TreatAsWithdraw});
+    return is_ipv4 ? read_prefixes(ByteReader(in.rest()), session.ipv4.add_path_in, mp4_)
+                   : read_prefixes(ByteReader(in.rest()), session.ipv6.add_path_in, mp6_);
+}
+
+bool UpdateDecoder::read_unreach(ByteView value, const WireSession& session)
+{
+    ByteReader in(value);
+    unreach_family_ = read_family(in);
+    if (!in.ok())
+        return false;
+    if (unreach_family_ == kIpv4Unicast && session.ipv4.carried)
+        return read_prefixes(ByteReader(in.rest()), session.ipv4.add_path_in,
+                             update_.ipv4.withdrawn);
+    if (unreach_family_ == kIpv6Unicast && session.ipv6.carried)
+        return read_prefixes(ByteReader(in.rest()), session.ipv6.add_path_in,
+                             update_.ipv6.withdrawn);
+    return true;
 }
 
 // RFC 7606 3(d).
 void UpdateDecoder::note_missing_attributes()
 {
-    const bool reaches = !plain_.empty() || !mp_.empty();
+    const bool reaches = !plain_.empty() || !mp4_.empty() || !mp6_.empty();
     const bool complete =
         list_.has_origin && list_.has_as_path && (list_.has_next_hop || plain_.empty());
     if (reaches && !complete && !to_withdraw())
@@ -164,68 +263,157 @@ bool UpdateDecoder::to_withdraw() const
     });
 }
 
-void UpdateDecoder::announce(std::vector<Prefix4>& prefixes, const Ip& next_hop)
+template <typename P>
+void UpdateDecoder::announce(std::vector<Nlri<P>>& prefixes, const Ip& next_hop)
 {
     if (prefixes.empty())
         return;
+    FamilyUpdate<P>& update = update_.of<P>();
     if (to_withdraw()) {
-        update_.withdrawn.insert(update_.withdrawn.end(), prefixes.begin(), prefixes.end());
+        update.withdrawn.insert(update.withdrawn.end(), prefixes.begin(), prefixes.end());
         return;
     }
     list_.summary.next_hop = next_hop;
-    update_.announced.push_back({pool_.intern(list_.summary, list_.octets), {}});
-    update_.announced.back().prefixes.swap(prefixes);
+    update.announced.push_back({pool_.intern(list_.summary, list_.octets), {}});
+    update.announced.back().prefixes.swap(prefixes);
 }
 
-void UpdateDecoder::note_end_of_rib(ByteView attributes, ByteView prefixes)
+void UpdateDecoder::note_end_of_rib(ByteView attributes, ByteView prefixes,
+                                    const WireSession& session)
 {
-    if (!update_.withdrawn.empty() || !prefixes.empty())
+    if (!update_.ipv4.withdrawn.empty() || !update_.ipv6.withdrawn.empty() || !prefixes.empty())
         return;
-    if (attributes.empty())
+    if (attributes.empty() && session.ipv4.carried)
         update_.end_of_rib = kIpv4Unicast;
     else if (list_.count == 1 && list_.mp_unreach && list_.mp_unreach->size() == 3)
         update_.end_of_rib = unreach_family_;
 }
 
-std::size_t encode_announce(const AttributeSet& attributes, const Rewrite& rewrite,
-                            std::span<const Prefix4> prefixes, Bytes& out)
+// ---- Out ---------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr std::size_t kLengthField = 2;
+
+Bytes octets_of(const Ip& next_hop)
+{
+    Bytes octets;
+    ByteWriter out(octets);
+    if (next_hop.is_v4())
+        out.u32(next_hop.v4().value());
+    else
+        out.bytes(next_hop.v6().bytes());
+    return octets;
+}
+
+// RFC 4760 section 3, as the first attribute (RFC 7606 5.1). Always with a wide length: it is
+// known only afterwards.
+template <typename P>
+std::size_t write_mp_reach(const Rewrite& rewrite, std::span<const Nlri<P>> prefixes,
+                           std::size_t room, Bytes& out)
+{
+    ByteWriter writer(out);
+    const std::size_t begin = out.size();
+    writer.u8(kOptional | kExtended);
+    writer.u8(kMpReach);
+    writer.u16(0);
+    const std::size_t value = out.size();
+    write_family(family_of<P>(), writer);
+    const Bytes next_hop = octets_of(rewrite.next_hop);
+    writer.u8(static_cast<std::uint8_t>(next_hop.size()));
+    writer.bytes(next_hop);
+    writer.u8(0);
+    const std::size_t head = out.size() - begin;
+    const std::size_t count =
+        head > room ? 0 : write_prefixes(prefixes, room - head, rewrite.encoding.add_path, out);
+    writer.patch_u16(value - kLengthField, out.size() - value);
+    return count;
+}
+
+} // namespace
+
+template <typename P>
+std::size_t encode_announce(ByteView attributes, const Rewrite& rewrite,
+                            std::span<const Nlri<P>> prefixes, Bytes& out)
 {
     const std::size_t begin = begin_message(MessageType::Update, out);
     ByteWriter writer(out);
     writer.u16(0); // nothing withdrawn
     const std::size_t length_at = out.size();
     writer.u16(0);
-    write_attributes(attributes.octets(), attributes, rewrite, out);
-    const std::size_t length = out.size() - length_at - 2;
-    const std::size_t count =
-        out.size() - begin > kMaxMessage ? 0 : write_prefixes(prefixes, begin, 0, out);
+    const std::size_t used = out.size() - begin + attributes.size();
+    const std::size_t max = rewrite.encoding.max_message;
+    const std::size_t room = max > used ? max - used : 0;
+    std::size_t count = 0;
+    if (rewrite.in_mp_reach)
+        count = write_mp_reach(rewrite, prefixes, room, out);
+    writer.bytes(attributes);
+    writer.patch_u16(length_at, out.size() - length_at - kLengthField);
+    if (!rewrite.in_mp_reach)
+        count = write_prefixes(prefixes, room, rewrite.encoding.add_path, out);
     if (count == 0) {
         out.resize(begin);
         return 0;
     }
-    ByteWriter(out).patch_u16(length_at, length);
     end_message(begin, out);
     return count;
 }
 
-std::size_t encode_withdraw(std::span<const Prefix4> prefixes, Bytes& out)
+// IPv4 has a field of its own, whatever the next hops of its routes were.
+template <typename P>
+std::size_t encode_withdraw(const Encoding& encoding, std::span<const Nlri<P>> prefixes, Bytes& out)
 {
+    constexpr bool kPlain = std::is_same_v<P, Prefix4>;
     const std::size_t begin = begin_message(MessageType::Update, out);
-    const std::size_t length_at = out.size();
-    ByteWriter(out).u16(0);
-    constexpr std::size_t kAttributeLengthField = 2;
-    const std::size_t count = write_prefixes(prefixes, begin, kAttributeLengthField, out);
-    ByteWriter(out).patch_u16(length_at, out.size() - length_at - 2);
-    ByteWriter(out).u16(0);
+    ByteWriter writer(out);
+    std::size_t length_at = out.size();
+    writer.u16(0); // of the withdrawn
+    std::size_t value = out.size();
+    if constexpr (!kPlain) {
+        length_at = out.size();
+        writer.u16(0); // of the attributes
+        writer.u8(kOptional | kExtended);
+        writer.u8(kMpUnreach);
+        writer.u16(0);
+        value = out.size();
+        write_family(family_of<P>(), writer);
+    }
+    const std::size_t room =
+        encoding.max_message - (out.size() - begin) - (kPlain ? kLengthField : 0);
+    const std::size_t count = write_prefixes(prefixes, room, encoding.add_path, out);
+    writer.patch_u16(length_at, out.size() - length_at - kLengthField);
+    if constexpr (kPlain)
+        writer.u16(0); // no attributes
+    else
+        writer.patch_u16(value - kLengthField, out.size() - value);
     end_message(begin, out);
     return count;
 }
 
-void encode_end_of_rib(Bytes& out)
+// RFC 4724 section 2.
+void encode_end_of_rib(Family family, Bytes& out)
 {
     const std::size_t begin = begin_message(MessageType::Update, out);
-    ByteWriter(out).u32(0);
+    ByteWriter writer(out);
+    writer.u16(0);
+    if (family == kIpv4Unicast) {
+        writer.u16(0);
+    } else {
+        constexpr std::uint8_t kFamilyOctets = 3;
+        writer.u16(3 + kFamilyOctets);
+        writer.u8(kOptional);
+        writer.u8(kMpUnreach);
+        writer.u8(kFamilyOctets);
+        write_family(family, writer);
+    }
     end_message(begin, out);
 }
+
+template std::size_t encode_announce(ByteView, const Rewrite&, std::span<const Nlri<Prefix4>>,
+                                     Bytes&);
+template std::size_t encode_announce(ByteView, const Rewrite&, std::span<const Nlri<Prefix6>>,
+                                     Bytes&);
+template std::size_t encode_withdraw(const Encoding&, std::span<const Nlri<Prefix4>>, Bytes&);
+template std::size_t encode_withdraw(const Encoding&, std::span<const Nlri<Prefix6>>, Bytes&);
 
 } // namespace margay::bgp

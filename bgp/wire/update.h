@@ -16,16 +16,62 @@
 
 namespace margay::bgp {
 
+template <typename P>
+constexpr Family family_of();
+template <>
+constexpr Family family_of<Prefix4>()
+{
+    return kIpv4Unicast;
+}
+template <>
+constexpr Family family_of<Prefix6>()
+{
+    return kIpv6Unicast;
+}
+
+// A prefix as messages have it.
+template <typename P>
+struct Nlri {
+    Nlri() = default;
+    Nlri(const P& of, PathId number = 0) : prefix(of), path(number) {}
+
+    P prefix;
+    PathId path = 0; // 0 without ADD-PATH
+
+    auto operator<=>(const Nlri&) const = default;
+};
+
+template <typename P>
 struct Reach {
     AttributesPtr attributes;
-    std::vector<Prefix4> prefixes;
+    std::vector<Nlri<P>> prefixes;
+};
+
+template <typename P>
+struct FamilyUpdate {
+    std::vector<Nlri<P>> withdrawn;
+    std::vector<Reach<P>> announced;
 };
 
 struct Update {
-    std::vector<Prefix4> withdrawn;
-    std::vector<Reach> announced;
+    FamilyUpdate<Prefix4> ipv4;
+    FamilyUpdate<Prefix6> ipv6;
     std::vector<AttributeFault> faults;
     std::optional<Family> end_of_rib; // RFC 4724 section 2
+
+    template <typename P>
+    FamilyUpdate<P>& of()
+    {
+        if constexpr (std::is_same_v<P, Prefix4>)
+            return ipv4;
+        else
+            return ipv6;
+    }
+    template <typename P>
+    const FamilyUpdate<P>& of() const
+    {
+        return const_cast<Update*>(this)->of<P>();
+    }
 };
 
 class UpdateDecoder {
@@ -37,27 +83,35 @@ public:
     const Update& update() const { return update_; } // until the next decode()
 
 private:
-    bool read_multiprotocol();
+    void forget();
+    bool read_reach(ByteView value, const WireSession& session);
+    bool read_unreach(ByteView value, const WireSession& session);
     bool reaches_something() const { return !plain_.empty() || list_.mp_reach; }
     void note_missing_attributes();
     bool to_withdraw() const;
-    void announce(std::vector<Prefix4>& prefixes, const Ip& next_hop);
-    void note_end_of_rib(ByteView attributes, ByteView prefixes);
+    template <typename P>
+    void announce(std::vector<Nlri<P>>& prefixes, const Ip& next_hop);
+    void note_end_of_rib(ByteView attributes, ByteView prefixes, const WireSession& session);
 
     AttributePool& pool_;
     Update update_;
     AttributeList list_;
-    std::vector<Prefix4> plain_;
-    std::vector<Prefix4> mp_;
-    Ipv4 mp_next_hop_;
+    std::vector<Nlri<Prefix4>> plain_;
+    std::vector<Nlri<Prefix4>> mp4_;
+    std::vector<Nlri<Prefix6>> mp6_;
+    Ip mp_next_hop_;
     Family unreach_family_;
 };
 
 // Both append one message with as many of the prefixes as fit and return how many those are.
-// encode_announce() returns 0 and appends nothing when the attributes alone fill a message.
-std::size_t encode_announce(const AttributeSet& attributes, const Rewrite& rewrite,
-                            std::span<const Prefix4> prefixes, Bytes& out);
-std::size_t encode_withdraw(std::span<const Prefix4> prefixes, Bytes& out);
-void encode_end_of_rib(Bytes& out); // IPv4 unicast
+// `attributes` is what write_attributes() has written for this rewrite. encode_announce() returns
+// 0 and appends nothing when the attributes alone fill a message.
+template <typename P>
+std::size_t encode_announce(ByteView attributes, const Rewrite& rewrite,
+                            std::span<const Nlri<P>> prefixes, Bytes& out);
+template <typename P>
+std::size_t encode_withdraw(const Encoding& encoding, std::span<const Nlri<P>> prefixes,
+                            Bytes& out);
+void encode_end_of_rib(Family family, Bytes& out);
 
 } // namespace margay::bgp

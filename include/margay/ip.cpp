@@ -83,4 +83,13 @@ std::optional<Ip> Ip::parse(std::string_view text)
     return std::nullopt;
 }
 
+std::optional<IpPrefix> IpPrefix::parse(std::string_view text)
+{
+    if (const auto v4 = Prefix4::parse(text))
+        return IpPrefix(*v4);
+    if (const auto v6 = Prefix6::parse(text))
+        return IpPrefix(*v6);
+    return std::nullopt;
+}
+
 } // namespace margay

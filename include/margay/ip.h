@@ -105,6 +105,26 @@ private:
     std::variant<Ipv4, Ipv6> addr_;
 };
 
+// A prefix of either family.
+class IpPrefix {
+public:
+    IpPrefix() = default;
+    IpPrefix(const Prefix4& prefix) : prefix_(prefix) {}
+    IpPrefix(const Prefix6& prefix) : prefix_(prefix) {}
+    static std::optional<IpPrefix> parse(std::string_view text);
+
+    bool is_v4() const { return prefix_.index() == 0; }
+    const Prefix4& v4() const { return std::get<0>(prefix_); }
+    const Prefix6& v6() const { return std::get<1>(prefix_); }
+    std::uint8_t length() const { return is_v4() ? v4().length : v6().length; }
+    std::string str() const { return is_v4() ? v4().str() : v6().str(); }
+
+    auto operator<=>(const IpPrefix&) const = default;
+
+private:
+    std::variant<Prefix4, Prefix6> prefix_;
+};
+
 } // namespace margay
 
 template <>

@@ -282,6 +282,7 @@ Bytes greeting(int host)
     SessionConfig config;
     config.local_as = Asn{64512};
     config.router_id = lab_address(host).v4();
+    config.add_path = false;
     Bytes bytes;
     encode_open_message(make_open(config, {}), bytes);
     encode_keepalive(bytes);
@@ -319,7 +320,7 @@ TEST_F(PairTest, new_export_filter_takes_back_what_it_does_not_pass)
     ASSERT_TRUE(until([&] { return b.known() == 2; }));
     a.speaker().set_export_filter(
         [](const FilterContext& context, const AttributesPtr& attributes) {
-            return context.prefix == net("10.1.0.0/26") ? attributes : AttributesPtr();
+            return context.prefix == IpPrefix(net("10.1.0.0/26")) ? attributes : AttributesPtr();
         });
     EXPECT_TRUE(until([&] { return b.known() == 1; }));
     EXPECT_FALSE(b.way("10.1.0.0/26").empty());

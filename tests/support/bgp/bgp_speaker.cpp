@@ -5,7 +5,7 @@
 //     --peer name=b,address=10.0.0.2,port=1790,as=64512,source=10.0.0.1 --announce 10.1.0.0/26
 //
 // Lines on stdin: announce PREFIX, withdraw PREFIX, count N FIRST/LEN (announces N prefixes from
-// there), complete, peers, routes, quit (Cease), abort (no Cease). Events go to stdout. SIGTERM
+// there), complete, peers, routes, told PEER, quit (Cease), abort (no Cease). Events go to stdout. SIGTERM
 // is quit. Everything given by --announce is complete; with --hold, wait for "complete".
 
 #include "bgp/speaker/speaker.h"
@@ -32,6 +32,8 @@ struct Options {
     std::uint32_t as = 64512;
     std::string id;
     std::string listen;
+    std::string address4;
+    std::string address6;
     std::vector<std::string> peers;
     std::vector<std::string> announce;
     bool restarting = false;
@@ -52,10 +54,33 @@ Ip ip_of(const std::string& text)
     return ip ? *ip : (refuse("not an address: " + text), Ip());
 }
 
-Prefix4 prefix_of(const std::string& text)
+IpPrefix prefix_of(const std::string& text)
 {
-    const auto prefix = Prefix4::parse(text);
-    return prefix ? *prefix : (refuse("not a prefix: " + text), Prefix4());
+    const auto prefix = IpPrefix::parse(text);
+    return prefix ? *prefix : (refuse("not a prefix: " + text), IpPrefix());
+}
+
+void announce(Speaker& speaker, const IpPrefix& prefix)
+{
+    prefix.is_v4() ? speaker.announce(prefix.v4()) : speaker.announce(prefix.v6());
+}
+
+// "v4", "v6", or "v4+v6".
+std::vector<Family> families_of(const std::string& text)
+{
+    std::vector<Family> families;
+    if (text.find("v4") != std::string::npos)
+        families.push_back(kIpv4Unicast);
+    if (text.find("v6") != std::string::npos)
+        families.push_back(kIpv6Unicast);
+    return families;
+}
+
+NextHopMode next_hop_mode(const std::string& text)
+{
+    if (text == "self")
+        return NextHopMode::Self;
+    return text == "keep" ? NextHopMode::Keep : NextHopMode::Auto;
 }
 
 void set_peer_field(PeerConfig& peer, const std::string& key, const std::string& value)
@@ -77,12 +102,34 @@ void set_peer_field(PeerConfig& peer, const std::string& key, const std::string&
         peer.reflector_client = true;
     else if (key == "nogr")
         peer.graceful_restart = false;
+    else if (key == "gr-notification")
+        peer.restart_on_notification = true;
     else if (key == "hold")
         peer.hold_time = Seconds(number());
     else if (key == "keepalive")
         peer.keepalive_time = Seconds(number());
     else if (key == "restart")
         peer.restart_time = Seconds(number());
+    else if (key == "families")
+        peer.families = families_of(value);
+    else if (key == "password")
+        peer.password = value;
+    else if (key == "ttl-security")
+        peer.ttl_security = static_cast<std::uint8_t>(number());
+    else if (key == "local-as")
+        peer.local_as = Asn{number()};
+    else if (key == "own-as")
+        peer.allowed_own_as = static_cast<std::uint8_t>(number());
+    else if (key == "next-hop")
+        peer.next_hop = next_hop_mode(value);
+    else if (key == "no-add-path")
+        peer.add_path = false;
+    else if (key == "max-prefixes")
+        peer.max_prefixes = number();
+    else if (key == "delay-open")
+        peer.delay_open = std::chrono::milliseconds(number());
+    else if (key == "send-hold")
+        peer.send_hold_time = Seconds(number());
     else if (key == "retry")
         peer.connect_retry = std::chrono::milliseconds(number());
     else
@@ -103,20 +150,25 @@ PeerConfig peer_of(const std::string& text)
     return peer;
 }
 
+template <typename P>
+void print_changes(std::span<const RouteChangeOf<P>> changes, bool quiet)
+{
+    for (const RouteChangeOf<P>& change : changes) {
+        if (quiet)
+            break;
+        std::cout << "route " << change.prefix.str();
+        for (const NextHop& hop : change.best)
+            std::cout << " via " << hop.gateway.str();
+        std::cout << " pref " << change.local_pref << '\n';
+    }
+    std::cout << "routes " << changes.size() << std::endl;
+}
+
 Callbacks printing(bool quiet)
 {
     Callbacks callbacks;
-    callbacks.on_routes = [quiet](std::span<const RouteChange> changes) {
-        for (const RouteChange& change : changes) {
-            if (quiet)
-                break;
-            std::cout << "route " << change.prefix.str();
-            for (const NextHop& hop : change.best)
-                std::cout << " via " << hop.gateway.str();
-            std::cout << " pref " << change.local_pref << '\n';
-        }
-        std::cout << "routes " << changes.size() << std::endl;
-    };
+    callbacks.on_routes = [quiet](auto changes) { print_changes(changes, quiet); };
+    callbacks.on_routes6 = [quiet](auto changes) { print_changes(changes, quiet); };
     callbacks.on_peer_state = [](const PeerStatus& status) {
         std::cout << "peer " << status.name << ' ' << name_of(status.state) << ' '
                   << status.why_down << std::endl;
@@ -158,9 +210,9 @@ private:
         std::string verb, argument;
         words >> verb >> argument;
         if (verb == "announce")
-            speaker_.announce(prefix_of(argument));
+            announce(speaker_, prefix_of(argument));
         else if (verb == "withdraw")
-            speaker_.withdraw(prefix_of(argument));
+            withdraw(prefix_of(argument));
         else if (verb == "count")
             announce_many(std::stoul(argument), words);
         else if (verb == "complete")
@@ -169,6 +221,8 @@ private:
             print_peers();
         else if (verb == "routes")
             print_routes();
+        else if (verb == "told")
+            print_told(argument);
         else if (verb == "quit")
             end(Speaker::Goodbye::Notify);
         else if (verb == "abort")
@@ -176,11 +230,15 @@ private:
         else
             std::cout << "unknown " << verb << std::endl;
     }
+    void withdraw(const IpPrefix& prefix)
+    {
+        prefix.is_v4() ? speaker_.withdraw(prefix.v4()) : speaker_.withdraw(prefix.v6());
+    }
     void announce_many(std::size_t count, std::istringstream& words)
     {
         std::string text;
         words >> text;
-        const Prefix4 first = prefix_of(text);
+        const Prefix4 first = prefix_of(text).v4();
         const auto step = static_cast<std::uint32_t>(std::uint64_t{1} << (32 - first.length));
         for (std::size_t i = 0; i < count; ++i) {
             const auto offset = static_cast<std::uint32_t>(i * step);
@@ -200,6 +258,12 @@ private:
             std::cout << route.prefix.str() << " from "
                       << (route.from ? route.from->str() : "ourselves") << ": " << route.why
                       << std::endl;
+    }
+    void print_told(const std::string& peer) const
+    {
+        for (const ExportedView& view : speaker_.routes_to(peer))
+            std::cout << view.route.prefix.str() << (view.told ? " told" : " not told: ")
+                      << view.why << std::endl;
     }
     void end(Speaker::Goodbye goodbye)
     {
@@ -225,8 +289,13 @@ int run(const Options& options)
     config.restarting = options.restarting;
     config.restart_time = Seconds(options.restart_time);
     config.listen_port = 0;
+    if (!options.address4.empty())
+        config.address4 = ip_of(options.address4).v4();
+    if (!options.address6.empty())
+        config.address6 = ip_of(options.address6).v6();
     if (const auto colon = options.listen.rfind(':'); colon != std::string::npos) {
-        config.listen_address = ip_of(options.listen.substr(0, colon));
+        if (colon > 0) // ":179" is all addresses
+            config.listen_address = ip_of(options.listen.substr(0, colon));
         config.listen_port =
             static_cast<std::uint16_t>(std::stoul(options.listen.substr(colon + 1)));
     }
@@ -234,7 +303,7 @@ int run(const Options& options)
     if (const Status status = speaker.listen(); !status)
         log->error("{}", status.error().what);
     for (const std::string& prefix : options.announce)
-        speaker.announce(prefix_of(prefix));
+        announce(speaker, prefix_of(prefix));
     if (!options.hold)
         speaker.announcements_complete();
     std::vector<PeerConfig> peers;
@@ -255,9 +324,14 @@ int main(int argc, char** argv)
     CLI::App app("A BGP speaker for tests and benches");
     app.add_option("--as", options.as);
     app.add_option("--id", options.id)->required();
-    app.add_option("--listen", options.listen, "address:port");
-    app.add_option("--peer", options.peers,
-                   "name=,address=,port=,as=,source=,passive,client,nogr,...");
+    app.add_option("--listen", options.listen, "address:port, or :port for all addresses");
+    app.add_option("--address4", options.address4, "IPv4 next hop of ours on IPv6 sessions");
+    app.add_option("--address6", options.address6, "IPv6 next hop of ours on IPv4 sessions");
+    app.add_option(
+        "--peer", options.peers,
+        "name=,address=,port=,as=,source=,families=v4+v6,passive,client,nogr,gr-notification,hold=,"
+        "keepalive=,restart=,retry=,password=,ttl-security=,local-as=,own-as=,"
+        "next-hop=auto|self|keep,no-add-path,max-prefixes=,delay-open=,send-hold=");
     app.add_option("--announce", options.announce);
     app.add_option("--restart-time", options.restart_time);
     app.add_flag("--restarting", options.restarting);

@@ -24,13 +24,49 @@ inline std::variant<Update, Notify> decode_update(ByteView body, const WireSessi
     return decoder.update();
 }
 
-// As they are, to a peer that reads two or four octets of an AS number.
+// The prefixes of messages without path identifiers, and back.
+template <typename P>
+std::vector<Nlri<P>> nlri_of(std::span<const P> prefixes)
+{
+    std::vector<Nlri<P>> nlri;
+    for (const P& prefix : prefixes)
+        nlri.push_back({prefix});
+    return nlri;
+}
+template <typename P>
+std::vector<P> prefixes_of(const std::vector<Nlri<P>>& nlri)
+{
+    std::vector<P> prefixes;
+    for (const Nlri<P>& one : nlri)
+        prefixes.push_back(one.prefix);
+    return prefixes;
+}
+
+// With these attributes as they are.
+template <typename P>
+std::size_t encode_announce(const AttributeSet& attributes, Rewrite rewrite,
+                            std::span<const Nlri<P>> prefixes, Bytes& out)
+{
+    rewrite.next_hop = attributes.next_hop;
+    rewrite.in_mp_reach = std::is_same_v<P, Prefix6> || !rewrite.next_hop.is_v4();
+    Bytes octets;
+    write_attributes(attributes.octets(), attributes, rewrite, octets);
+    return encode_announce(octets, rewrite, prefixes, out);
+}
+
+// The same, to a peer that reads two or four octets of an AS number.
 inline std::size_t encode_announce(const Attributes& attributes, const WireSession& session,
                                    std::span<const Prefix4> prefixes, Bytes& out)
 {
     Rewrite rewrite;
-    rewrite.four_octet_as = session.four_octet_as;
-    return encode_announce(*test_pool().intern(attributes), rewrite, prefixes, out);
+    rewrite.encoding.four_octet_as = session.four_octet_as;
+    return encode_announce(*test_pool().intern(attributes), rewrite,
+                           std::span<const Nlri<Prefix4>>(nlri_of(prefixes)), out);
+}
+
+inline std::size_t encode_withdraw(std::span<const Prefix4> prefixes, Bytes& out)
+{
+    return encode_withdraw(Encoding{}, std::span<const Nlri<Prefix4>>(nlri_of(prefixes)), out);
 }
 
 } // namespace margay::bgp

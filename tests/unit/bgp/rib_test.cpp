@@ -2,6 +2,7 @@
 #include "bgp/rib/rib.h"
 #include "support/addresses.h"
 #include "support/bgp/codec.h"
+#include "support/bgp/peers.h"
 
 #include <gmock/gmock.h>
 
@@ -39,8 +40,8 @@ TEST_P(Decision, step_removes_the_worse_whatever_the_order)
     good.local_pref = bad.local_pref = 100;
     good.med = bad.med = 10;
     good.origin = bad.origin = Origin::Egp;
-    Candidate a{nullptr, false, true, Ipv4(5), Ip(Ipv4(5))};
-    Candidate b{nullptr, false, true, Ipv4(5), Ip(Ipv4(5))};
+    Candidate a{nullptr, false, true, Ipv4(5), Ip(Ipv4(5)), 0};
+    Candidate b{nullptr, false, true, Ipv4(5), Ip(Ipv4(5)), 0};
     GetParam().better(good, a);
     GetParam().worse(bad, b);
     const AttributesPtr of_a = test_pool().intern(good), of_b = test_pool().intern(bad);
@@ -105,7 +106,13 @@ INSTANTIATE_TEST_SUITE_P(
                            [](Attributes&, Candidate& c) { c.address = Ip(Ipv4(9)); },
                            [](Attributes& a, Candidate&) { a.cluster_list = {Ipv4(1)}; }},
                       Duel{"address", Step::Address,
-                           [](Attributes&, Candidate& c) { c.address = Ip(Ipv4(4)); }, kNothing}));
+                           [](Attributes&, Candidate& c) {
+                               c.address = Ip(Ipv4(4));
+                               c.path = 9;
+                           },
+                           kNothing},
+                      Duel{"path number", Step::PathNumber, kNothing,
+                           [](Attributes&, Candidate& c) { c.path = 1; }}));
 
 // Pairwise comparison would go in circles here: a beats b by MED, b beats c and c beats a by
 // identifier.
@@ -166,14 +173,14 @@ AttributesPtr attributes(std::uint32_t next_hop, std::uint32_t local_pref = 100)
 struct RibTest : ::testing::Test {
     const Prefix4 net = prefix("10.1.0.0/26");
     const Prefix4 other = prefix("10.2.0.0/26");
-    Rib rib{RibConfig{Asn{64512}, Ipv4(99), Ipv4(98)}};
-    const PeerId kA = *rib.add_peer();
-    const PeerId kB = *rib.add_peer();
+    Rib<Prefix4> rib{RibConfig{Asn{64512}, Ipv4(99), Ipv4(98)}};
+    const PeerId kA = add_peer(rib);
+    const PeerId kB = add_peer(rib);
 
     void SetUp() override
     {
-        rib.peer_up(kA, {Ip(Ipv4(1)), Ipv4(1), true, false, Ipv4(99)});
-        rib.peer_up(kB, {Ip(Ipv4(2)), Ipv4(2), true, false, Ipv4(99)});
+        rib.peer_up(kA, internal_peer(1, Ipv4(99)));
+        rib.peer_up(kB, internal_peer(2, Ipv4(99)));
     }
     std::vector<Prefix4> settle()
     {
@@ -186,7 +193,7 @@ struct RibTest : ::testing::Test {
         return prefixes;
     }
     // Null once it is gone from the table.
-    const Rib::Table::Entry* find(const Prefix4& p)
+    const Rib<Prefix4>::Table::Entry* find(const Prefix4& p)
     {
         const EntryId id = rib.table().find(p);
         return id == kNoEntry ? nullptr : &rib.table().at(id);
@@ -294,7 +301,7 @@ TEST_F(RibTest, kept_route_is_judged_by_what_its_peer_is_after_a_restart)
     rib.learn(kA, net, attributes(77));
     settle();
     rib.mark_stale(kA);
-    rib.peer_up(kA, {Ip(Ipv4(1)), Ipv4(1), true, false, Ipv4(77)}); // by another address of ours
+    rib.peer_up(kA, internal_peer(1, Ipv4(77))); // by another address of ours
     rib.learn(kA, net, attributes(77));
     settle();
     ASSERT_NE(find(net), nullptr);

@@ -135,7 +135,7 @@ TEST(RouteTable, index_finds_what_a_map_finds_through_growth_and_removal)
 
 // ---- Paths ----
 
-TEST(Paths, one_is_kept_in_place_and_more_are_found_by_their_peer)
+TEST(Paths, one_is_kept_in_place_and_more_are_found_by_their_number)
 {
     Paths paths;
     EXPECT_TRUE(paths.empty());
@@ -143,16 +143,17 @@ TEST(Paths, one_is_kept_in_place_and_more_are_found_by_their_peer)
         Path& path = paths.add();
         path.received = some_attributes();
         path.peer = peer;
+        path.id = 10u + peer;
     }
     EXPECT_EQ(paths.all().size(), 4u);
-    for (const PeerId peer : {PeerId{2}, PeerId{4}, PeerId{1}}) {
-        ASSERT_NE(paths.find(peer), nullptr);
-        paths.remove(*paths.find(peer));
-        EXPECT_EQ(paths.find(peer), nullptr);
+    for (const PathId id : {12u, 14u, 11u}) {
+        ASSERT_NE(paths.find(id), nullptr);
+        paths.remove(*paths.find(id));
+        EXPECT_EQ(paths.find(id), nullptr);
     }
     ASSERT_EQ(paths.all().size(), 1u);
     EXPECT_EQ(paths.all()[0].peer, 3);
-    paths.remove(*paths.find(3));
+    paths.remove(*paths.find(13));
     EXPECT_TRUE(paths.empty());
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What peers are told: the rules of export, and the one stream that a group of peers gets.
+// The one stream that a group of peers gets.
 #include "bgp/rib/update_group.h"
 #include "support/addresses.h"
 #include "support/bgp/codec.h"
+#include "support/bgp/peers.h"
 
 #include <gmock/gmock.h>
 
@@ -18,199 +19,24 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-constexpr Asn kOwnAs{64512};
-const Ipv4 kOwnAddress(0x0a000001);
-
-ExportView internal_view()
-{
-    ExportView view;
-    view.local_as = kOwnAs;
-    view.local_address = kOwnAddress;
-    view.cluster_id = Ipv4(99);
-    return view;
-}
-
-ExportView external_view()
-{
-    ExportView view = internal_view();
-    view.internal = false;
-    return view;
-}
-
-AttributesPtr learned(void (*change)(Attributes&) = nullptr)
-{
-    Attributes a;
-    a.next_hop = Ipv4(0x0a000009);
-    a.as_path = AsPath({{PathSegment::Type::Sequence, {Asn{65001}}}});
-    a.local_pref = 300;
-    a.med = 5;
-    if (change)
-        change(a);
-    return test_pool().intern(a);
-}
-
-// ---- Export ----
-
-struct Source {
-    PeerId peer = 3;
-    bool internal = false;
-    bool client = false;
-};
-constexpr Source kFromOutside{};
-constexpr Source kFromInside{3, true, false};
-constexpr Source kFromClient{3, true, true};
-constexpr Source kFromUs{kOurselves, true, false};
-
-// What a peer with this view decodes; nothing if the route is not for it.
-std::optional<Attributes> told(const AttributesPtr& attributes, const Source& source,
-                               const ExportView& view)
-{
-    Path best;
-    best.peer = source.peer;
-    best.received = best.accepted = attributes;
-    PeerTraits from;
-    from.internal = source.internal;
-    from.client = source.client;
-    from.identifier = Ipv4(33);
-    if (!may_pass(best, from, view))
-        return std::nullopt;
-    Bytes octets;
-    write_attributes(attributes->octets(), *attributes,
-                     rewrite_for(*attributes, source.peer, from, view), octets);
-    AttributeList list;
-    check_attributes(octets, WireSession{view.internal, view.four_octet_as}, list);
-    EXPECT_THAT(list.faults, IsEmpty());
-    EXPECT_TRUE(list.has_origin && list.has_as_path && list.has_next_hop);
-    return decode_canonical(list.octets, list.summary.next_hop);
-}
-
-TEST(Export, own_route_goes_to_internal_peers_with_own_next_hop_and_preference)
-{
-    Attributes own;
-    own.local_pref = 2147482623;
-    const auto out = told(test_pool().intern(own), kFromUs, internal_view());
-    ASSERT_TRUE(out);
-    EXPECT_EQ(out->next_hop, Ip(kOwnAddress));
-    EXPECT_EQ(out->local_pref, 2147482623u);
-    EXPECT_EQ(out->as_path.length(), 0u);
-}
-
-TEST(Export, internal_route_is_not_for_internal_peers)
-{
-    EXPECT_FALSE(told(learned(), kFromInside, internal_view()));
-    EXPECT_TRUE(told(learned(), kFromInside, external_view()));
-}
-
-TEST(Export, external_route_goes_to_internal_peers_as_it_is)
-{
-    EXPECT_EQ(told(learned(), kFromOutside, internal_view()), learned()->decode());
-}
-
-TEST(Export, internal_peer_is_told_a_local_preference_in_any_case)
-{
-    const auto without = learned([](Attributes& a) { a.local_pref.reset(); });
-    EXPECT_EQ(told(without, kFromOutside, internal_view())->local_pref, 100u);
-}
-
-TEST(Export, external_peer_gets_our_as_our_next_hop_and_nothing_internal)
-{
-    const auto reflected = learned([](Attributes& a) {
-        a.originator_id = Ipv4(1);
-        a.cluster_list = {Ipv4(2)};
-        a.others = {{0x80, 98, {1}}, {0xc0, 99, {1}}};
-    });
-    const auto out = told(reflected, kFromInside, external_view());
-    ASSERT_TRUE(out);
-    EXPECT_EQ(out->as_path.str(), "64512 65001");
-    EXPECT_EQ(out->next_hop, Ip(kOwnAddress));
-    EXPECT_FALSE(out->local_pref);
-    EXPECT_FALSE(out->med);
-    EXPECT_FALSE(out->originator_id);
-    EXPECT_THAT(out->cluster_list, IsEmpty());
-    EXPECT_THAT(out->others, ElementsAre(RawAttribute{0xe0, 99, {1}})) << "partial: unknown to us";
-}
-
-TEST(Export, own_as_goes_into_a_new_segment_when_the_first_is_full_or_a_set)
-{
-    const auto full = learned([](Attributes& a) {
-        a.as_path = AsPath({{PathSegment::Type::Sequence, std::vector<Asn>(255, Asn{1})}});
-    });
-    EXPECT_EQ(told(full, kFromOutside, external_view())->as_path.segments().size(), 2u);
-    const auto set = learned(
-        [](Attributes& a) { a.as_path = AsPath({{PathSegment::Type::Set, {Asn{1}, Asn{3}}}}); });
-    EXPECT_EQ(told(set, kFromOutside, external_view())->as_path.str(), "64512 {1 3}");
-    const auto empty = learned([](Attributes& a) { a.as_path = {}; });
-    EXPECT_EQ(told(empty, kFromInside, external_view())->as_path.str(), "64512");
-}
-
-TEST(Export, nothing_is_announced_with_a_next_hop_of_nowhere)
-{
-    ExportView over_ipv6 = internal_view();
-    over_ipv6.local_address = Ipv4();
-    EXPECT_FALSE(told(learned(), kFromUs, over_ipv6));
-    EXPECT_TRUE(told(learned(), kFromOutside, over_ipv6)) << "its next hop is unchanged";
-    over_ipv6.internal = false;
-    EXPECT_FALSE(told(learned(), kFromOutside, over_ipv6));
-}
-
-TEST(Export, well_known_communities_hold_routes_back)
-{
-    const auto no_export = learned([](Attributes& a) { a.communities = {7, kNoExport}; });
-    const auto no_advertise = learned([](Attributes& a) { a.communities = {kNoAdvertise}; });
-    EXPECT_FALSE(told(no_export, kFromOutside, external_view()));
-    EXPECT_TRUE(told(no_export, kFromOutside, internal_view()));
-    EXPECT_FALSE(told(no_advertise, kFromOutside, internal_view()));
-}
-
-// RFC 4456 section 6.
-TEST(Export, reflector_passes_clients_on_to_all_and_others_to_clients)
-{
-    ExportView client = internal_view();
-    client.client = true;
-    EXPECT_TRUE(told(learned(), kFromClient, internal_view()));
-    EXPECT_TRUE(told(learned(), kFromClient, client));
-    EXPECT_TRUE(told(learned(), kFromInside, client));
-    EXPECT_FALSE(told(learned(), kFromInside, internal_view()));
-}
-
-// RFC 4456 section 8.
-TEST(Export, reflected_route_says_who_began_it_and_through_which_clusters_it_came)
-{
-    const auto first = told(learned(), kFromClient, internal_view());
-    ASSERT_TRUE(first);
-    EXPECT_EQ(first->originator_id, Ipv4(33));
-    EXPECT_THAT(first->cluster_list, ElementsAre(Ipv4(99)));
-    EXPECT_EQ(first->next_hop, learned()->next_hop);
-    const auto further = learned([](Attributes& a) {
-        a.originator_id = Ipv4(1);
-        a.cluster_list = {Ipv4(2)};
-    });
-    const auto second = told(further, kFromClient, internal_view());
-    EXPECT_EQ(second->originator_id, Ipv4(1));
-    EXPECT_THAT(second->cluster_list, ElementsAre(Ipv4(99), Ipv4(2)));
-}
-
-// ---- The group ----
-
 struct Group : ::testing::Test {
-    Rib rib{RibConfig{kOwnAs, Ipv4(99), Ipv4(99)}};
+    Rib<Prefix4> rib{RibConfig{kOwnAs, Ipv4(99), Ipv4(99)}};
     std::vector<PeerId> sources;
     std::set<PeerId> full; // no room
     struct Heard {
-        std::map<Prefix4, Attributes> routes;
+        std::map<Nlri<Prefix4>, Attributes> routes;
         std::size_t announcements = 0, withdrawals = 0, messages = 0, said = 0;
     };
     std::map<PeerId, Heard> heard;
+    WireSession session; // of all members
 
-    PeerId add(bool internal, bool client = false)
+    PeerId add(bool internal, bool client = false, bool add_path = false)
     {
-        const PeerId peer = *rib.add_peer();
-        PeerTraits traits;
-        traits.address = Ip(Ipv4(peer));
-        traits.identifier = Ipv4(peer);
+        const PeerId peer = add_peer(rib);
+        PeerTraits traits = internal_peer(peer, kOwnAddress);
         traits.internal = internal;
         traits.client = client;
-        traits.local_address = kOwnAddress;
+        traits.add_path = add_path;
         rib.peer_up(peer, traits);
         return peer;
     }
@@ -218,12 +44,12 @@ struct Group : ::testing::Test {
     {
         return Prefix4{Ipv4(0x0a000000 + (number << 8)), 24};
     }
-    void learn(PeerId peer, std::uint32_t number, std::uint32_t value = 1)
+    void learn(PeerId peer, std::uint32_t number, std::uint32_t value = 1, PathId path = 0)
     {
         Attributes a;
         a.next_hop = Ipv4(0x0b000000 + value);
         a.as_path = AsPath({{PathSegment::Type::Sequence, {Asn{65001}}}});
-        rib.learn(peer, net(number), test_pool().intern(a));
+        rib.learn(peer, {net(number), path}, test_pool().intern(a));
     }
     void decide()
     {
@@ -231,11 +57,11 @@ struct Group : ::testing::Test {
             rib.work(1000);
         rib.forget_changed();
     }
-    bool has_told_all(const UpdateGroup& group, PeerId peer) const
+    bool has_told_all(const UpdateGroup<Prefix4>& group, PeerId peer) const
     {
         return !rib.has_work() && group.has_told(peer, rib.table().last_change());
     }
-    bool fill(UpdateGroup& group, std::size_t budget = 1000)
+    bool fill(UpdateGroup<Prefix4>& group, std::size_t budget = 1000)
     {
         return group.fill([this](PeerId peer) { return !full.contains(peer); },
                           [this](PeerId peer, std::span<const ByteView> pieces,
@@ -251,21 +77,21 @@ struct Group : ::testing::Test {
             for (ByteView rest = piece; !rest.empty(); ++h.messages)
                 rest = rest.subspan(hear(h, std::get<Frame>(next_frame(rest))));
     }
-    static std::size_t hear(Heard& h, const Frame& frame)
+    std::size_t hear(Heard& h, const Frame& frame) const
     {
-        const auto update = std::get<Update>(decode_update(frame.body, WireSession{}));
-        for (const Prefix4& prefix : update.withdrawn) {
-            h.routes.erase(prefix);
+        const auto update = std::get<Update>(decode_update(frame.body, session));
+        for (const Nlri<Prefix4>& nlri : update.ipv4.withdrawn) {
+            h.routes.erase(nlri);
             ++h.withdrawals;
         }
-        for (const Reach& reach : update.announced)
-            for (const Prefix4& prefix : reach.prefixes) {
-                h.routes[prefix] = reach.attributes->decode();
+        for (const Reach<Prefix4>& reach : update.ipv4.announced)
+            for (const Nlri<Prefix4>& nlri : reach.prefixes) {
+                h.routes[nlri] = reach.attributes->decode();
                 ++h.announcements;
             }
         return frame.size;
     }
-    void settle(UpdateGroup& group)
+    void settle(UpdateGroup<Prefix4>& group)
     {
         decide();
         while (fill(group)) {
@@ -276,7 +102,7 @@ struct Group : ::testing::Test {
 TEST_F(Group, prefixes_with_equal_attributes_share_one_update_and_all_members_get_it)
 {
     const PeerId source = add(false), a = add(true), b = add(true);
-    UpdateGroup group(rib, internal_view(), {});
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
     group.join(a);
     group.join(b);
     for (std::uint32_t i = 0; i < 10; ++i)
@@ -296,7 +122,7 @@ TEST_F(Group, nobody_is_told_what_he_told_us)
     const PeerId a = add(true, true), b = add(true, true);
     ExportView view = internal_view();
     view.client = true;
-    UpdateGroup group(rib, view, {});
+    UpdateGroup<Prefix4> group(rib, view, {});
     group.join(a);
     group.join(b);
     learn(a, 1);
@@ -317,7 +143,7 @@ TEST_F(Group, nobody_is_told_what_he_told_us)
 TEST_F(Group, only_what_was_told_is_withdrawn)
 {
     const PeerId source = add(false), a = add(true);
-    UpdateGroup group(rib, internal_view(), {});
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
     group.join(a);
     learn(source, 1);
     settle(group);
@@ -335,7 +161,7 @@ TEST_F(Group, only_what_was_told_is_withdrawn)
 TEST_F(Group, slow_member_hears_what_counts_when_it_has_room_and_delays_nobody)
 {
     const PeerId source = add(false), fast = add(true), slow = add(true);
-    UpdateGroup group(rib, internal_view(), {});
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
     group.join(fast);
     group.join(slow);
     learn(source, 99);
@@ -360,7 +186,7 @@ TEST_F(Group, slow_member_hears_what_counts_when_it_has_room_and_delays_nobody)
 TEST_F(Group, late_joiner_gets_the_table_whatever_the_others_wait_for)
 {
     const PeerId source = add(false), a = add(true), late = add(true);
-    UpdateGroup group(rib, internal_view(), {});
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
     group.join(a);
     for (std::uint32_t i = 0; i < 100; ++i)
         learn(source, i);
@@ -381,7 +207,7 @@ TEST_F(Group, late_joiner_gets_the_table_whatever_the_others_wait_for)
 TEST_F(Group, refresh_tells_everything_again_to_who_asked)
 {
     const PeerId source = add(false), a = add(true), b = add(true);
-    UpdateGroup group(rib, internal_view(), {});
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
     group.join(a);
     group.join(b);
     learn(source, 1);
@@ -400,7 +226,7 @@ TEST_F(Group, changed_policy_withdraws_what_it_no_longer_passes)
 {
     const PeerId source = add(false), a = add(true);
     bool open = true;
-    UpdateGroup group(rib, internal_view(), [&](const Prefix4& prefix, const Path& path) {
+    UpdateGroup<Prefix4> group(rib, internal_view(), [&](const Prefix4& prefix, const Path& path) {
         return open || prefix == net(1) ? path.accepted : AttributesPtr();
     });
     group.join(a);
@@ -420,7 +246,7 @@ TEST_F(Group, changed_policy_withdraws_what_it_no_longer_passes)
 TEST_F(Group, withdrawal_is_owed_to_who_is_behind_also_when_the_policy_changes_meanwhile)
 {
     const PeerId source = add(false), fast = add(true), slow = add(true);
-    UpdateGroup group(rib, internal_view(), {});
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
     group.join(fast);
     group.join(slow);
     learn(source, 1);
@@ -436,30 +262,11 @@ TEST_F(Group, withdrawal_is_owed_to_who_is_behind_also_when_the_policy_changes_m
     EXPECT_TRUE(has_told_all(group, slow));
 }
 
-TEST_F(Group, member_that_comes_from_another_group_is_owed_what_this_one_does_not_pass)
-{
-    const PeerId source = add(false), a = add(true);
-    UpdateGroup before(rib, internal_view(), {});
-    before.join(a);
-    learn(source, 1);
-    learn(source, 2);
-    settle(before);
-    before.leave(a);
-    UpdateGroup after(rib, internal_view(), [](const Prefix4& prefix, const Path& path) {
-        return prefix == net(1) ? path.accepted : AttributesPtr();
-    });
-    after.join(a, true);
-    settle(after);
-    ASSERT_EQ(heard[a].routes.size(), 1u);
-    EXPECT_TRUE(heard[a].routes.contains(net(1)));
-    EXPECT_EQ(after.advertised(a), 1u);
-}
-
 // A peer changes its mind faster than decisions are made; its paths are never the best.
 TEST_F(Group, entries_that_are_never_decided_for_long_are_told_all_the_same)
 {
     const PeerId source = add(false), restless = add(false), a = add(true);
-    UpdateGroup group(rib, internal_view(), {});
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
     for (std::uint32_t i = 0; i < 100; ++i)
         learn(source, i);
     decide();
@@ -479,7 +286,7 @@ TEST_F(Group, entries_that_are_never_decided_for_long_are_told_all_the_same)
 TEST_F(Group, what_is_between_two_decisions_is_decided_before_it_is_told)
 {
     const PeerId first = add(false), second = add(false), a = add(true);
-    UpdateGroup group(rib, internal_view(), {});
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
     learn(first, 1);
     learn(second, 1, 2);
     decide();
@@ -494,7 +301,7 @@ TEST_F(Group, what_is_between_two_decisions_is_decided_before_it_is_told)
 TEST_F(Group, path_that_is_used_beside_the_best_is_no_news_for_peers)
 {
     const PeerId first = add(false), second = add(false), a = add(true);
-    UpdateGroup group(rib, internal_view(), {});
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
     group.join(a);
     learn(first, 1);
     settle(group);
@@ -511,7 +318,7 @@ TEST_F(Group, path_that_is_used_beside_the_best_is_no_news_for_peers)
 TEST_F(Group, budget_bounds_a_turn_and_nothing_is_forgotten)
 {
     const PeerId source = add(false), a = add(true);
-    UpdateGroup group(rib, internal_view(), {});
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
     group.join(a);
     for (std::uint32_t i = 0; i < 10; ++i)
         learn(source, i);
@@ -525,7 +332,7 @@ TEST_F(Group, budget_bounds_a_turn_and_nothing_is_forgotten)
 TEST_F(Group, route_too_large_for_a_message_replaces_the_older_one_by_nothing)
 {
     const PeerId source = add(false), a = add(true);
-    UpdateGroup group(rib, internal_view(), {});
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
     group.join(a);
     learn(source, 1);
     settle(group);
@@ -538,90 +345,224 @@ TEST_F(Group, route_too_large_for_a_message_replaces_the_older_one_by_nothing)
     EXPECT_EQ(group.advertised(a), 0u);
 }
 
-// Whatever the order of events, in the end everybody knows what it would be told today.
-TEST_F(Group, any_history_leads_to_the_same_tables)
-{
-    std::mt19937 random(11);
-    const auto number = [&](std::uint32_t below) {
-        return static_cast<std::uint32_t>(random() % below);
-    };
-    for (int round = 0; round < 100; ++round) {
-        heard.clear();
-        full.clear();
-        Rib fresh{RibConfig{kOwnAs, Ipv4(99), Ipv4(99)}};
-        std::swap(rib, fresh);
-        ExportView view = internal_view();
+// ---- All paths (RFC 7911) ----
+
+struct AllPaths : Group {
+    AllPaths()
+    {
         view.client = true;
-        bool open = true;
-        UpdateGroup group(rib, view, [&](const Prefix4& prefix, const Path& path) {
-            return open || prefix.addr.value() % 512 == 0 ? path.accepted : AttributesPtr();
-        });
-        std::vector<PeerId> peers;
-        for (int i = 0; i < 6; ++i)
-            peers.push_back(add(true, true));
-        std::set<PeerId> in;
-        for (int step = 0; step < 600; ++step) {
-            const PeerId peer = peers[number(6)];
-            switch (number(12)) {
-            case 0:
-                if (!in.insert(peer).second)
-                    break;
-                heard[peer] = {};
-                group.join(peer);
-                break;
-            case 1:
-                if (in.erase(peer) > 0)
-                    group.leave(peer);
-                break;
-            case 2:
-                if (in.contains(peer))
-                    group.refresh(peer);
-                break;
-            case 3:
-                if (!full.erase(peer))
-                    full.insert(peer);
-                break;
-            case 4:
-                open = !open;
-                group.policy_changed();
-                break;
-            case 5:
-                rib.work(1 + number(5));
-                rib.forget_changed();
-                break;
-            case 6:
-            case 7:
-                rib.withdraw(peer, net(number(20)));
-                break;
-            case 8:
-                fill(group, 1 + number(4));
-                break;
-            default:
-                learn(peer, number(20), number(4));
-            }
-        }
-        full.clear();
-        settle(group);
-        for (const PeerId peer : in) {
-            std::set<Prefix4> expected;
-            for (EntryId id = 0; id < rib.table().end(); ++id) {
-                const auto& entry = rib.table().at(id);
-                const Path* best = entry.paths.best();
-                if (best && best->peer != peer && (open || entry.prefix.addr.value() % 512 == 0))
-                    expected.insert(entry.prefix);
-            }
-            std::set<Prefix4> known;
-            for (const auto& [prefix, attributes] : heard[peer].routes) {
-                known.insert(prefix);
-                const Path* best = rib.table().at(rib.table().find(prefix)).paths.best();
-                ASSERT_TRUE(best);
-                EXPECT_EQ(attributes.next_hop, best->accepted->next_hop) << "an older route";
-            }
-            EXPECT_EQ(known, expected) << "round " << round << " peer " << peer;
-            EXPECT_EQ(group.advertised(peer), expected.size());
-        }
+        view.encoding.add_path = true;
+        session.ipv4.add_path_in = true;
+    }
+    std::set<Ip> next_hops(PeerId peer, std::uint32_t number) const
+    {
+        std::set<Ip> hops;
+        for (const auto& [nlri, attributes] : heard.at(peer).routes)
+            if (nlri.prefix == net(number))
+                hops.insert(attributes.next_hop);
+        return hops;
+    }
+    static Ip hop(std::uint32_t value) { return Ip(Ipv4(0x0b000000 + value)); }
+
+    ExportView view = internal_view();
+};
+
+TEST_F(AllPaths, all_are_told_and_each_is_withdrawn_by_itself)
+{
+    const PeerId x = add(false), y = add(true, true), a = add(true, true);
+    UpdateGroup<Prefix4> group(rib, view, {});
+    group.join(a);
+    learn(x, 1, 1);
+    learn(y, 1, 2);
+    settle(group);
+    EXPECT_THAT(next_hops(a, 1), UnorderedElementsAre(hop(1), hop(2)));
+    EXPECT_EQ(group.advertised(a), 2u);
+    learn(x, 1, 3); // one changes: the other is not told again
+    const std::size_t before = heard[a].announcements;
+    settle(group);
+    EXPECT_EQ(heard[a].announcements, before + 1);
+    rib.withdraw(y, net(1));
+    settle(group);
+    EXPECT_THAT(next_hops(a, 1), UnorderedElementsAre(hop(3)));
+    EXPECT_EQ(heard[a].withdrawals, 1u);
+    EXPECT_EQ(group.advertised(a), 1u);
+}
+
+TEST_F(AllPaths, paths_of_one_peer_keep_apart_and_nobody_hears_his_own)
+{
+    const PeerId x = add(true, true, true), y = add(true, true, true), a = add(true, true);
+    UpdateGroup<Prefix4> group(rib, view, {});
+    group.join(a);
+    group.join(x);
+    learn(x, 1, 1, 7);
+    learn(x, 1, 2, 8);
+    learn(y, 1, 3, 7); // the same number, another's
+    settle(group);
+    EXPECT_THAT(next_hops(a, 1), UnorderedElementsAre(hop(1), hop(2), hop(3)));
+    EXPECT_THAT(next_hops(x, 1), UnorderedElementsAre(hop(3)));
+    rib.withdraw(x, {net(1), 7});
+    settle(group);
+    EXPECT_THAT(next_hops(a, 1), UnorderedElementsAre(hop(2), hop(3)));
+    EXPECT_EQ(rib.count(x), 1u);
+}
+
+TEST_F(AllPaths, slow_member_is_told_later_of_a_path_that_went)
+{
+    const PeerId x = add(false), y = add(false), slow = add(true), fast = add(true);
+    UpdateGroup<Prefix4> group(rib, view, {});
+    group.join(slow);
+    group.join(fast);
+    learn(x, 1, 1);
+    learn(y, 1, 2);
+    settle(group);
+    full = {slow};
+    rib.withdraw(x, net(1));
+    settle(group);
+    EXPECT_THAT(next_hops(fast, 1), UnorderedElementsAre(hop(2)));
+    learn(y, 1, 3);
+    settle(group);
+    full.clear();
+    settle(group);
+    EXPECT_THAT(next_hops(slow, 1), UnorderedElementsAre(hop(3)));
+}
+
+// One that is told the best alone is left in peace by what others hear of.
+TEST_F(AllPaths, path_that_is_not_the_best_is_no_news_for_who_hears_the_best)
+{
+    const PeerId x = add(false), y = add(false), a = add(true);
+    UpdateGroup<Prefix4> all(rib, view, {});
+    session = {};
+    UpdateGroup<Prefix4> best(rib, internal_view(), {});
+    best.join(a);
+    learn(x, 1, 1);
+    learn(x, 2, 1);
+    settle(best);
+    settle(all); // whoever has not passed the best yet must not miss it
+    ASSERT_EQ(heard[a].announcements, 2u);
+    learn(y, 1, 2); // the higher identifier loses
+    settle(best);
+    EXPECT_EQ(heard[a].announcements, 2u);
+    best.refresh(a);
+    settle(best);
+    EXPECT_EQ(heard[a].announcements, 4u) << "but all is told to who asks";
+}
+
+// Whatever the order of events, in the end everybody knows what it would be told today.
+struct Mode {
+    bool add_path = false; // what members hear
+    bool others_hear_all = false; // of the table
+};
+class Chaos : public Group, public ::testing::WithParamInterface<Mode> {
+protected:
+    std::uint32_t number(std::uint32_t below)
+    {
+        return static_cast<std::uint32_t>(random() % below);
+    }
+    bool passes(const Prefix4& prefix) const { return open || prefix.addr.value() % 512 == 0; }
+    void step(UpdateGroup<Prefix4>& group);
+    void check(const UpdateGroup<Prefix4>& group, PeerId peer, int round);
+
+    std::mt19937 random{77};
+    std::vector<PeerId> peers;
+    std::set<PeerId> in;
+    bool open = true;
+};
+
+void Chaos::step(UpdateGroup<Prefix4>& group)
+{
+    const PeerId peer = peers[number(6)];
+    switch (number(12)) {
+    case 0:
+        if (!in.insert(peer).second)
+            break;
+        heard[peer] = {};
+        return group.join(peer);
+    case 1:
+        if (in.erase(peer) > 0)
+            group.leave(peer);
+        break;
+    case 2:
+        if (in.contains(peer))
+            group.refresh(peer);
+        break;
+    case 3:
+        if (!full.erase(peer))
+            full.insert(peer);
+        break;
+    case 4:
+        open = !open;
+        return group.policy_changed();
+    case 5:
+        rib.work(1 + number(5));
+        return rib.forget_changed();
+    case 6:
+    case 7:
+        return rib.withdraw(peer, {net(number(20)), number(3)});
+    case 8:
+        fill(group, 1 + number(4));
+        break;
+    default:
+        learn(peer, number(20), number(4), number(3));
     }
 }
+
+void Chaos::check(const UpdateGroup<Prefix4>& group, PeerId peer, int round)
+{
+    std::set<std::string> expected, known;
+    const auto text = [](const Nlri<Prefix4>& nlri, const Ip& next_hop) {
+        return nlri.prefix.str() + " path " + std::to_string(nlri.path) + " via " + next_hop.str();
+    };
+    for (EntryId id = 0; id < rib.table().end(); ++id) {
+        const auto& entry = rib.table().at(id);
+        for (const Path& path : entry.paths.all())
+            if ((GetParam().add_path || path.best) && path.peer != peer && passes(entry.prefix))
+                expected.insert(text({entry.prefix, GetParam().add_path ? path.id : 0},
+                                     path.accepted->next_hop));
+    }
+    for (const auto& [nlri, attributes] : heard[peer].routes)
+        known.insert(text(nlri, attributes.next_hop));
+    std::vector<std::string> missing, stale;
+    std::ranges::set_difference(expected, known, std::back_inserter(missing));
+    std::ranges::set_difference(known, expected, std::back_inserter(stale));
+    EXPECT_THAT(missing, IsEmpty()) << "round " << round << " peer " << peer;
+    EXPECT_THAT(stale, IsEmpty()) << "round " << round << " peer " << peer;
+    EXPECT_EQ(group.advertised(peer), expected.size());
+}
+
+TEST_P(Chaos, ends_with_everybody_knowing_what_there_is)
+{
+    session.ipv4.add_path_in = GetParam().add_path;
+    for (int round = 0; round < 100; ++round) {
+        random.seed(static_cast<std::uint32_t>(round)); // any of them can be run by itself
+        heard.clear();
+        full.clear();
+        peers.clear();
+        in.clear();
+        open = true;
+        Rib<Prefix4> fresh{RibConfig{kOwnAs, Ipv4(99), Ipv4(99)}};
+        std::swap(rib, fresh);
+        if (GetParam().others_hear_all)
+            rib.want_all_paths(true);
+        ExportView view = internal_view();
+        view.client = true;
+        view.encoding.add_path = GetParam().add_path;
+        UpdateGroup<Prefix4> group(rib, view, [&](const Prefix4& prefix, const Path& path) {
+            return passes(prefix) ? path.accepted : AttributesPtr();
+        });
+        for (int i = 0; i < 6; ++i)
+            peers.push_back(add(true, true, i % 2 == 0));
+        for (int i = 0; i < 600; ++i)
+            step(group);
+        full.clear();
+        settle(group);
+        for (const PeerId peer : in)
+            check(group, peer, round);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, Chaos,
+                         ::testing::Values(Mode{false, false}, Mode{false, true},
+                                           Mode{true, false}));
 
 } // namespace
 } // namespace margay::bgp

@@ -55,7 +55,7 @@ Outcome outcome(const Bytes& bytes, const WireSession& session)
     const Update* update = std::get_if<Update>(&result);
     if (!update)
         return Outcome::Reset;
-    if (update->announced.empty())
+    if (update->ipv4.announced.empty())
         return Outcome::Withdrawn;
     return update->faults.empty() ? Outcome::Accepted : Outcome::Discarded;
 }
@@ -197,7 +197,7 @@ Attributes rich()
 TEST(UpdateCodec, treated_as_withdraw_names_the_prefixes_that_were_announced)
 {
     const Update update = decoded(list({kGoodPath, kGoodHop}), kExternal);
-    EXPECT_THAT(update.withdrawn, ElementsAre(prefix("192.0.2.0/24")));
+    EXPECT_THAT(update.ipv4.withdrawn, ElementsAre(prefix("192.0.2.0/24")));
 }
 
 TEST(UpdateCodec, gives_back_every_attribute)
@@ -207,9 +207,9 @@ TEST(UpdateCodec, gives_back_every_attribute)
     Bytes message;
     ASSERT_EQ(encode_announce(rich(), kInternal, prefixes, message), 3u);
     const Update update = decoded(Bytes(message.begin() + kHeaderSize, message.end()), kInternal);
-    ASSERT_EQ(update.announced.size(), 1u);
-    EXPECT_EQ(update.announced[0].attributes->decode(), rich());
-    EXPECT_EQ(update.announced[0].prefixes, prefixes);
+    ASSERT_EQ(update.ipv4.announced.size(), 1u);
+    EXPECT_EQ(update.ipv4.announced[0].attributes->decode(), rich());
+    EXPECT_EQ(prefixes_of(update.ipv4.announced[0].prefixes), prefixes);
     EXPECT_THAT(update.faults, IsEmpty());
 }
 
@@ -224,9 +224,9 @@ TEST(UpdateCodec, two_octet_peer_gets_as_trans_and_the_wide_path_survives_the_wa
     ASSERT_EQ(encode_announce(sent, kOldExternal, prefixes, message), 1u);
     const Update update =
         decoded(Bytes(message.begin() + kHeaderSize, message.end()), kOldExternal);
-    ASSERT_EQ(update.announced.size(), 1u);
-    EXPECT_EQ(update.announced[0].attributes->decode().as_path, sent.as_path);
-    EXPECT_EQ(update.announced[0].attributes->decode().aggregator, sent.aggregator);
+    ASSERT_EQ(update.ipv4.announced.size(), 1u);
+    EXPECT_EQ(update.ipv4.announced[0].attributes->decode().as_path, sent.as_path);
+    EXPECT_EQ(update.ipv4.announced[0].attributes->decode().aggregator, sent.aggregator);
 }
 
 TEST(UpdateCodec, as4_path_longer_than_the_path_is_ignored)
@@ -234,8 +234,8 @@ TEST(UpdateCodec, as4_path_longer_than_the_path_is_ignored)
     const Bytes narrow{0x40, 2, 4, 2, 1, 0xfd, 0xe8};
     const Bytes wide{0xc0, 17, 10, 2, 2, 0, 0, 0, 1, 0, 0, 0, 2};
     const Update update = decoded(list({kGoodOrigin, narrow, kGoodHop, wide}), kOldExternal);
-    ASSERT_EQ(update.announced.size(), 1u);
-    EXPECT_EQ(update.announced[0].attributes->decode().as_path.str(), "65000");
+    ASSERT_EQ(update.ipv4.announced.size(), 1u);
+    EXPECT_EQ(update.ipv4.announced[0].attributes->decode().as_path.str(), "65000");
 }
 
 TEST(UpdateCodec, path_of_an_old_speaker_keeps_its_head_and_takes_the_wide_tail)
@@ -243,16 +243,16 @@ TEST(UpdateCodec, path_of_an_old_speaker_keeps_its_head_and_takes_the_wide_tail)
     const Bytes narrow{0x40, 2, 8, 2, 3, 0, 7, 0x5b, 0xa0, 0, 9};
     const Bytes wide{0xc0, 17, 10, 2, 2, 0, 1, 0, 1, 0, 0, 0, 9};
     const Update update = decoded(list({kGoodOrigin, narrow, kGoodHop, wide}), kOldExternal);
-    ASSERT_EQ(update.announced.size(), 1u);
-    EXPECT_EQ(update.announced[0].attributes->decode().as_path.str(), "7 65537 9");
+    ASSERT_EQ(update.ipv4.announced.size(), 1u);
+    EXPECT_EQ(update.ipv4.announced[0].attributes->decode().as_path.str(), "7 65537 9");
 }
 
 TEST(UpdateCodec, unknown_optional_transitive_is_carried_as_partial_and_others_are_not)
 {
     const Update update =
         decoded(with_good(joined({{0xc0, 99, 2, 1, 2}, {0x80, 98, 1, 1}})), kExternal);
-    ASSERT_EQ(update.announced.size(), 1u);
-    EXPECT_THAT(update.announced[0].attributes->decode().others,
+    ASSERT_EQ(update.ipv4.announced.size(), 1u);
+    EXPECT_THAT(update.ipv4.announced[0].attributes->decode().others,
                 ElementsAre(RawAttribute{0xe0, 99, {1, 2}}));
 }
 
@@ -260,24 +260,24 @@ TEST(UpdateCodec, multiprotocol_ipv4_is_read_with_its_own_next_hop)
 {
     const Bytes mp{0x80, 14, 13, 0, 1, 1, 4, 10, 0, 0, 9, 0, 24, 198, 51, 100};
     const Update update = decoded(body({}, joined({kGoodOrigin, kGoodPath, mp}), {}), kExternal);
-    ASSERT_EQ(update.announced.size(), 1u);
-    EXPECT_EQ(update.announced[0].attributes->next_hop.str(), "10.0.0.9");
-    EXPECT_THAT(update.announced[0].prefixes, ElementsAre(prefix("198.51.100.0/24")));
+    ASSERT_EQ(update.ipv4.announced.size(), 1u);
+    EXPECT_EQ(update.ipv4.announced[0].attributes->next_hop.str(), "10.0.0.9");
+    EXPECT_THAT(update.ipv4.announced[0].prefixes, ElementsAre(prefix("198.51.100.0/24")));
 }
 
 TEST(UpdateCodec, family_that_was_not_negotiated_is_ignored)
 {
     const Bytes mp{0x80, 14, 9, 0, 2, 1, 0, 0, 24, 1, 2, 3};
     const Update update = decoded(body({}, joined({kGoodOrigin, kGoodPath, mp}), {}), kExternal);
-    EXPECT_THAT(update.announced, IsEmpty());
-    EXPECT_THAT(update.withdrawn, IsEmpty());
+    EXPECT_THAT(update.ipv4.announced, IsEmpty());
+    EXPECT_THAT(update.ipv4.withdrawn, IsEmpty());
     EXPECT_FALSE(update.end_of_rib);
 }
 
 TEST(UpdateCodec, end_of_rib_is_an_empty_update_or_an_empty_unreach_and_nothing_else)
 {
     Bytes message;
-    encode_end_of_rib(message);
+    encode_end_of_rib(kIpv4Unicast, message);
     EXPECT_EQ(decoded(Bytes(message.begin() + kHeaderSize, message.end()), kInternal).end_of_rib,
               kIpv4Unicast);
     EXPECT_EQ(decoded(body({}, {0x80, 15, 3, 0, 2, 1}, {}), kInternal).end_of_rib, (Family{2, 1}));
@@ -287,7 +287,7 @@ TEST(UpdateCodec, end_of_rib_is_an_empty_update_or_an_empty_unreach_and_nothing_
 
 TEST(UpdateCodec, host_bits_are_cleared)
 {
-    EXPECT_THAT(decoded(body({20, 10, 1, 0xff}, {}, {}), kInternal).withdrawn,
+    EXPECT_THAT(decoded(body({20, 10, 1, 0xff}, {}, {}), kInternal).ipv4.withdrawn,
                 ElementsAre(prefix("10.1.240.0/20")));
 }
 
@@ -310,7 +310,8 @@ TEST(UpdateCodec, many_prefixes_fill_messages_to_the_limit_and_none_is_lost)
             ASSERT_TRUE(std::holds_alternative<Frame>(frame));
             const ByteView view = std::get<Frame>(frame).body;
             Update update = decoded(Bytes(view.begin(), view.end()), kInternal);
-            const auto& got = withdraw ? update.withdrawn : update.announced.at(0).prefixes;
+            const auto got = prefixes_of(withdraw ? update.ipv4.withdrawn
+                                                  : update.ipv4.announced.at(0).prefixes);
             received.insert(received.end(), got.begin(), got.end());
         }
         EXPECT_EQ(received, sent);

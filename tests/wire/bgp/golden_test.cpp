@@ -100,7 +100,7 @@ TEST(Golden, bird_opens_with_graceful_restart_and_sends_three_kinds_of_communiti
     EXPECT_EQ(bird.keepalives, 1);
 
     ASSERT_EQ(bird.updates.size(), 3u);
-    const Reach& first = bird.updates[0].announced.at(0);
+    const Reach<Prefix4>& first = bird.updates[0].ipv4.announced.at(0);
     EXPECT_THAT(first.prefixes, ElementsAre(prefix("10.2.0.0/26")));
     EXPECT_EQ(first.attributes->origin, Origin::Igp);
     EXPECT_EQ(first.attributes->decode().as_path.length(), 0u);
@@ -110,7 +110,7 @@ TEST(Golden, bird_opens_with_graceful_restart_and_sends_three_kinds_of_communiti
     EXPECT_THAT(first.attributes->decode().others,
                 ElementsAre(RawAttribute{0xc0, 16, {0, 2, 0xfc, 0, 0, 0, 0, 3}},
                             RawAttribute{0xc0, 32, {0, 0, 0xfc, 0, 0, 0, 0, 1, 0, 0, 0, 2}}));
-    EXPECT_EQ(bird.updates[1].announced.at(0).attributes->med, 9u);
+    EXPECT_EQ(bird.updates[1].ipv4.announced.at(0).attributes->med, 9u);
     EXPECT_EQ(bird.updates[2].end_of_rib, kIpv4Unicast);
 }
 
@@ -126,13 +126,13 @@ TEST(Golden, frr_opens_with_one_parameter_a_capability_and_sends_an_aggregate)
 
     ASSERT_EQ(frr.updates.size(), 3u);
     EXPECT_EQ(frr.updates[0].end_of_rib, kIpv4Unicast) << "it has nothing to say at first";
-    const Reach& aggregate = frr.updates[1].announced.at(0);
+    const Reach<Prefix4>& aggregate = frr.updates[1].ipv4.announced.at(0);
     EXPECT_THAT(aggregate.prefixes, ElementsAre(prefix("10.2.0.0/16")));
     EXPECT_TRUE(aggregate.attributes->decode().atomic_aggregate);
     EXPECT_EQ(aggregate.attributes->decode().aggregator,
               (Aggregator{Asn{4200000002}, *Ipv4::parse("10.99.0.2")}));
     EXPECT_EQ(aggregate.attributes->decode().as_path.str(), "4200000002") << "extended length";
-    EXPECT_THAT(frr.updates[2].announced.at(0).attributes->decode().communities,
+    EXPECT_THAT(frr.updates[2].ipv4.announced.at(0).attributes->decode().communities,
                 ElementsAre(0xfc000007u));
     for (const Update& update : frr.updates)
         EXPECT_THAT(update.faults, IsEmpty());
@@ -145,7 +145,7 @@ TEST(Golden, gobgp_sends_a_non_transitive_attribute_that_is_dropped_in_silence)
     EXPECT_EQ(gobgp.open->as, Asn{65002});
     EXPECT_EQ(gobgp.open->capabilities.graceful_restart->restart_time, Seconds(20));
     ASSERT_EQ(gobgp.updates.size(), 3u);
-    const Attributes& first = gobgp.updates[0].announced.at(0).attributes->decode();
+    const Attributes& first = gobgp.updates[0].ipv4.announced.at(0).attributes->decode();
     EXPECT_EQ(first.origin, Origin::Incomplete);
     EXPECT_EQ(first.med, 5u);
     EXPECT_THAT(first.others, IsEmpty());
@@ -167,9 +167,9 @@ TEST(Golden, our_encoder_writes_birds_routes_in_birds_octets)
         if (frame.type == MessageType::Update) {
             const auto update = std::get<Update>(decode_update(frame.body, WireSession{}));
             if (update.end_of_rib)
-                encode_end_of_rib(again);
-            for (const Reach& reach : update.announced)
-                encode_announce(*reach.attributes, Rewrite{}, reach.prefixes, again);
+                encode_end_of_rib(kIpv4Unicast, again);
+            for (const Reach<Prefix4>& reach : update.ipv4.announced)
+                encode_announce(*reach.attributes, Rewrite{}, std::span(reach.prefixes), again);
         }
         if (frame.type != MessageType::Open) {
             EXPECT_EQ(again, original);

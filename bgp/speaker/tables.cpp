@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/speaker/tables.h"
+
+#include <algorithm>
+
+namespace margay::bgp {
+
+// ---- Groups ------------------------------------------------------------------------------------
+
+template <typename P>
+void Tables<P>::join(PeerId peer, const ExportView& view, const PeerConfig& config)
+{
+    auto group = std::ranges::find_if(groups_, [&](const auto& g) { return g->view() == view; });
+    if (group == groups_.end()) {
+        // The first member stands for all, also when it is gone: its policy is theirs.
+        groups_.push_back(std::make_unique<Group>(
+            rib_, view, [this, view, config](const P& prefix, const Path& path) {
+                return policy_(config, view, prefix, path);
+            }));
+        group = groups_.end() - 1;
+    }
+    (*group)->join(peer);
+    group_of_[peer] = group->get();
+}
+
+template <typename P>
+void Tables<P>::leave(PeerId peer)
+{
+    Group* group = group_of(peer);
+    if (!group)
+        return;
+    group_of_.erase(peer);
+    group->leave(peer);
+    if (group->empty())
+        std::erase_if(groups_, [&](const auto& g) { return g.get() == group; });
+}
+
+template <typename P>
+typename Tables<P>::Group* Tables<P>::group_of(PeerId peer) const
+{
+    const auto found = group_of_.find(peer);
+    return found == group_of_.end() ? nullptr : found->second;
+}
+
+template <typename P>
+void Tables<P>::refresh(PeerId peer)
+{
+    if (Group* group = group_of(peer))
+        group->refresh(peer);
+}
+
+template <typename P>
+void Tables<P>::policy_changed()
+{
+    for (const auto& group : groups_)
+        group->policy_changed();
+}
+
+template <typename P>
+bool Tables<P>::has_told(PeerId peer, std::uint64_t change) const
+{
+    const Group* group = group_of(peer);
+    return group && group->has_told(peer, change);
+}
+
+template <typename P>
+std::size_t Tables<P>::advertised(PeerId peer) const
+{
+    const Group* group = group_of(peer);
+    return group ? group->advertised(peer) : 0;
+}
+
+template <typename P>
+bool Tables<P>::fill(const Group::HasRoom& has_room, const Group::Deliver& deliver,
+                     std::size_t budget)
+{
+    bool more = false;
+    for (const auto& group : groups_)
+        more |= group->fill(has_room, deliver, budget);
+    return more;
+}
+
+// ---- News for the caller -----------------------------------------------------------------------
+
+template <typename P>
+void Tables<P>::collect_changes()
+{
+    changes_.clear();
+    hops_.clear();
+    hop_ends_.clear();
+    for (const EntryId id : rib_.changed())
+        if (note_change(id))
+            hop_ends_.push_back(hops_.size());
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < changes_.size(); ++i) {
+        changes_[i].best = std::span(hops_).subspan(first, hop_ends_[i] - first);
+        first = hop_ends_[i];
+    }
+}
+
+template <typename P>
+void Tables<P>::forget_changed()
+{
+    rib_.forget_changed();
+}
+
+// False when it is nothing that the caller has to know.
+template <typename P>
+bool Tables<P>::note_change(EntryId id)
+{
+    const Entry& entry = rib_.table().at(id);
+    const Path* best = entry.paths.best();
+    if (!best || best->peer == kOurselves) {
+        if (!report_reachable(id, false))
+            return false;
+        changes_.push_back({entry.prefix, 0, {}});
+        return true;
+    }
+    changes_.push_back({entry.prefix, best->accepted->local_pref.value_or(kDefaultLocalPref), {}});
+    const auto first = static_cast<std::ptrdiff_t>(hops_.size());
+    const auto add = [&](const Path& path) {
+        const Ip& gateway = path.accepted->next_hop;
+        if (std::find_if(hops_.begin() + first, hops_.end(),
+                         [&](const NextHop& hop) { return hop.gateway == gateway; }) == hops_.end())
+            hops_.push_back(NextHop{gateway, rib_.traits(path.peer).address});
+    };
+    add(*best);
+    for (const Path& path : entry.paths.all()) // behind the best the order means nothing
+        if (path.usable && !path.best)
+            add(path);
+    report_reachable(id, true);
+    return true;
+}
+
+// What the caller believed before.
+template <typename P>
+bool Tables<P>::report_reachable(EntryId id, bool reachable)
+{
+    if (id >= reported_.size())
+        reported_.resize(rib_.table().end());
+    const bool before = reported_[id];
+    reported_[id] = reachable;
+    reported_count_ += std::size_t{reachable} - std::size_t{before};
+    return before;
+}
+
+// ---- Views -------------------------------------------------------------------------------------
+
+template <typename P>
+void Tables<P>::append_views(std::vector<RouteView>& views) const
+{
+    for (EntryId id = 0; id < rib_.table().end(); ++id) {
+        const Entry& entry = rib_.table().at(id);
+        const auto steps = rib_.explain(entry.paths);
+        for (std::size_t i = 0; i < steps.size(); ++i)
+            views.push_back(view(entry.prefix, entry.paths.all()[i], steps[i]));
+    }
+}
+
+template <typename P>
+RouteView Tables<P>::view(const P& prefix, const Path& path, const std::optional<Step>& step) const
+{
+    RouteView view;
+    view.prefix = prefix;
+    if (path.peer != kOurselves)
+        view.from = rib_.traits(path.peer).address;
+    view.path = rib_.path_ids().name_of(path.id).received;
+    view.attributes = (path.accepted ? path.accepted : path.received)->decode();
+    view.stale = rib_.is_stale(path);
+    view.best = step == Step::Best;
+    view.multipath = step && !view.best && usable_beside_best(*step);
+    view.why = step ? describe(*step) : describe(path.rejected);
+    return view;
+}
+
+template <typename P>
+void Tables<P>::append_exported(PeerId peer, const ExportView& to, const PeerConfig& config,
+                                std::vector<ExportedView>& views) const
+{
+    for (EntryId id = 0; id < rib_.table().end(); ++id) {
+        const Entry& entry = rib_.table().at(id);
+        const auto steps = rib_.explain(entry.paths);
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            const Path& path = entry.paths.all()[i];
+            if (!path.best && !(to.encoding.add_path && path.accepted))
+                continue;
+            ExportedView& exported = views.emplace_back();
+            exported.route = view(entry.prefix, path, steps[i]);
+            const PeerTraits& from = rib_.traits(path.peer);
+            const AttributesPtr policed =
+                may_pass<P>(path, from, to) ? policy_(config, to, entry.prefix, path) : nullptr;
+            exported.why = why_not_told(peer, to, path, policed);
+            exported.told = exported.why.empty();
+            if (exported.told)
+                exported.route.attributes =
+                    rewritten(*policed, rewrite_for<P>(*policed, path.peer, from, to));
+        }
+    }
+}
+
+template <typename P>
+std::string Tables<P>::why_not_told(PeerId peer, const ExportView& to, const Path& path,
+                                    const AttributesPtr& policed) const
+{
+    if (path.peer == peer)
+        return "it told us";
+    if (const char* rule = why_not_passed<P>(path, rib_.traits(path.peer), to))
+        return rule;
+    return policed ? "" : "rejected by the export filter";
+}
+
+template class Tables<Prefix4>;
+template class Tables<Prefix6>;
+
+} // namespace margay::bgp

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tables: all that a speaker has of one family of addresses. What was learned, the groups of peers
+// that are told, and the news for the caller.
+
+#pragma once
+
+#include "bgp/rib/update_group.h"
+#include "bgp/speaker/types.h"
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+namespace margay::bgp {
+
+template <typename P>
+class Tables {
+public:
+    using Group = UpdateGroup<P>;
+    // How a peer with this view and config is told a path, or null.
+    using Policy =
+        std::function<AttributesPtr(const PeerConfig&, const ExportView&, const P&, const Path&)>;
+
+    Tables(const RibConfig& config, Policy policy) : rib_(config), policy_(std::move(policy)) {}
+
+    Rib<P>& rib() { return rib_; }
+    const Rib<P>& rib() const { return rib_; }
+
+    // The peer is told routes from now on, or no longer.
+    void join(PeerId peer, const ExportView& view, const PeerConfig& config);
+    void leave(PeerId peer);
+    void refresh(PeerId peer);
+    void policy_changed(); // for everybody
+    bool has_told(PeerId peer, std::uint64_t change) const;
+    std::size_t advertised(PeerId peer) const;
+    bool fill(const Group::HasRoom& has_room, const Group::Deliver& deliver, std::size_t budget);
+
+    // What changed since forget_changed(), as the caller is to hear of it.
+    void collect_changes();
+    const std::vector<RouteChangeOf<P>>& changes() const { return changes_; }
+    void forget_changed();
+    std::size_t reachable() const { return reported_count_; }
+
+    void append_views(std::vector<RouteView>& views) const;
+    // All that could be told a peer with this view.
+    void append_exported(PeerId peer, const ExportView& view, const PeerConfig& config,
+                         std::vector<ExportedView>& views) const;
+
+private:
+    using Entry = typename Rib<P>::Table::Entry;
+
+    Group* group_of(PeerId peer) const;
+    bool note_change(EntryId id);
+    bool report_reachable(EntryId id, bool reachable);
+    RouteView view(const P& prefix, const Path& path, const std::optional<Step>& step) const;
+    std::string why_not_told(PeerId peer, const ExportView& view, const Path& path,
+                             const AttributesPtr& policed) const;
+
+    Rib<P> rib_;
+    Policy policy_;
+    std::vector<std::unique_ptr<Group>> groups_;
+    std::unordered_map<PeerId, Group*> group_of_; // of each peer with a session
+    // What one turn reports; the memory is used again.
+    std::vector<RouteChangeOf<P>> changes_;
+    std::vector<NextHop> hops_;
+    std::vector<std::size_t> hop_ends_; // of each change
+    std::vector<bool> reported_;        // by entry: the caller believes it reachable
+    std::size_t reported_count_ = 0;
+};
+
+extern template class Tables<Prefix4>;
+extern template class Tables<Prefix6>;
+
+} // namespace margay::bgp
