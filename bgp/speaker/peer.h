@@ -7,9 +7,9 @@
 
 #include "bgp/rib/export.h"
 #include "bgp/speaker/connection.h"
-#include "bgp/speaker/rate_limit.h"
 #include "bgp/speaker/types.h"
 #include "bgp/wire/update.h"
+#include "margay/rate_limit.h"
 
 #include <map>
 
