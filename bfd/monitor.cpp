@@ -98,6 +98,8 @@ private:
         bool finished = false;
         std::chrono::system_clock::time_point since;
         std::string send_error;
+        std::string drop_reason; // of the peer's packets, until one is taken
+        bool error_came_back = false; // by ICMP, and not for each packet: it holds until we hear
         std::uint64_t sent = 0, received = 0, dropped = 0, up_count = 0, failures = 0;
         RateLimit log_limit{5, std::chrono::seconds(10)};
     };
@@ -294,8 +296,12 @@ void Monitor::Impl::on_datagram(bool multihop, const Datagram& datagram)
             : entry.session.receive(packet, std::chrono::steady_clock::now(), actions);
     if (!reject) {
         ++entry.received;
+        entry.send_error.clear();
+        entry.drop_reason.clear();
+        entry.error_came_back = false;
     } else if (!entry.leaving) { // else it is what the peer said before it heard AdminDown
         ++entry.dropped;
+        entry.drop_reason = std::string("packets of the peer are dropped: ") + name_of(*reject);
         drop(*reject, datagram);
     }
     run(entry, actions);
@@ -343,20 +349,23 @@ void Monitor::Impl::run(Entry& entry, const Actions& actions)
 
 void Monitor::Impl::send(Entry& entry, const Packet& packet)
 {
-    const Status sent = entry.sender.send(encode(packet));
-    if (sent) {
-        ++entry.sent;
-        entry.send_error.clear();
+    const Status status = entry.sender.send(encode(packet));
+    const bool answered = !status && status.error().code == Errc::Unavailable;
+    entry.sent += status || answered;
+    if (status) {
+        if (!entry.error_came_back)
+            entry.send_error.clear();
         return;
     }
-    if (sent.error().code == Errc::Exists) { // somebody else's; the next packet tries another
+    if (status.error().code == Errc::Exists) { // somebody else's; the next packet tries another
         source_ports_.erase(entry.sender.source_port());
         entry.sender.set_source_port(draw_source_port());
     }
-    if (entry.send_error != sent.error().what &&
+    if (entry.send_error != status.error().what &&
         entry.log_limit.allow(std::chrono::steady_clock::now()))
-        log_->warn("packet not sent peer={}: {}", entry.config.peer.str(), sent.error().what);
-    entry.send_error = sent.error().what;
+        log_->warn("peer not reached peer={}: {}", entry.config.peer.str(), status.error().what);
+    entry.send_error = status.error().what;
+    entry.error_came_back = answered;
 }
 
 void Monitor::Impl::on_state(Entry& entry, const StateChanged& change)
@@ -460,9 +469,9 @@ SessionStatus Monitor::Impl::status_of(const Entry& entry) const
         return status;
     // What keeps us from speaking or hearing says more than that nothing is heard.
     const std::string& deaf = listeners_.at(listener_of(entry.config)).error;
-    status.why_down = !deaf.empty()               ? deaf
-                      : !entry.send_error.empty() ? entry.send_error
-                                                  : session.why_down();
+    for (const std::string& why : {deaf, entry.drop_reason, entry.send_error, session.why_down()})
+        if (status.why_down.empty())
+            status.why_down = why;
     return status;
 }
 

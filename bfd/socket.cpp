@@ -188,17 +188,16 @@ Status Sender::send(std::span<const std::uint8_t> payload)
         if (Status opened = open(); !opened)
             return opened;
     // The first call may only bring the ICMP error that an earlier packet met.
-    int error = 0;
+    int met = 0;
     for (int attempt = 0; attempt < 2; ++attempt) {
         if (::send(socket_.get(), payload.data(), payload.size(), MSG_NOSIGNAL) >= 0)
-            return error == 0 ? Status() : Status(explain(error));
-        error = errno;
-        if (error == EAGAIN || error == ENOBUFS) // the queue is full: as good as lost on the way
-            return explain(error);
+            return met == 0 ? Status() : Status(Error{Errc::Unavailable, met, explain(met).what});
+        met = errno;
+        if (met == EAGAIN || met == ENOBUFS) // the queue is full: as good as lost on the way
+            return explain(met);
     }
-    if (error != ECONNREFUSED)
-        socket_.reset(); // its addresses may be gone: begin again
-    return explain(error);
+    socket_.reset(); // its addresses may be gone: begin again
+    return explain(met);
 }
 
 Status Sender::open()
@@ -213,6 +212,8 @@ Status Sender::open()
     // Neither decides whether BFD works. Nobody reads from this socket, so it shall hold nothing.
     (void)set_option(socket.get(), level, v4 ? IP_TOS : IPV6_TCLASS, kInternetControl);
     (void)set_option(socket.get(), SOL_SOCKET, SO_RCVBUF, 0);
+    // Without it the kernel keeps to itself that a neighbour does not answer ARP.
+    (void)set_option(socket.get(), level, v4 ? IP_RECVERR : IPV6_RECVERR, kOn);
     if (Status status = bind_and_connect(socket.get()); !status)
         return status;
     socket_ = std::move(socket);

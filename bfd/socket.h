@@ -61,7 +61,8 @@ public:
     }
 
     // Opens the socket first where that has not worked yet. An error says what is wrong in words
-    // for people; Errc::Exists: the source port is taken.
+    // for people. Errc::Exists: the source port is taken. Errc::Unavailable: it is sent, but an
+    // earlier packet met that error on the way.
     Status send(std::span<const std::uint8_t> payload);
     std::uint16_t source_port() const { return source_port_; }
     void set_source_port(std::uint16_t port) { source_port_ = port; }
