@@ -32,7 +32,8 @@ std::uint32_t number(Fixed bytes)
 template <std::size_t At>
 void put(PacketBytes& bytes, std::uint32_t value)
 {
-    for (std::uint8_t& byte : std::span(bytes).subspan<At, 4>()) {
+    const std::span<std::uint8_t, kPacketSize> all(bytes);
+    for (std::uint8_t& byte : all.subspan<At, 4>()) {
         byte = static_cast<std::uint8_t>(value >> 24);
         value <<= 8;
     }

@@ -617,7 +617,7 @@ TEST_F(SessionTest, hostile_packets_are_answered_with_one_each_at_most_and_nothi
         packet.demand = random() % 2;
         packet.authenticated = random() % 8 == 0;
         packet.detect_mult = static_cast<std::uint8_t>(1 + random() % 255);
-        packet.my_discriminator = 1 + random() % 3;
+        packet.my_discriminator = static_cast<std::uint32_t>(1 + random() % 3);
         packet.desired_min_tx = interval();
         packet.required_min_rx = interval();
         Actions actions;
