@@ -11,6 +11,7 @@
 #include <set>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 
 namespace margay::bfd {
 namespace {
@@ -25,7 +26,7 @@ constexpr std::size_t kBacklog = 1024;
 
 bool is_link_local(const Ip& ip)
 {
-    return !ip.is_v4() && masked(ip.v6(), 10) == *Ipv6::parse("fe80::");
+    return !ip.is_v4() && ip.v6().bytes()[0] == 0xfe && (ip.v6().bytes()[1] & 0xc0) == 0x80;
 }
 
 bool is_unspecified(const Ip& ip)
@@ -70,7 +71,7 @@ public:
     {
     }
 
-    void set_sessions(std::vector<SessionConfig> wanted);
+    void set_sessions(const std::vector<SessionConfig>& wanted);
     std::vector<SessionStatus> statuses() const;
     const DropCounts& drops() const { return drops_; }
     void stop();
@@ -156,7 +157,7 @@ private:
 
 // ---- Which sessions there are ------------------------------------------------------------------
 
-void Monitor::Impl::set_sessions(std::vector<SessionConfig> wanted)
+void Monitor::Impl::set_sessions(const std::vector<SessionConfig>& wanted)
 {
     std::map<Key, SessionConfig> by_key;
     for (const SessionConfig& config : wanted) {
@@ -442,6 +443,7 @@ void Monitor::Impl::on_timer(std::uint32_t discriminator)
 std::vector<SessionStatus> Monitor::Impl::statuses() const
 {
     std::vector<SessionStatus> statuses;
+    statuses.reserve(by_address_.size());
     for (const auto& [key, entry] : by_address_)
         statuses.push_back(status_of(*entry));
     return statuses;
@@ -487,9 +489,9 @@ Monitor::~Monitor()
     impl_->stop();
 }
 
-void Monitor::set_sessions(std::vector<SessionConfig> sessions)
+void Monitor::set_sessions(const std::vector<SessionConfig>& sessions)
 {
-    impl_->set_sessions(std::move(sessions));
+    impl_->set_sessions(sessions);
 }
 
 std::vector<SessionStatus> Monitor::sessions() const

@@ -86,7 +86,7 @@ public:
 
     // The sessions as they shall be. What is unchanged is not touched, changed timers are agreed
     // on anew without an interruption, and what is removed says AdminDown for a detection time.
-    void set_sessions(std::vector<SessionConfig> sessions);
+    void set_sessions(const std::vector<SessionConfig>& sessions);
 
     std::vector<SessionStatus> sessions() const;
     const DropCounts& drops() const;

@@ -2,6 +2,7 @@
 #include "bfd/session.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace margay::bfd {
 namespace {

@@ -42,13 +42,13 @@ public:
     Ip ip() const
     {
         if (storage_.ss_family == AF_INET) {
-            sockaddr_in v4;
+            sockaddr_in v4{};
             std::memcpy(&v4, &storage_, sizeof(v4));
             return Ipv4::from_be(v4.sin_addr.s_addr);
         }
-        sockaddr_in6 v6;
+        sockaddr_in6 v6{};
         std::memcpy(&v6, &storage_, sizeof(v6));
-        Ipv6::Bytes bytes;
+        Ipv6::Bytes bytes{};
         std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
         return Ipv6(bytes);
     }
@@ -88,7 +88,7 @@ bool ask_for_ttl_and_destination(int socket, bool v4)
 template <typename T>
 T data_of(const cmsghdr* header)
 {
-    T value;
+    T value{};
     std::memcpy(&value, CMSG_DATA(header), sizeof(value));
     return value;
 }
@@ -104,7 +104,7 @@ void read_control(const cmsghdr* header, Datagram& datagram)
         datagram.to = Ipv4::from_be(data_of<in_pktinfo>(header).ipi_addr.s_addr);
     } else if (is(IPPROTO_IPV6, IPV6_PKTINFO)) {
         const auto info = data_of<in6_pktinfo>(header);
-        Ipv6::Bytes bytes;
+        Ipv6::Bytes bytes{};
         std::memcpy(bytes.data(), &info.ipi6_addr, bytes.size());
         datagram.to = Ipv6(bytes);
     }
@@ -157,8 +157,8 @@ std::size_t Receiver::drain(std::size_t limit)
 
 bool Receiver::receive_one()
 {
-    std::array<std::uint8_t, kMaxRead> buffer;
-    alignas(cmsghdr) std::array<char, 256> control;
+    std::array<std::uint8_t, kMaxRead> buffer{};
+    alignas(cmsghdr) std::array<char, 256> control{};
     SocketAddress from;
     iovec vector{buffer.data(), buffer.size()};
     msghdr message{};

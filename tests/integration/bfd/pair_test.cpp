@@ -23,13 +23,10 @@ struct PairTest : LabTest {
     Watch us{executor};
     Watch them{executor};
 
-    void watch(std::vector<SessionConfig> sessions)
+    void watch(const std::vector<SessionConfig>& sessions) { us.monitor().set_sessions(sessions); }
+    void they_watch(const Netns& where, const std::vector<SessionConfig>& sessions)
     {
-        us.monitor().set_sessions(std::move(sessions));
-    }
-    void they_watch(const Netns& where, std::vector<SessionConfig> sessions)
-    {
-        inside(where, [&] { them.monitor().set_sessions(std::move(sessions)); });
+        inside(where, [&] { them.monitor().set_sessions(sessions); });
     }
     void meet() // the neighbour, over IPv4
     {
