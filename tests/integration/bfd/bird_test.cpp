@@ -205,7 +205,14 @@ TEST_F(BirdTest, stall_of_our_own_is_not_taken_for_silence_of_the_peer)
 {
     both[0].parameters.detect_mult = both[1].parameters.detect_mult = 50;
     meet();
+    Raw junk = inside(*neighbour, [] { return Raw(ip("10.77.0.2"), 50000); });
+    Raw junk6 = inside(*neighbour, [] { return Raw(ip("fd77::2"), 50000); });
+    const std::uint8_t octet = 0;
     for (int i = 0; i < 5; ++i) {
+        for (int n = 0; n < 150; ++n) { // before BIRD's packets, and more than a turn reads
+            junk.say(ip("10.77.0.1"), std::span(&octet, 1));
+            junk6.say(ip("fd77::1"), std::span(&octet, 1));
+        }
         std::this_thread::sleep_for(500ms); // longer than the detection time of 300 ms
         run_for(100ms);
     }
