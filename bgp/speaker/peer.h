@@ -7,8 +7,8 @@
 
 #include "bgp/rib/export.h"
 #include "bgp/speaker/connection.h"
-#include "bgp/speaker/rate_limit.h"
 #include "bgp/speaker/tables.h"
+#include "margay/rate_limit.h"
 
 #include <map>
 

@@ -21,13 +21,14 @@ arrow() { # arrow FOLDER PATTERN TEXT
 }
 [ -d maps ] && arrow maps '"(agent|bgp|bpf)/' "maps/ includes nothing of ours but maps/ and include/margay"
 [ -d bpf ] && arrow bpf '"(agent|bgp|margay)/' "bpf/ sees only maps/"
-[ -d bgp ] && arrow bgp '"(agent|maps)/|["<]bpf/' "bgp/ is a library of its own"
-for pure in bgp/wire bgp/session bgp/rib agent/model agent/calc; do
-    [ -d $pure ] && arrow $pure '["<](boost/asio|grpc|bpf/|spdlog|margay/log.h|margay/executor.h|sys/socket.h)' "$pure is pure: no socket, log, clock or kernel"
+[ -d bgp ] && arrow bgp '"(agent|maps|bfd)/|["<]bpf/' "bgp/ is a library of its own"
+[ -d bfd ] && arrow bfd '"(agent|maps|bgp)/|["<]bpf/' "bfd/ is a library of its own"
+for pure in bgp/wire bgp/session bgp/rib bfd/{packet,session}.{h,cpp} agent/model agent/calc; do
+    [ -e $pure ] && arrow $pure '["<](boost/asio|grpc|bpf/|spdlog|margay/log.h|margay/executor.h|sys/socket.h)' "$pure is pure: no socket, log, clock or kernel"
 done
 
 # 3. Threads live in one folder.
-hits=$(grep -nE '#include <(mutex|thread|atomic|condition_variable|future)>' -r agent bgp maps include --include='*.h' --include='*.cpp' | grep -v '^agent/store/' || true)
+hits=$(grep -nE '#include <(mutex|thread|atomic|condition_variable|future)>' -r agent bgp bfd maps include --include='*.h' --include='*.cpp' | grep -v '^agent/store/' || true)
 [ -z "$hits" ] || fail "threads are agent/store's alone:"$'\n'"$hits"
 
 # 4. One licence line a file.
@@ -38,7 +39,7 @@ done < <(awk 'FNR == 1 { seen[FILENAME] = 0 } FNR > 2 { nextfile }
     END { for (file in seen) if (!seen[file]) print file }' "${sources[@]}")
 
 # 5. Words that hide unfinished work or second definitions.
-hits=$(grep -nE '[Kk]eep in sync|\bTODO\b|\bFIXME\b|\bXXX\b' -r agent bgp bpf maps include tests bench deploy \
+hits=$(grep -nE '[Kk]eep in sync|\bTODO\b|\bFIXME\b|\bXXX\b' -r agent bgp bfd bpf maps include tests bench deploy \
     --include='*.h' --include='*.cpp' --include='*.c' --include='*.sh' --exclude-dir=lint || true)
 [ -z "$hits" ] || fail "banned words:"$'\n'"$hits"
 
@@ -48,11 +49,11 @@ while read -r script; do
 done < <(files '*.sh')
 
 # 7. What g++ 12 miscompiles, and what no folder may let out.
-hits=$(grep -nE '\bco_(await|return|yield)\b|^[^/"]*\bthrow\b' -r agent bgp maps include --include='*.h' --include='*.cpp' || true)
+hits=$(grep -nE '\bco_(await|return|yield)\b|^[^/"]*\bthrow\b' -r agent bgp bfd maps include --include='*.h' --include='*.cpp' || true)
 [ -z "$hits" ] || fail "no coroutines, no exceptions of ours:"$'\n'"$hits"
 
 # 8. Every folder with code says what it is, and links lead somewhere.
-for folder in agent agent/*/ bgp bpf maps maps/table include tests bench deploy; do
+for folder in agent agent/*/ bgp bfd bpf maps maps/table include tests bench deploy; do
     [ -e "$folder/README.md" ] || fail "no README.md in $folder"
 done
 while read -r page; do

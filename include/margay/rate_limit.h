@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace margay::bgp {
+namespace margay {
 
 class RateLimit {
 public:
@@ -45,4 +45,4 @@ private:
     std::uint64_t suppressed_ = 0;
 };
 
-} // namespace margay::bgp
+} // namespace margay
