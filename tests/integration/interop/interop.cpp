@@ -9,6 +9,9 @@
 #include <map>
 
 namespace margay::bgp::lab {
+
+using namespace std::chrono_literals;
+
 namespace {
 
 // "…/session_test.cpp" → <folder>/session.jsonl, new in each run of the program.
@@ -72,6 +75,16 @@ bool Interop::can_start(const DaemonConfig& config)
     if (!status)
         not_applicable(status.error().what);
     return static_cast<bool>(status);
+}
+
+bool Interop::until(const std::function<bool()>& done, std::chrono::seconds limit)
+{
+    // BIRD may sleep for up to 3 s with work to do; a question wakes it.
+    return until_told(
+        [&] {
+            return run_until(executor, done, 200ms) || (daemon->about(lab_address(kUs)), done());
+        },
+        limit);
 }
 
 bool Interop::until_told(const std::function<bool()>& done, std::chrono::seconds limit)

@@ -35,10 +35,7 @@ protected:
     void not_applicable(std::string proof) { proof_ = std::move(proof); }
 
     bool until(const std::function<bool()>& done,
-               std::chrono::seconds limit = std::chrono::seconds(30))
-    {
-        return run_until(executor, done, limit);
-    }
+               std::chrono::seconds limit = std::chrono::seconds(30));
     // For questions to a daemon, each of which is a process.
     bool until_told(const std::function<bool()>& done,
                     std::chrono::seconds limit = std::chrono::seconds(30));

@@ -35,10 +35,11 @@ TEST_P(RestartTest, killed_daemon_comes_back_and_we_lose_only_what_it_does_not_t
     ASSERT_TRUE(until([&] {
         return !node.way("10.2.0.0/26").empty() && !node.way("10.2.1.0/26").empty();
     })) << node.peer().why_down;
+    const std::string offered = daemon->offers(lab_address(kUs));
     daemon->kill();
     ASSERT_TRUE(until([&] { return !node.up(); }));
     if (!node.peer().routes_are_stale)
-        return not_applicable(daemon->about(lab_address(kUs)));
+        return not_applicable(offered);
     daemon->withdraw("10.2.1.0/26"); // from its configuration: nobody is there to hear it
     ASSERT_TRUE(daemon->restart());
     EXPECT_TRUE(until([&] { return node.up() && node.way("10.2.1.0/26").empty(); }, 60s))
@@ -53,6 +54,7 @@ TEST_P(RestartTest, we_come_back_and_a_third_peer_sees_no_flap)
     row("graceful restart (RFC 4724), Margay restarts");
     ASSERT_TRUE(daemon->start({kDaemon, kOurAs, {restarting_us(), watcher()}, {}}));
     Node third(executor, kThird, kPort, false, kWatcherAs);
+    third.speaker().announcements_complete();
     third.speaker().set_peers({peer(kOurAs, kDaemon, "peer", kThird)});
     auto node = std::make_unique<Node>(executor, kUs, kPort);
     const auto begin = [&](std::vector<std::string> prefixes) {

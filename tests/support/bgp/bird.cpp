@@ -134,6 +134,10 @@ public:
         }
         return paths;
     }
+    std::string offers(const Ip& neighbor) override
+    {
+        return between(about(neighbor), "Local capabilities", "Neighbor capabilities");
+    }
     void refresh(const Ip& neighbor) override { say("reload in " + name_of(neighbor)); }
     void shut(const Ip& neighbor, const std::string& text) override
     {

@@ -119,6 +119,8 @@ std::string Daemon::last_words() const
     std::string text;
     for (std::size_t i = lines.size() > 3 ? lines.size() - 3 : 0; i < lines.size(); ++i)
         text += (text.empty() ? "" : " | ") + lines[i];
+    for (std::size_t at = 0; (at = text.find(folder_ + "/")) != std::string::npos;)
+        text.erase(at, folder_.size() + 1);
     return text.empty() ? "it wrote nothing" : text;
 }
 
@@ -151,6 +153,17 @@ bool has_family(const Neighbor& neighbor, Family family)
 bool is_v6(const std::string& prefix)
 {
     return prefix.find(':') != std::string::npos;
+}
+
+std::string between(const std::string& text, std::string_view from, std::string_view to)
+{
+    const std::size_t begin = text.find(from);
+    if (begin == std::string::npos)
+        return "";
+    std::string joined;
+    for (const std::string& word : split(text.substr(begin, text.find(to, begin) - begin), " \t\n"))
+        joined += (joined.empty() ? "" : " ") + word;
+    return joined;
 }
 
 std::vector<std::string> split(const std::string& text, std::string_view separators)

@@ -89,6 +89,8 @@ public:
     bool up(const Ip& neighbor);
     std::string about(const Ip& neighbor); // all that it says of a session, for people
     std::string log() const;
+    // What it says that its OPEN offers, on one line: the proof that it lacks something.
+    virtual std::string offers(const Ip& neighbor) = 0;
     virtual std::vector<LearnedPath> learned(const std::string& prefix, const Ip& neighbor) = 0;
     virtual void refresh(const Ip& neighbor) = 0; // asks for everything again
     // Ends the session with a text for people (RFC 9003).
@@ -141,6 +143,8 @@ std::string own_address(const DaemonConfig& config, const Neighbor& neighbor);
 bool is_internal(const DaemonConfig& config, const Neighbor& neighbor);
 bool has_family(const Neighbor& neighbor, Family family);
 bool is_v6(const std::string& prefix);
+// What stands after the line that contains `from`, up to `to`, on one line.
+std::string between(const std::string& text, std::string_view from, std::string_view to);
 std::vector<std::string> split(const std::string& text, std::string_view separators);
 
 } // namespace margay::bgp::lab

@@ -94,6 +94,7 @@ std::string frr_address_family(const DaemonConfig& config, bool v6)
     return text + " exit-address-family\n";
 }
 
+// With coalesce-time 0 it may send End-of-RIB before its routes.
 std::string frr_restart(const DaemonConfig& config)
 {
     for (const Neighbor& neighbor : config.neighbors)
@@ -101,7 +102,7 @@ std::string frr_restart(const DaemonConfig& config)
             return " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n"
                    " bgp graceful-restart restart-time " +
                    std::to_string(neighbor.restart_time->count()) + "\n";
-    return " bgp graceful-restart-disable\n";
+    return " bgp graceful-restart-disable\n coalesce-time 0\n";
 }
 
 LearnedPath frr_path(const Json& path)
@@ -135,6 +136,10 @@ public:
                 paths.push_back(frr_path(path));
         });
         return paths;
+    }
+    std::string offers(const Ip& neighbor) override
+    {
+        return between(about(neighbor), "Neighbor capabilities", "Message statistics");
     }
     void refresh(const Ip& neighbor) override
     {
@@ -180,7 +185,7 @@ protected:
             << " bgp cluster-id " << lab_address(config.host).str() << "\n"
             << " no bgp ebgp-requires-policy\n"
             << " no bgp network import-check\n"
-            << " coalesce-time 0\n"
+            << " bgp log-neighbor-changes\n"
             << frr_restart(config);
         for (const Neighbor& neighbor : config.neighbors)
             out << frr_session(config, neighbor);

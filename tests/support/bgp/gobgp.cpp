@@ -111,6 +111,10 @@ public:
         });
         return paths;
     }
+    std::string offers(const Ip& neighbor) override
+    {
+        return between(about(neighbor), "Neighbor capabilities", "Message statistics");
+    }
     void refresh(const Ip& neighbor) override
     {
         ask(gobgp({"neighbor", neighbor.str(), "softresetin"}));

@@ -42,6 +42,7 @@ public:
             return std::string(*text);
         return value_.is_number() ? boost::json::serialize(value_) : "";
     }
+    std::string text() const { return boost::json::serialize(value_); }
     std::uint32_t number() const
     {
         boost::system::error_code error;

@@ -138,7 +138,8 @@ PeerConfig peer_config(int own, int host, std::uint16_t port, const std::string&
     return config;
 }
 
-bool run_until(Executor& executor, const std::function<bool()>& done, std::chrono::seconds limit)
+bool run_until(Executor& executor, const std::function<bool()>& done,
+               std::chrono::milliseconds limit)
 {
     const auto end = std::chrono::steady_clock::now() + limit;
     while (!done()) {

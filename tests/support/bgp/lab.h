@@ -61,7 +61,7 @@ PeerConfig peer_config(int own, int host, std::uint16_t port, const std::string&
 
 // Turns the executor until `done`; false after the limit.
 bool run_until(Executor& executor, const std::function<bool()>& done,
-               std::chrono::seconds limit = std::chrono::seconds(30));
+               std::chrono::milliseconds limit = std::chrono::seconds(30));
 void run_for(Executor& executor, std::chrono::milliseconds time);
 
 // A process that ends with its object.

@@ -66,8 +66,12 @@ LearnedPath openbgpd_path(const Json& path)
     path["extended_communities"].each([&](const Json& one) {
         learned.targets.insert(one.str().substr(one.str().find(' ') + 1)); // "rt 64512:7"
     });
-    learned.originator_id = path["originator"].str();
-    path["cluster_list"].each([&](const Json& one) { learned.clusters.push_back(one.str()); });
+    path["attributes"].each([&](const Json& attribute) {
+        if (const Json originator = attribute["originator"])
+            learned.originator_id = originator.str();
+        attribute["cluster_list"].each(
+            [&](const Json& one) { learned.clusters.push_back(one.str()); });
+    });
     return learned;
 }
 
@@ -82,6 +86,11 @@ public:
                 paths.push_back(openbgpd_path(path));
         });
         return paths;
+    }
+    std::string offers(const Ip& neighbor) override
+    {
+        const Json answer = Json::parse(ask(bgpctl({"-j", "show", "neighbor", neighbor.str()})));
+        return answer["neighbors"][0]["session"]["local"]["capabilities"].text();
     }
     void refresh(const Ip& neighbor) override
     {
