@@ -44,7 +44,7 @@ bool enter_private_network()
             addresses.push_back(lab_address(host).str() + "/32");
             addresses.push_back(lab_address6(host).str() + "/128 nodad");
         }
-        const Status status = enter_private_place(addresses);
+        const Status status = enter_private_place(addresses, {"10.99.0.0/24", "fd99::/64"});
         if (!status)
             std::fprintf(stderr, "%s\n", status.error().what.c_str());
         return static_cast<bool>(status);

@@ -26,7 +26,8 @@ Status own_tmpfs(const char* where)
     return {};
 }
 
-Status add_addresses(const std::vector<std::string>& addresses)
+Status fill_loopback(const std::vector<std::string>& addresses,
+                     const std::vector<std::string>& networks)
 {
     FILE* pipe = ::popen("ip -batch -", "w");
     if (!pipe)
@@ -34,8 +35,10 @@ Status add_addresses(const std::vector<std::string>& addresses)
     std::fprintf(pipe, "link set lo up\n");
     for (const std::string& address : addresses)
         std::fprintf(pipe, "addr add %s dev lo\n", address.c_str());
+    for (const std::string& network : networks)
+        std::fprintf(pipe, "route add %s dev lo\n", network.c_str());
     if (::pclose(pipe) != 0)
-        return Error{Errc::System, 0, "add addresses to lo in a private namespace: ip failed"};
+        return Error{Errc::System, 0, "give lo its addresses in a private namespace: ip failed"};
     return {};
 }
 
@@ -92,7 +95,8 @@ std::vector<pid_t> children_of(pid_t pid)
 
 } // namespace
 
-Status enter_private_place(const std::vector<std::string>& addresses)
+Status enter_private_place(const std::vector<std::string>& addresses,
+                           const std::vector<std::string>& networks)
 {
     if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0)
         return system_error(errno, "make private namespaces (needs root)");
@@ -104,7 +108,7 @@ Status enter_private_place(const std::vector<std::string>& addresses)
             return status;
     if (::mkdir("/run/openbgpd", 0755) != 0) // where OpenBGPD locks itself in
         return system_error(errno, "make a folder in a private /run");
-    return add_addresses(addresses);
+    return fill_loopback(addresses, networks);
 }
 
 Status Contained::start(const std::vector<std::string>& command, const std::string& log)

@@ -16,8 +16,10 @@
 
 namespace margay::bgp::lab {
 
-// Once a process, before any socket and any thread. `addresses` ("10.0.0.1/32") are put on lo.
-Status enter_private_place(const std::vector<std::string>& addresses);
+// Once a process, before any socket and any thread. `addresses` ("10.0.0.1/32") are put on lo, and
+// `networks` lead there: OpenBGPD wants a route of the main table to each next hop.
+Status enter_private_place(const std::vector<std::string>& addresses,
+                           const std::vector<std::string>& networks);
 
 class Contained {
 public:
