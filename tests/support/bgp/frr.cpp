@@ -70,12 +70,17 @@ std::string frr_session(const DaemonConfig& config, const Neighbor& neighbor)
     return out.str();
 }
 
+// What it would tell of itself over an IPv4 session is no IPv6 next hop.
+constexpr const char* kOwnNextHop6 = "own-next-hop6";
+
 std::string frr_family_session(const Neighbor& neighbor, bool v6)
 {
     const std::string head = "  neighbor " + neighbor.address.str() + " ";
     if (!has_family(neighbor, v6 ? kIpv6Unicast : kIpv4Unicast))
-        return head.substr(0, 2) + "no" + head.substr(1) + "activate\n";
+        return "  no neighbor " + neighbor.address.str() + " activate\n";
     std::string text = head + "activate\n" + head + "send-community all\n";
+    if (v6 && neighbor.address.is_v4())
+        text += head + "route-map " + kOwnNextHop6 + " out\n";
     if (neighbor.client)
         text += head + "route-reflector-client\n";
     if (neighbor.add_path)
@@ -180,6 +185,8 @@ protected:
         for (const Route& route : config.routes)
             if (route.carries_communities())
                 out << frr_route_map(route, frr_map_name(route));
+        out << "route-map " << kOwnNextHop6 << " permit 10\n set ipv6 next-hop global "
+            << lab_address6(config.host).str() << "\nexit\n";
         out << "router bgp " << config.as.value << "\n"
             << " bgp router-id " << lab_address(config.host).str() << "\n"
             << " bgp cluster-id " << lab_address(config.host).str() << "\n"

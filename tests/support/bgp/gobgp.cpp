@@ -159,6 +159,9 @@ protected:
             "global",    "rib", there ? "add" : "del", "-a", is_v6(route.prefix) ? "ipv6" : "ipv4",
             route.prefix};
         // In the order of its grammar. "origin": by default a route of its own is "incomplete".
+        // "nexthop": what it would tell of itself over an IPv4 session is no IPv6 next hop.
+        if (there && is_v6(route.prefix))
+            words.insert(words.end(), {"nexthop", lab_address6(config().host).str()});
         if (there)
             for (const std::string& word : attributes(route))
                 words.push_back(word);
