@@ -176,6 +176,10 @@ TEST_P(FeaturesTest, two_families_share_an_ipv4_session)
     PeerConfig config = peer();
     config.families = {kIpv4Unicast, kIpv6Unicast};
     node.speaker().set_peers({config});
+    // FRR 10 asks zebra for its own IPv6 address, and bgpd is alone here.
+    if (!until([&] { return !node.way(kTheirs6).empty(); }, 15s) &&
+        daemon->log().find("zebra does not support") != std::string::npos)
+        return not_applicable(between(daemon->log(), "No local IPv6 address", "\n"));
     both_ways(node, lab_address(kUs), {kTheirs4, kTheirs6});
 }
 

@@ -41,7 +41,7 @@ struct Neighbor {
     Ip address;
     Asn as;
     bool client = false; // of the daemon as a reflector
-    std::string password; // RFC 2385
+    std::string password{}; // RFC 2385
     std::vector<Family> families{kIpv4Unicast};
     std::optional<Seconds> restart_time{}; // RFC 4724
     std::optional<Seconds> hold_time{};
