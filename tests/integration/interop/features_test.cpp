@@ -17,7 +17,6 @@ using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
 using namespace std::chrono_literals;
 
-const std::string kOurs4 = "10.1.0.0/26", kTheirs4 = "10.2.0.0/26";
 const std::string kOurs6 = "fd01::/64", kTheirs6 = "fd02::/64";
 constexpr Asn kThirdAs{64600}, kFourthAs{64601};
 constexpr int kFourth = 4;
@@ -83,19 +82,19 @@ struct FeaturesTest : Interop {
     // Everything of `theirs` reaches us, everything of ours reaches the daemon, and is taken back.
     void both_ways(DualNode& node, const Ip& ours, const std::vector<std::string>& theirs)
     {
-        node.speaker().announce(net(kOurs4));
+        node.speaker().announce(net(kOurs));
         node.speaker().announce(net6(kOurs6));
         node.speaker().announcements_complete();
         for (const std::string& prefix : theirs) {
-            const std::string& own = is_v6(prefix) ? kOurs6 : kOurs4;
+            const std::string& own = is_v6(prefix) ? kOurs6 : kOurs;
             EXPECT_TRUE(until([&] { return !node.way(prefix).empty(); }))
                 << prefix << ": " << node.peer().why_down;
             EXPECT_TRUE(until_told([&] { return !paths(own, ours).empty(); })) << own;
         }
-        node.speaker().withdraw(net(kOurs4));
+        node.speaker().withdraw(net(kOurs));
         node.speaker().withdraw(net6(kOurs6));
         for (const std::string& prefix : theirs) {
-            const std::string& own = is_v6(prefix) ? kOurs6 : kOurs4;
+            const std::string& own = is_v6(prefix) ? kOurs6 : kOurs;
             EXPECT_TRUE(until_told([&] { return paths(own, ours).empty(); })) << own;
             daemon->withdraw(prefix);
             EXPECT_TRUE(until([&] { return node.way(prefix).empty(); })) << prefix;
@@ -114,20 +113,20 @@ TEST_P(FeaturesTest, password_of_both_ends_makes_the_session)
     row("TCP MD5 (RFC 2385)");
     Neighbor neighbor = us();
     neighbor.password = "correct-horse";
-    ASSERT_TRUE(daemon->start(with(kOurAs, neighbor, {{kTheirs4, {}, {}, {}}})));
+    ASSERT_TRUE(daemon->start(with(kOurAs, neighbor, {{kTheirs, {}, {}, {}}})));
     Node node(executor, kUs, kPort);
     PeerConfig wrong = peer(), right = peer();
     wrong.password = "battery-staple";
     right.password = "correct-horse";
-    node.speaker().announce(net(kOurs4));
+    node.speaker().announce(net(kOurs));
     node.speaker().set_peers({wrong});
     EXPECT_FALSE(until([&] { return node.up(); }, 2s)) << "with another password";
     node.speaker().set_peers({right});
-    if (!until([&] { return node.way(kTheirs4) == "10.99.0.2"; }, 15s) &&
+    if (!until([&] { return node.way(kTheirs) == "10.99.0.2"; }, 15s) &&
         daemon->log().find("PF_KEY not available") != std::string::npos)
         return not_applicable(between(daemon->log(), "PF_KEY", "\n"));
-    EXPECT_EQ(node.way(kTheirs4), "10.99.0.2") << node.peer().why_down;
-    EXPECT_TRUE(learns(kOurs4));
+    EXPECT_EQ(node.way(kTheirs), "10.99.0.2") << node.peer().why_down;
+    EXPECT_TRUE(learns(kOurs));
 }
 
 // ---- IPv6 (RFC 4760, 8950) ----
@@ -151,10 +150,10 @@ TEST_P(FeaturesTest, ipv6_next_hop_is_our_address_on_the_session)
     row("IPv6 next hop of our own routes");
     Neighbor neighbor = us6();
     neighbor.families = {kIpv6Unicast};
-    ASSERT_TRUE(daemon->start(with(Asn{65002}, neighbor)));
+    ASSERT_TRUE(daemon->start(with(kTheirAs, neighbor)));
     DualNode node(executor);
     PeerConfig config = peer6();
-    config.remote_as = Asn{65002};
+    config.remote_as = kTheirAs;
     config.families = {kIpv6Unicast};
     node.speaker().announce(net6(kOurs6));
     node.speaker().set_peers({config});
@@ -170,7 +169,7 @@ TEST_P(FeaturesTest, two_families_share_an_ipv4_session)
     row("IPv4 and IPv6 routes over an IPv4 session, both ways");
     Neighbor neighbor = us();
     neighbor.families = {kIpv4Unicast, kIpv6Unicast};
-    if (!can_start(with(kOurAs, neighbor, {{kTheirs4, {}, {}, {}}, {kTheirs6, {}, {}, {}}})))
+    if (!can_start(with(kOurAs, neighbor, {{kTheirs, {}, {}, {}}, {kTheirs6, {}, {}, {}}})))
         return;
     DualNode node(executor);
     PeerConfig config = peer();
@@ -180,7 +179,7 @@ TEST_P(FeaturesTest, two_families_share_an_ipv4_session)
     if (!until([&] { return !node.way(kTheirs6).empty(); }, 15s) &&
         daemon->log().find("zebra does not support") != std::string::npos)
         return not_applicable(between(daemon->log(), "No local IPv6 address", "\n"));
-    both_ways(node, lab_address(kUs), {kTheirs4, kTheirs6});
+    both_ways(node, lab_address(kUs), {kTheirs, kTheirs6});
 }
 
 TEST_P(FeaturesTest, ipv4_routes_have_ipv6_next_hops)
@@ -189,17 +188,17 @@ TEST_P(FeaturesTest, ipv4_routes_have_ipv6_next_hops)
     Neighbor neighbor = us6();
     neighbor.families = {kIpv4Unicast, kIpv6Unicast};
     neighbor.extended_next_hop = true;
-    if (!can_start(with(kOurAs, neighbor, {{kTheirs4, {}, {}, {}}, {kTheirs6, {}, {}, {}}})))
+    if (!can_start(with(kOurAs, neighbor, {{kTheirs, {}, {}, {}}, {kTheirs6, {}, {}, {}}})))
         return;
     DualNode node(executor);
     PeerConfig config = peer6();
     config.families = {kIpv4Unicast, kIpv6Unicast};
-    node.speaker().announce(net(kOurs4));
+    node.speaker().announce(net(kOurs));
     node.speaker().set_peers({config});
-    ASSERT_TRUE(until([&] { return node.way(kTheirs4) == "fd99::2"; })) << node.peer().why_down;
-    ASSERT_TRUE(until_told([&] { return !paths(kOurs4, lab_address6(kUs)).empty(); }));
-    EXPECT_THAT(paths(kOurs4, lab_address6(kUs)).front().next_hop, StartsWith("fd99::1"));
-    both_ways(node, lab_address6(kUs), {kTheirs4, kTheirs6});
+    ASSERT_TRUE(until([&] { return node.way(kTheirs) == "fd99::2"; })) << node.peer().why_down;
+    ASSERT_TRUE(until_told([&] { return !paths(kOurs, lab_address6(kUs)).empty(); }));
+    EXPECT_THAT(paths(kOurs, lab_address6(kUs)).front().next_hop, StartsWith("fd99::1"));
+    both_ways(node, lab_address6(kUs), {kTheirs, kTheirs6});
 }
 
 // ---- ADD-PATH (RFC 7911) ----
@@ -286,12 +285,12 @@ TEST_P(FeaturesTest, long_message_goes_through_them)
     Announcement announcement;
     for (std::uint32_t i = 0; i < kCount; ++i)
         announcement.communities.push_back(64512u << 16 | i);
-    node.speaker().announce(net(kOurs4), announcement);
+    node.speaker().announce(net(kOurs), announcement);
     node.speaker().set_peers({peer()});
     other.speaker().set_peers({peer(kOurAs, kDaemon, "peer", kThird)});
-    ASSERT_TRUE(until([&] { return !other.way(kOurs4).empty(); }))
+    ASSERT_TRUE(until([&] { return !other.way(kOurs).empty(); }))
         << node.peer().why_down << other.peer().why_down << daemon->offers(lab_address(kUs));
-    EXPECT_EQ(route(other, kOurs4)->communities.size(), kCount);
+    EXPECT_EQ(route(other, kOurs)->communities.size(), kCount);
 }
 
 } // namespace

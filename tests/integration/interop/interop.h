@@ -15,7 +15,8 @@ namespace margay::bgp::lab {
 
 constexpr std::uint16_t kPort = 179; // each has an address of its own
 constexpr int kUs = 1, kDaemon = 2, kThird = 3;
-inline const Asn kOurAs{64512};
+constexpr Asn kOurAs{64512}, kTheirAs{65002};
+inline const std::string kOurs = "10.1.0.0/26", kTheirs = "10.2.0.0/26";
 
 void PrintTo(const DaemonKind& kind, std::ostream* out);
 std::string kind_name(const ::testing::TestParamInfo<DaemonKind>& info);

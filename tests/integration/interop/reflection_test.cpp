@@ -17,7 +17,7 @@ INSTANTIATE_TEST_SUITE_P(With, ReflectionTest, ::testing::ValuesIn(daemon_kinds(
 TEST_P(ReflectionTest, we_reflect_between_two_of_them)
 {
     row("route reflection, Margay reflects");
-    DaemonConfig one = with(kOurAs, us(), {{"10.2.0.0/26", {"64512:5"}, {}, {}}}), other = one;
+    DaemonConfig one = with(kOurAs, us(), {{kTheirs, {"64512:5"}, {}, {}}}), other = one;
     other.host = kThird;
     other.routes = {{"10.3.0.0/26", {}, {}, {}}};
     ASSERT_TRUE(daemon->start(one));
@@ -27,7 +27,7 @@ TEST_P(ReflectionTest, we_reflect_between_two_of_them)
     to_one.reflector_client = to_other.reflector_client = true;
     node.speaker().set_peers({to_one, to_other});
     ASSERT_TRUE(learns("10.3.0.0/26"));
-    const auto at_other = [&] { return second->learned("10.2.0.0/26", lab_address(kUs)); };
+    const auto at_other = [&] { return second->learned(kTheirs, lab_address(kUs)); };
     ASSERT_TRUE(until_told([&] { return !at_other().empty(); }));
     const LearnedPath path = at_other().front();
     EXPECT_EQ(path.next_hop, "10.99.0.2");
@@ -35,8 +35,8 @@ TEST_P(ReflectionTest, we_reflect_between_two_of_them)
     EXPECT_THAT(path.clusters, ElementsAre("10.99.0.1"));
     EXPECT_THAT(path.communities, ElementsAre("64512:5"));
     EXPECT_EQ(path.local_pref, 100u);
-    EXPECT_FALSE(learned("10.2.0.0/26")) << "its own route does not come back";
-    daemon->withdraw("10.2.0.0/26");
+    EXPECT_FALSE(learned(kTheirs)) << "its own route does not come back";
+    daemon->withdraw(kTheirs);
     EXPECT_TRUE(until_told([&] { return at_other().empty(); }));
 }
 
@@ -48,21 +48,21 @@ TEST_P(ReflectionTest, one_of_them_reflects_between_us_and_another)
     first.client = third.client = true;
     ASSERT_TRUE(daemon->start({kDaemon, kOurAs, {first, third}, {}}));
     Node node(executor, kUs, kPort), other(executor, kThird, kPort);
-    node.speaker().announce(net("10.1.0.0/26"));
+    node.speaker().announce(net(kOurs));
     other.speaker().announce(net("10.3.0.0/26"));
     node.speaker().set_peers({peer()});
     other.speaker().set_peers({peer(kOurAs, kDaemon, "peer", kThird)});
     ASSERT_TRUE(until([&] {
-        return other.way("10.1.0.0/26") == "10.99.0.1" && node.way("10.3.0.0/26") == "10.99.0.3";
+        return other.way(kOurs) == "10.99.0.1" && node.way("10.3.0.0/26") == "10.99.0.3";
     })) << node.peer().why_down
         << other.peer().why_down;
-    const auto path = route(other, "10.1.0.0/26");
+    const auto path = route(other, kOurs);
     ASSERT_TRUE(path);
     EXPECT_EQ(path->originator_id, lab_address(kUs).v4());
     EXPECT_THAT(path->cluster_list, ElementsAre(lab_address(kDaemon).v4()));
     EXPECT_EQ(path->local_pref, kNormalLocalPref);
-    node.speaker().withdraw(net("10.1.0.0/26"));
-    EXPECT_TRUE(until([&] { return other.way("10.1.0.0/26").empty(); }));
+    node.speaker().withdraw(net(kOurs));
+    EXPECT_TRUE(until([&] { return other.way(kOurs).empty(); }));
     EXPECT_EQ(node.way("10.3.0.0/26"), "10.99.0.3");
 }
 
