@@ -563,6 +563,12 @@ INSTANTIATE_TEST_SUITE_P(
         UpdateCase{"withdrawn prefix of 33 bits", false,
                    update_message({33, 192, 0, 2, 0, 0}, {}, {}), Reset, 10},
         UpdateCase{"withdrawn prefix cut", false, update_message({24, 192, 0}, {}, {}), Reset, 10},
+        UpdateCase{"MP_REACH_NLRI of a family that is not carried", false,
+                   external_with({0x80, 14, 30, 0, 2, 1, 16, 0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0,
+                                  0,    0,  0,  0, 0, 3, 0,  64,   0xfd, 2, 0, 0, 0, 0, 0, 0}),
+                   Replaced},
+        UpdateCase{"MP_UNREACH_NLRI of a family that is not carried", false,
+                   external_with({0x80, 15, 12, 0, 2, 1, 64, 0xfd, 2, 0, 0, 0, 0, 0, 0}), Replaced},
         UpdateCase{
             "MP_REACH_NLRI twice", false,
             external_with(together({{0x80, 14, 5, 0, 2, 1, 0, 0}, {0x80, 14, 5, 0, 2, 1, 0, 0}})),
@@ -617,6 +623,30 @@ TEST_F(MalformedTest, unknown_capabilities_and_empty_parameters_are_passed_over)
     Hostile hostile;
     hostile.raw->say(together({open_with({2, 0, 2, 5, 222, 3, 1, 2, 3}), whole_message(4)}));
     EXPECT_TRUE(hostile.comes_to(State::Established));
+}
+
+// RFC 6793 section 6.
+TEST_F(MalformedTest, broken_as4_path_of_an_old_speaker_is_discarded)
+{
+    const Bytes old_path{0x40, 2, 4, 2, 1, 0xfd, 0xe9};
+    const std::vector<Bytes> broken{
+        {0xc0, 17, 0},
+        {0xc0, 17, 5, 2, 1, 0, 0, 0xfd},
+        {0xc0, 17, 6, 9, 1, 0, 0, 0xfd, 0xe9},
+        {0xc0, 17, 6, 2, 2, 0, 0, 0xfd, 0xe9},
+        {0xc0, 17, 8, 2, 1, 0, 0, 0xfd, 0xe9, 2, 0},
+        {0xc0, 18, 7, 0, 0, 0, 1, 10, 0, 0},
+    };
+    for (const Bytes& attribute : broken) {
+        SCOPED_TRACE(::testing::PrintToString(attribute));
+        Hostile hostile;
+        hostile.raw->say(together({open_with({}), whole_message(4)}));
+        hostile.raw->say(update_message({}, together({kOrigin, old_path, kHop, attribute}), kNet));
+        ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 1; }));
+        EXPECT_EQ(hostile.node.speaker().routes().front().attributes->as_path.str(), "65001");
+        EXPECT_EQ(hostile.node.peer().update_faults, 1u);
+        EXPECT_TRUE(hostile.node.up());
+    }
 }
 
 TEST_F(MalformedTest, hold_time_zero_means_no_keepalives)
