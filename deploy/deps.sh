@@ -8,7 +8,7 @@ usage() {
 usage: deploy/deps.sh [demo|test|bench] [--print]
   demo     what building and deploy/demo.sh need (default)
   test     that, and what tests/run.sh and bench/run.sh need
-  bench    that, and the BGP daemons that bench/run.sh bgp compares with
+  bench    the same: the BGP daemons that bench/run.sh bgp compares with are those of the tests
   --print  prints the package names for this release and exits
 Must run as root unless everything is installed already.
 EOF
@@ -45,11 +45,8 @@ packages=(
     netcat-openbsd curl util-linux openssl
 )
 if [ "$want" != demo ]; then
-    packages+=(bird2 clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 socat ethtool
+    packages+=(bird2 frr openbgpd gobgpd clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 socat ethtool
         qemu-system-x86 busybox-static cpio xz-utils zstd)
-fi
-if [ "$want" = bench ]; then
-    packages+=(frr openbgpd gobgpd)
 fi
 
 if [ "$print" = yes ]; then

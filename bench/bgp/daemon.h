@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Daemon: a device under test as a process, and the private place it runs in.
-//
-// enter_private_place() gives this process network, mount and process namespaces of its own. All
-// that is in them (addresses, sockets, /run with the daemon's folder, the daemon's processes) ends
-// when this process does, however it ends.
+// Daemon: a device under test as a process, in the private place (support/bgp/place.h) that this
+// process made for it.
 
 #pragma once
 
 #include "bench/bgp/device.h"
 #include "margay/result.h"
+#include "support/bgp/place.h"
 
 #include <string>
 #include <vector>
 
-#include <sys/types.h>
-
 namespace margay::bgp_bench {
 
-// Once a process. `addresses` become host addresses of lo.
+// Once a process. `addresses` become host addresses of lo; the daemon has a folder in /run.
 Status enter_private_place(const std::vector<Ipv4>& addresses);
 
 struct Usage {
@@ -27,20 +23,15 @@ struct Usage {
 
 class Daemon {
 public:
-    Daemon() = default;
-    Daemon(const Daemon&) = delete;
-    Daemon& operator=(const Daemon&) = delete;
-    ~Daemon(); // kills it
-
     Status start(const Device& device, const Setup& setup);
-    bool running();
+    bool running() { return process_.running(); }
     Usage usage() const;
     // The last lines it wrote, for messages.
     std::string last_words() const;
     std::string log_file() const;
 
 private:
-    pid_t keeper_ = -1; // process 1 of the namespace; ends with the daemon, and ends all others
+    bgp::lab::Contained process_;
 };
 
 } // namespace margay::bgp_bench

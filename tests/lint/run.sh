@@ -65,5 +65,9 @@ done < <(files '*.md')
 # 9. Every fault of tests/mutations fits the code as it is.
 [ ! -e tests/mutate.sh ] || tests/mutate.sh --list >/dev/null || fail "tests/mutations: bring the faults above up to date"
 
+# 10. README shows what the interop tests recorded.
+matrix=tests/integration/interop/matrix.sh
+[ ! -e $matrix ] || $matrix --readme || fail "interop matrix: $matrix writes it, see its usage"
+
 [ $status = 0 ] && echo "lint: ${#sources[@]} sources clean"
 exit $status

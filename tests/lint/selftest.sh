@@ -29,6 +29,7 @@ mkdir "$tree/agent/new"
 plant "no README.md in agent/new" agent/new/x.h '// SPDX-License-Identifier: Apache-2.0'
 plant "leads nowhere" maps/README.md '[x](nothing.h)'
 plant "found 0 times in agent/new/x.h: gone" tests/mutations/store.txt $'\n# x\ntest unit.x\nfile agent/new/x.h\n-gone\n+here'
+plant "interop matrix" tests/integration/interop/debian-12.jsonl '{"row":"new","daemon":"FRR","cell":"yes"}'
 after=$(tests/lint/run.sh "$tree" 2>&1 || true)
 
 for word in "${words[@]}"; do

@@ -5,8 +5,8 @@
 
 #include "bgp/wire/message.h"
 #include "support/bgp/codec.h"
+#include "support/bgp/raw_peer.h"
 
-#include <boost/asio/ip/tcp.hpp>
 #include <gmock/gmock.h>
 
 #include <random>
@@ -246,49 +246,6 @@ TEST_F(PairTest, taken_port_is_said_and_sessions_that_we_dial_work_all_the_same)
     EXPECT_TRUE(until([&] { return a.up() && b.up(); }));
 }
 
-// ---- Raw sockets ----
-
-// A peer that says exactly what it is told to.
-struct Raw {
-    boost::asio::ip::tcp::socket socket;
-
-    Raw(Executor& executor, int own, int host, std::uint16_t port) : socket(executor)
-    {
-        using boost::asio::ip::tcp;
-        const auto at = [](int h, std::uint16_t p) {
-            return tcp::endpoint(boost::asio::ip::address_v4(lab_address(h).v4().value()), p);
-        };
-        socket.open(tcp::v4());
-        socket.bind(at(own, 0));
-        socket.connect(at(host, port));
-        socket.non_blocking(true);
-    }
-    void say(const Bytes& bytes)
-    {
-        boost::system::error_code ignored;
-        socket.write_some(boost::asio::buffer(bytes), ignored);
-    }
-    Bytes hear()
-    {
-        Bytes bytes(65536);
-        boost::system::error_code ignored;
-        bytes.resize(socket.read_some(boost::asio::buffer(bytes), ignored));
-        return bytes;
-    }
-};
-
-Bytes greeting(int host)
-{
-    SessionConfig config;
-    config.local_as = Asn{64512};
-    config.router_id = lab_address(host).v4();
-    config.add_path = false;
-    Bytes bytes;
-    encode_open_message(make_open(config, {}), bytes);
-    encode_keepalive(bytes);
-    return bytes;
-}
-
 // RFC 4456: two clients and another internal peer around a reflector, none knows the others.
 TEST_F(PairTest, reflector_passes_the_routes_of_its_clients_on)
 {
@@ -332,7 +289,7 @@ TEST_F(PairTest, stranger_is_refused_and_counted)
 {
     Node a(executor, 1, 1790);
     a.speaker().set_peers({peer_config(1, 2, 1790)});
-    Raw stranger(executor, 5, 1, 1790);
+    RawPeer stranger(executor, 5, 1, 1790);
     EXPECT_TRUE(until([&] { return a.speaker().refused_connections() == 1; }));
 }
 
@@ -343,10 +300,10 @@ TEST_F(PairTest, peer_that_does_not_read_delays_nobody_and_gets_only_the_last_st
     slow.passive = true;
     a.speaker().set_peers({peer_config(1, 2, 1790, "b"), slow});
     b.speaker().set_peers({peer_config(2, 1, 1790)});
-    Raw raw(executor, 3, 1, 1790);
+    RawPeer raw(executor, 3, 1, 1790);
     boost::asio::socket_base::receive_buffer_size small(65536);
-    raw.socket.set_option(small);
-    raw.say(greeting(3));
+    raw.socket().set_option(small);
+    raw.say(raw_greeting(3));
     ASSERT_TRUE(until([&] { return a.up("slow") && a.up("b"); }));
     constexpr std::uint32_t kRoutes = 8000;
     const auto announce_all = [&](std::uint32_t med) {
@@ -386,14 +343,14 @@ TEST_F(PairTest, garbage_at_any_point_ends_that_session_only)
     b.speaker().announce(net("10.2.0.0/26"));
     ASSERT_TRUE(until([&] { return !a.way("10.2.0.0/26").empty(); }));
 
-    Bytes good = greeting(3);
+    Bytes good = raw_greeting(3);
     Attributes attributes;
     attributes.next_hop = lab_address(3).v4();
     const std::vector<Prefix4> prefixes{net("10.3.0.0/26")};
     encode_announce(attributes, WireSession{}, prefixes, good);
     std::mt19937 random(11);
     for (std::size_t at = 0; at < good.size(); ++at) {
-        Raw raw(executor, 3, 1, 1790);
+        RawPeer raw(executor, 3, 1, 1790);
         Bytes bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(at));
         for (int i = 0; i < 60; ++i)
             bytes.push_back(static_cast<std::uint8_t>(random()));
@@ -403,7 +360,7 @@ TEST_F(PairTest, garbage_at_any_point_ends_that_session_only)
     EXPECT_EQ(b.peer().established_count, 1u);
     EXPECT_EQ(a.way("10.2.0.0/26"), "10.99.0.2");
     ASSERT_TRUE(until([&] { return a.peer("hostile").state == State::Active; }));
-    Raw raw(executor, 3, 1, 1790);
+    RawPeer raw(executor, 3, 1, 1790);
     raw.say(good);
     EXPECT_TRUE(until([&] { return a.way("10.3.0.0/26") == "10.99.0.3"; }))
         << "and a good one is welcome again";

@@ -2,6 +2,7 @@
 #include "support/bgp/lab.h"
 
 #include "margay/log.h"
+#include "support/bgp/place.h"
 
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -12,7 +13,6 @@
 #include <fstream>
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,14 +39,15 @@ Log lab_log()
 bool enter_private_network()
 {
     static const bool entered = [] {
-        if (::unshare(CLONE_NEWNET) != 0 || std::system("ip link set lo up") != 0)
-            return false;
+        std::vector<std::string> addresses;
         for (int host = 1; host <= kHosts; ++host) {
-            const std::string add = "ip addr add " + lab_address(host).str() + "/32 dev lo";
-            if (std::system(add.c_str()) != 0)
-                return false;
+            addresses.push_back(lab_address(host).str() + "/32");
+            addresses.push_back(lab_address6(host).str() + "/128 nodad");
         }
-        return true;
+        const Status status = enter_private_place(addresses, {"10.99.0.0/24", "fd99::/64"});
+        if (!status)
+            std::fprintf(stderr, "%s\n", status.error().what.c_str());
+        return static_cast<bool>(status);
     }();
     return entered;
 }
@@ -54,6 +55,11 @@ bool enter_private_network()
 Ip lab_address(int host)
 {
     return Ipv4(0x0a630000 + static_cast<std::uint32_t>(host));
+}
+
+Ip lab_address6(int host)
+{
+    return Ipv6::parse("fd99::" + std::to_string(host)).value();
 }
 
 Prefix4 net(const std::string& text)
@@ -132,7 +138,8 @@ PeerConfig peer_config(int own, int host, std::uint16_t port, const std::string&
     return config;
 }
 
-bool run_until(Executor& executor, const std::function<bool()>& done, std::chrono::seconds limit)
+bool run_until(Executor& executor, const std::function<bool()>& done,
+               std::chrono::milliseconds limit)
 {
     const auto end = std::chrono::steady_clock::now() + limit;
     while (!done()) {

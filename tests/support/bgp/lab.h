@@ -2,8 +2,8 @@
 // A laboratory for BGP sessions: a network namespace of the test process's own, with addresses to
 // speak from, speakers of ours on one executor, and a BIRD beside them.
 //
-// The namespace has no name and no link to the outside; it ends with the process, and so does
-// every port in it, so nothing here can meet a server of the machine.
+// The namespaces (place.h) have no name and no link to the outside; they end with the process, and
+// so does every port in them, so nothing here can meet a server of the machine.
 
 #pragma once
 
@@ -20,11 +20,13 @@
 
 namespace margay::bgp::lab {
 
-// Once a process, before any socket. Addresses 10.99.0.1 to .9 are on the loopback device then.
+// Once a process, before any socket. Addresses 10.99.0.1 to .9 and fd99::1 to ::9 are on the loopback
+// device then, and /run is this process's own.
 // False without the rights for it.
 bool enter_private_network();
 
 Ip lab_address(int host); // 10.99.0.<host>
+Ip lab_address6(int host); // fd99::<host>
 Prefix4 net(const std::string& text);
 
 // One speaker of ours and everything that it said.
@@ -34,6 +36,7 @@ public:
          Asn as = Asn{64512});
 
     Speaker& speaker() { return *speaker_; }
+    const Speaker& speaker() const { return *speaker_; }
     PeerStatus peer(const std::string& name = "peer") const;
     bool up(const std::string& name = "peer") const;
     // Where `prefix` goes now, "10.99.0.2" or "10.99.0.2 10.99.0.3"; empty for nowhere.
@@ -58,7 +61,7 @@ PeerConfig peer_config(int own, int host, std::uint16_t port, const std::string&
 
 // Turns the executor until `done`; false after the limit.
 bool run_until(Executor& executor, const std::function<bool()>& done,
-               std::chrono::seconds limit = std::chrono::seconds(30));
+               std::chrono::milliseconds limit = std::chrono::seconds(30));
 void run_for(Executor& executor, std::chrono::milliseconds time);
 
 // A process that ends with its object.
