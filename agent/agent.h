@@ -46,6 +46,7 @@ public:
 
     // Ends sessions without a word, so that peers keep our routes; programs and guard stay.
     void stop();
+    LoopStats& loop() { return loop_; } // of whoever runs the executor
 
 private:
     friend class Report; // reads, never writes
@@ -188,6 +189,7 @@ private:
     std::unique_ptr<status::ControlServer> control_;
     std::unique_ptr<status::HttpServer> http_;
     Timer turn_timer_;
+    LoopStats loop_;
 };
 
 // Does the name begin with one of them?

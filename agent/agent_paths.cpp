@@ -26,40 +26,46 @@ datapath::XdpMode xdp_mode(config::XdpMode mode)
 
 } // namespace
 
+// At most so many prefixes a turn, so that a full table does not hold up a KEEPALIVE.
 void Agent::apply_paths()
 {
-    for (const routing::Change& change : join_.take_changes()) {
+    constexpr std::size_t kPrefixesATurn = 1000;
+    for (const routing::Change& change : join_.take_changes(kPrefixesATurn)) {
         paths_due_.insert(change.prefix);
         watch_hops(change.prefix,
                    change.decision ? change.decision->next_hops : std::vector<Ipv4>{});
     }
-    for (const Prefix4& prefix : std::exchange(paths_due_, {})) {
-        plan(prefix);
+    for (std::size_t n = 0; n < kPrefixesATurn && !paths_due_.empty(); ++n) {
+        plan(paths_due_.extract(paths_due_.begin()).value());
         uplinks_due_ = true;
     }
+    if (join_.pending() || !paths_due_.empty())
+        schedule_turn(std::chrono::milliseconds(0));
     if (std::exchange(uplinks_due_, false))
         update_uplinks();
 }
 
 void Agent::watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops)
 {
-    for (const Ipv4 hop : std::exchange(hops_of_[prefix], hops)) {
-        auto& waiting = prefixes_by_hop_[hop];
-        waiting.erase(prefix);
-    }
+    const std::vector<Ipv4> before = std::exchange(hops_of_[prefix], hops);
     for (const Ipv4 hop : hops) {
-        prefixes_by_hop_[hop].insert(prefix);
+        const auto [waiting, fresh] = prefixes_by_hop_.try_emplace(hop);
+        waiting->second.insert(prefix);
+        if (!fresh)
+            continue;
         // A neighbour that the kernel knew already is no news that on_targets() would bring.
         (void)resolver_.watch(hop);
         use_neighbour(hop);
     }
-    for (auto it = prefixes_by_hop_.begin(); it != prefixes_by_hop_.end();) {
-        if (!it->second.empty()) {
-            ++it;
+    for (const Ipv4 hop : before) {
+        if (std::ranges::find(hops, hop) != hops.end())
             continue;
-        }
-        resolver_.unwatch(it->first);
-        it = prefixes_by_hop_.erase(it);
+        const auto waiting = prefixes_by_hop_.find(hop);
+        waiting->second.erase(prefix);
+        if (!waiting->second.empty())
+            continue;
+        resolver_.unwatch(hop);
+        prefixes_by_hop_.erase(waiting);
     }
     if (hops.empty())
         hops_of_.erase(prefix);

@@ -6,8 +6,8 @@ namespace margay {
 namespace {
 
 // Kernel calls a turn; a large change takes several turns, so that keepalives are never late.
-constexpr std::size_t kBudget = 2000;
-constexpr std::chrono::milliseconds kNextTurn{1};
+constexpr std::size_t kBudget = 1000;
+constexpr std::chrono::milliseconds kNextTurn{0};
 constexpr std::chrono::milliseconds kAfterFailure{500};
 
 } // namespace

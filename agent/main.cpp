@@ -47,7 +47,7 @@ int run(const Config& config)
         (*agent)->stop();
         executor.stop();
     });
-    executor.run();
+    margay::run(executor, (*agent)->loop());
     return 0;
 }
 

@@ -465,6 +465,12 @@ std::string Report::metrics() const
     text.gauge("margay_ready", "1 when everything of the datastore is in force",
                agent_.not_ready().empty());
     const store::StoreStatus store = agent_.store_ ? agent_.store_->status() : store::StoreStatus{};
+    text.counter("margay_loop_turns_total", "Turns of the event loop",
+                 static_cast<double>(agent_.loop_.turns));
+    text.counter("margay_loop_seconds_total", "Processor time of the event loop",
+                 std::chrono::duration<double>(agent_.loop_.spent).count());
+    text.gauge("margay_loop_worst_turn_seconds", "The longest turn so far, in processor time",
+               std::chrono::duration<double>(agent_.loop_.worst).count());
     text.gauge("margay_datastore_connected", "1 while the datastore answers", store.connected);
     text.gauge("margay_datastore_revision", "Revision up to which changes were applied",
                static_cast<double>(store.revision));

@@ -145,10 +145,11 @@ Decision Join::decide(const Prefix4& prefix, const Facts& facts) const
     return facts.owned ? decide_owned(facts) : decide_learned(prefix, facts);
 }
 
-std::vector<Change> Join::take_changes()
+std::vector<Change> Join::take_changes(std::size_t budget)
 {
     std::vector<Change> changes;
-    for (const Prefix4& prefix : touched_) {
+    for (; budget > 0 && !touched_.empty(); --budget) {
+        const Prefix4 prefix = touched_.extract(touched_.begin()).value();
         const auto facts = facts_.find(prefix);
         if (facts == facts_.end()) {
             if (decisions_.erase(prefix) > 0)
@@ -162,7 +163,6 @@ std::vector<Change> Join::take_changes()
         known->second = decision;
         changes.push_back({prefix, std::move(decision)});
     }
-    touched_.clear();
     return changes;
 }
 

@@ -19,6 +19,7 @@
 #include "margay/ip.h"
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -74,7 +75,9 @@ public:
     void set_bgp_settled();
     bool bgp_settled() const { return settled_; }
 
-    std::vector<Change> take_changes();
+    // At most so many; the others are for the next call.
+    std::vector<Change> take_changes(std::size_t budget = std::numeric_limits<std::size_t>::max());
+    bool pending() const { return !touched_.empty(); }
     const std::map<Prefix4, Decision>& decisions() const { return decisions_; }
 
 private:

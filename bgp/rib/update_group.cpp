@@ -70,13 +70,12 @@ void UpdateGroup<P>::refresh(PeerId peer)
         fall_behind(member, rib_.table().add_cursor());
 }
 
-// What it knows is what the group has told so far, after a change of policy by both of them.
+// What it knows is what the group has told so far.
 template <typename P>
 void UpdateGroup<P>::fall_behind(Member& member, CursorId cursor)
 {
     member.behind = cursor;
     member.known_until = rib_.table().passed(cursor_);
-    member.alone_until = has_passed(cursor_, policy_walk_until_) ? 0 : policy_walk_until_;
 }
 
 template <typename P>

@@ -532,7 +532,10 @@ void Chaos::check(const UpdateGroup<Prefix4>& group, PeerId peer, int round)
 TEST_P(Chaos, ends_with_everybody_knowing_what_there_is)
 {
     session.ipv4.add_path_in = GetParam().add_path;
-    for (int round = 0; round < 100; ++round) {
+    std::vector<int> rounds{296, 418, 1440, 1960, 10858}; // went wrong once
+    for (int round = 0; round < 100; ++round)
+        rounds.push_back(round);
+    for (const int round : rounds) {
         random.seed(static_cast<std::uint32_t>(round)); // any of them can be run by itself
         heard.clear();
         full.clear();
