@@ -24,8 +24,12 @@ void Agent::apply_bgp(const model::Changes& changes)
     // it there are no peers either, so that news waits, the latest of each.
     if (changes.bgp)
         held_bgp_.bgp = changes.bgp;
-    for (const auto& [name, peer] : changes.mesh_peers)
-        held_bgp_.mesh_peers.insert_or_assign(name, peer);
+    if (changes.bgp_export)
+        held_bgp_.bgp_export = changes.bgp_export;
+    for (const auto& [name, session] : changes.bgp_sessions)
+        held_bgp_.bgp_sessions.insert_or_assign(name, session);
+    for (const auto& [name, filter] : changes.bgp_filters)
+        held_bgp_.bgp_filters.insert_or_assign(name, filter);
     for (const auto& [prefix, announcement] : changes.announcements)
         held_bgp_.announcements.insert_or_assign(prefix, announcement);
     if (!own_node_held_)

@@ -219,6 +219,9 @@ json::object Report::status() const
             warnings.push_back(json::object{{"text", topic + ": " + text}});
     if (agent_.peering_ && !agent_.peering_->trouble().empty())
         warnings.push_back(json::object{{"text", "BGP: " + agent_.peering_->trouble()}});
+    if (agent_.peering_)
+        for (const std::string& text : agent_.peering_->warnings())
+            warnings.push_back(json::object{{"text", text}});
     for (const std::string& text : agent_.config_.warnings)
         warnings.push_back(json::object{{"text", text}});
     out["warnings"] = std::move(warnings);
@@ -332,8 +335,12 @@ json::array Report::peers() const
         std::string why = peer.why_down;
         if (peer.routes_are_stale)
             why += "; its routes are kept for the restart time";
+        const auto session = agent_.peering_->sessions().find(peer.name);
+        if (session == agent_.peering_->sessions().end())
+            continue; // gone in this turn
         rows.push_back({{"name", peer.name},
-                        {"node", agent_.peering_->peer_node(peer.name)},
+                        {"from", origin_text(session->second)},
+                        {"node", session->second.node},
                         {"address", peer.address.str()},
                         {"as", peer.remote_as.value},
                         {"state", bgp::name_of(peer.state)},
@@ -348,6 +355,19 @@ json::array Report::peers() const
                         {"sessions", peer.established_count},
                         {"why", why}});
     }
+    for (const auto& [name, why] : agent_.peering_->refused())
+        if (const auto session = agent_.peering_->sessions().find(name);
+            session != agent_.peering_->sessions().end())
+            rows.push_back({{"name", name},
+                            {"from", origin_text(session->second)},
+                            {"node", session->second.node},
+                            {"address", session->second.address.str()},
+                            {"as", session->second.as_number},
+                            {"state", "Refused"},
+                            {"prefixes", 0},
+                            {"advertised", 0},
+                            {"sessions", 0},
+                            {"why", why}});
     return rows;
 }
 

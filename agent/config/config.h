@@ -145,6 +145,7 @@ struct Config {
     // BGP
     std::uint16_t bgp_port = 0; // 0: BGPConfiguration's listenPort, else 179
     std::chrono::seconds bgp_hold_time{0};
+    std::string bgp_password_folder; // empty: none
 
     // The process
     std::string pin_root;

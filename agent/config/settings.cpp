@@ -287,6 +287,10 @@ constexpr Setting kSettings[] = {
      "port BGP listens on; 0: as BGPConfiguration says, else 179", parse_bgp_port},
     {"bgp-hold-time", "MARGAY_BGP_HOLD_TIME", "240", "3 to 65535",
      "seconds without a message after which a BGP peer is lost", parse_hold_time},
+    {"bgp-password-folder", "MARGAY_BGP_PASSWORD_FOLDER", "", kPath,
+     "folder with the Secrets that BGPPeers name, as Kubernetes mounts them: SECRET/KEY; unset: "
+     "sessions with a password do not start",
+     [](std::string_view t, Config& c) { return store_path(t, c.bgp_password_folder); }},
 
     {"pin-root", "MARGAY_PIN_ROOT", "/sys/fs/bpf/margay", kPath,
      "folder on a bpffs for pinned maps and programs",

@@ -41,8 +41,8 @@ std::string section(const std::string& title, const std::string& body)
 }
 
 const std::vector<Column> kPeerColumns = {
-    {"NAME", "name"},   {"ADDRESS", "address"},   {"AS", "as"},  {"STATE", "state"},
-    {"SINCE", "since"}, {"RECEIVED", "prefixes"}, {"WHY", "why"}};
+    {"NAME", "name"},   {"FROM", "from"},   {"ADDRESS", "address"},   {"AS", "as"},
+    {"STATE", "state"}, {"SINCE", "since"}, {"RECEIVED", "prefixes"}, {"WHY", "why"}};
 
 std::string show_status(const json::value& answer)
 {
