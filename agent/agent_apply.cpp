@@ -37,6 +37,7 @@ void Agent::apply_bgp(const model::Changes& changes)
     join_.set_peers(peering_->peer_addresses());
     if (!peering_->speaker())
         join_.set_bgp_settled(); // nobody to wait for
+    want_peer_routes();
 }
 
 void Agent::apply_endpoints(const model::Changes& changes)
