@@ -16,8 +16,10 @@ std::string beside(const ResourceKey& key, const std::string& field)
         return "nothing, unless workloadSourceSpoofing is Any: then everything else of it";
     if (key.kind == Kind::HostEndpoint)
         return "its labels and addresses, for selectors";
-    if (field == "spec.localWorkloadSelector" || field == "spec.cidr (IPv6)" ||
-        field == "spec.doNotTrack" || field == "spec.preDNAT")
+    if (field == "spec.cidr (IPv6)")
+        return "what it says of BGP's export";
+    if (field == "spec.localWorkloadSelector" || field == "spec.doNotTrack" ||
+        field == "spec.preDNAT")
         return "nothing";
     if (key.kind == Kind::BgpFilter)
         return "everything else of it; for routes of peers, whose interface is not known, this "
