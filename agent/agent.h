@@ -183,7 +183,6 @@ private:
     model::OwnNode told_own_node_; // as the datastore has it
     bool own_node_stated_ = false;
     bool own_node_held_ = false; // deleted, and what it was stays in force until it is back
-    model::Changes held_bgp_; // news for Peering meanwhile
     model::FelixConfiguration felix_;
     std::vector<std::string> refused_settings_; // of felix_
     std::map<std::string, std::string> warnings_; // by topic, what is wrong now

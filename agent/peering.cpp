@@ -99,6 +99,22 @@ std::optional<bgp::SpeakerConfig> Peering::wanted_config()
 
 void Peering::apply(const model::Changes& changes)
 {
+    if (changes.bgp)
+        waiting_.bgp = changes.bgp;
+    if (changes.bgp_export)
+        waiting_.bgp_export = changes.bgp_export;
+    for (const auto& [name, session] : changes.bgp_sessions)
+        waiting_.bgp_sessions.insert_or_assign(name, session);
+    for (const auto& [name, filter] : changes.bgp_filters)
+        waiting_.bgp_filters.insert_or_assign(name, filter);
+    for (const auto& [prefix, announcement] : changes.announcements)
+        waiting_.announcements.insert_or_assign(prefix, announcement);
+    if (!held_)
+        take(std::exchange(waiting_, {}));
+}
+
+void Peering::take(const model::Changes& changes)
+{
     if (changes.bgp) {
         local_ = *changes.bgp;
         local_known_ = true;
@@ -125,9 +141,11 @@ void Peering::apply(const model::Changes& changes)
         restart(*wanted);
     else if (new_rules)
         set_filters();
-    if (fresh || changes.bgp || !changes.bgp_sessions.empty())
+    const bool new_peers = fresh || changes.bgp || !changes.bgp_sessions.empty();
+    if (new_peers)
         hand_over_peers();
-    note_missing_filters();
+    if (new_peers || new_rules)
+        note_missing_filters();
 }
 
 void Peering::apply_announcements(const model::Changes& changes)

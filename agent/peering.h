@@ -41,6 +41,9 @@ public:
 
     // After every turn that changed something of BGP.
     void apply(const model::Changes& changes);
+    // While the own Node is away it is being repaired, and sessions go on with what they have. Without
+    // it there are no peers either, so that news waits, the latest of each, for the next apply().
+    void hold(bool held) { held_ = held; }
 
     // Addresses with which we are configured to have a session.
     const std::set<Ipv4>& peer_addresses() const { return peer_addresses_; }
@@ -56,6 +59,7 @@ public:
     void shutdown(bgp::Speaker::Goodbye goodbye);
 
 private:
+    void take(const model::Changes& changes);
     std::optional<bgp::SpeakerConfig> wanted_config();
     void apply_announcements(const model::Changes& changes);
     bool apply_rules(const model::Changes& changes);
@@ -79,6 +83,8 @@ private:
     Callbacks callbacks_;
     model::LocalBgp local_{};
     bool local_known_ = false;
+    bool held_ = false;
+    model::Changes waiting_; // while held
     std::map<std::string, model::BgpSession> sessions_;
     bgp_rules::Rules rules_;
     std::map<Prefix4, model::Announcement> announcements_;

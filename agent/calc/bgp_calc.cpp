@@ -22,14 +22,6 @@ std::string session_name(std::string_view kind, const Ip& address, std::uint16_t
     return port == kBgpPort ? name : name + "_port_" + std::to_string(port);
 }
 
-bool is_known(const std::map<std::string, model::BgpSession>& sessions, const Ip& address,
-              std::uint16_t port)
-{
-    return std::ranges::any_of(sessions, [&](const auto& known) {
-        return known.second.address == address && known.second.port == port;
-    });
-}
-
 // A prefix that is announced as it is; a single address is announced with its service only.
 void add_service_routes(const model::Nets& cidrs, model::Nets& into)
 {
@@ -175,7 +167,7 @@ model::LocalBgp BgpCalc::local() const
 
 // The mesh joins all nodes that are no route reflectors. Of two nodes the one whose address is
 // the smaller text waits: "10.0.0.10" for "10.0.0.9".
-void BgpCalc::add_mesh(const model::LocalBgp& local, Sessions& into) const
+void BgpCalc::add_mesh(const model::LocalBgp& local, Found& into) const
 {
     if (!local.mesh_enabled || !local.route_reflector_cluster_id.empty())
         return;
@@ -187,7 +179,7 @@ void BgpCalc::add_mesh(const model::LocalBgp& local, Sessions& into) const
     for (const End& end : ends) {
         const auto own = own_address(end.address.is_v4());
         const std::uint16_t port = listen_port_of(end.node);
-        if (!own || end.address == *own || is_known(into, end.address, port))
+        if (!own || end.address == *own || into.has(end.address, port))
             continue;
         model::BgpSession session;
         session.origin = "mesh";
@@ -202,7 +194,7 @@ void BgpCalc::add_mesh(const model::LocalBgp& local, Sessions& into) const
             session.password = global->mesh_password;
         session.restart_time = local.restart_time;
         // The port is the node's matter, and no part of the name.
-        into.emplace(session_name("Mesh", end.address, kBgpPort), session);
+        into.add(session_name("Mesh", end.address, kBgpPort), session);
     }
 }
 
@@ -272,7 +264,7 @@ model::BgpSession BgpCalc::session(const model::LocalBgp& local, const model::Bg
     return session;
 }
 
-void BgpCalc::add_peers(const model::LocalBgp& local, bool global, Sessions& into) const
+void BgpCalc::add_peers(const model::LocalBgp& local, bool global, Found& into) const
 {
     const auto* own = own_node();
     for (const auto& [name, peer] : peers_) {
@@ -283,9 +275,7 @@ void BgpCalc::add_peers(const model::LocalBgp& local, bool global, Sessions& int
             if (!own_here || end.address == *own_here)
                 continue;
             const auto made = session(local, peer, end, false);
-            if (!is_known(into, made.address, made.port))
-                into.emplace(session_name(global ? "Global" : "Node", made.address, made.port),
-                             made);
+            into.add(session_name(global ? "Global" : "Node", made.address, made.port), made);
         }
     }
 }
@@ -303,7 +293,7 @@ bool BgpCalc::names_us(const model::BgpPeer& peer, const model::LocalBgp& local)
            peer.port.value_or(local.listen_port) == local.listen_port;
 }
 
-void BgpCalc::add_reverse(const model::LocalBgp& local, Sessions& into) const
+void BgpCalc::add_reverse(const model::LocalBgp& local, Found& into) const
 {
     for (const auto& [name, peer] : peers_) {
         if (!peer.reverse || !names_us(peer, local))
@@ -318,8 +308,7 @@ void BgpCalc::add_reverse(const model::LocalBgp& local, Sessions& into) const
             if (!own_here || !same_family || end.address == *own_here)
                 continue;
             const auto made = session(local, peer, end, true);
-            if (!is_known(into, made.address, made.port))
-                into.emplace(session_name("Node", made.address, made.port), made);
+            into.add(session_name("Node", made.address, made.port), made);
         }
     }
 }
@@ -327,14 +316,14 @@ void BgpCalc::add_reverse(const model::LocalBgp& local, Sessions& into) const
 // Without an IPv4 address there is no speaker.
 BgpCalc::Sessions BgpCalc::sessions(const model::LocalBgp& local) const
 {
-    Sessions sessions;
+    Found found;
     if (!local.address)
-        return sessions;
-    add_peers(local, true, sessions);
-    add_peers(local, false, sessions);
-    add_reverse(local, sessions);
-    add_mesh(local, sessions);
-    return sessions;
+        return {};
+    add_peers(local, true, found);
+    add_peers(local, false, found);
+    add_reverse(local, found);
+    add_mesh(local, found);
+    return found.take();
 }
 
 // ---- Export ------------------------------------------------------------------------------------

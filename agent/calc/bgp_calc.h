@@ -10,6 +10,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,7 +43,25 @@ private:
         std::optional<std::uint16_t> port{}; // as it was given; else the node's
         std::uint32_t as_number = 0;
     };
-    using Sessions = std::map<std::string, model::BgpSession>;
+    using Sessions = std::map<std::string, model::BgpSession>; // by name
+    // Sessions as they are found: the first to an address and port counts.
+    class Found {
+    public:
+        bool has(const Ip& address, std::uint16_t port) const
+        {
+            return ends_.contains({address, port});
+        }
+        void add(std::string name, model::BgpSession session)
+        {
+            if (ends_.emplace(session.address, session.port).second)
+                sessions_.emplace(std::move(name), std::move(session));
+        }
+        Sessions take() { return std::move(sessions_); }
+
+    private:
+        Sessions sessions_;
+        std::set<std::pair<Ip, std::uint16_t>> ends_;
+    };
 
     template <typename Value>
     void put(std::map<std::string, Value>& table, const std::string& name, const Value* value);
@@ -57,9 +76,9 @@ private:
     const std::vector<model::PrefixAdvertisement>* advertisements() const;
 
     Sessions sessions(const model::LocalBgp& local) const;
-    void add_peers(const model::LocalBgp& local, bool global, Sessions& into) const;
-    void add_reverse(const model::LocalBgp& local, Sessions& into) const;
-    void add_mesh(const model::LocalBgp& local, Sessions& into) const;
+    void add_peers(const model::LocalBgp& local, bool global, Found& into) const;
+    void add_reverse(const model::LocalBgp& local, Found& into) const;
+    void add_mesh(const model::LocalBgp& local, Found& into) const;
     bool is_on(const model::BgpPeer& peer, const model::Node& node) const;
     bool names_us(const model::BgpPeer& peer, const model::LocalBgp& local) const;
     std::vector<End> ends_of(const model::BgpPeer& peer) const;
