@@ -149,6 +149,7 @@ json::object Report::status() const
     const auto why = agent_.not_ready();
     out["node"] = agent_.node_;
     out["version"] = MARGAY_VERSION;
+    out["role"] = config::to_string(agent_.config_.role);
     out["since"] = timestamp(agent_.started_);
     out["ready"] = why.empty();
     out["not_ready"] = texts(why);

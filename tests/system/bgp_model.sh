@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Calico's BGP model from etcd to the wire: three nodes, and BIRD 2 as a router of another AS. BGPPeers
 # and BGPFilters come, change and go; only the sessions that they concern do anything, and filters,
-# pools and communities change what is told without a session being touched. Then the mesh goes, and a
-# node becomes the others' route reflector.
+# pools and communities change what is told without a session being touched. Then the mesh goes, and first
+# a node, then a machine without data path becomes the others' route reflector.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgm$$
@@ -15,6 +15,7 @@ hold_seconds=90         # nothing here waits for it
 trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n*/margayd.log $state/bird.log; down; exit $status' EXIT
 bird=172.31.1.30
 tor=Node_172_31_1_30
+foreign=10.244.99.0/26 # of the pool, and no node's: only BGP knows it
 
 # --- asking ----------------------------------------------------------------------------------------
 peers() { in_node "$1" margayctl bgp peers -o json; }
@@ -75,13 +76,14 @@ start_bird() {
 router id $bird;
 log "$state/bird.log" all;
 protocol device {}
-protocol static { ipv4; route 10.99.0.0/24 blackhole; route 10.99.1.0/24 blackhole; }
-protocol bgp n1 {
+protocol static { ipv4; route 10.99.0.0/24 blackhole; route 10.99.1.0/24 blackhole; route $foreign blackhole; }
+template bgp nodes {
   local $bird as 65030;
-  neighbor 172.31.1.11 as 64512;
   connect retry time 1; error wait time 1,2;
   ipv4 { import all; export where source = RTS_STATIC; };
 }
+protocol bgp n1 from nodes { neighbor 172.31.1.11 as 64512; }
+protocol bgp n2 from nodes { neighbor 172.31.1.12 as 64512; }
 END
     exec_in_ns bird bird -f -c "$state/bird.conf" -s "$state/bird.ctl" &
     disown
@@ -241,4 +243,69 @@ ok "what does not concern BGP leaves it alone"
 edit bgppeers/reflectors '.spec.reversePeering = "Manual"'
 check "reversePeering Manual: the reflector waits for nobody" eventually 20 has_sessions n3 ""
 check "and nothing is reflected any more" eventually 20 not from_peer n1 "$block2" 172.31.1.13 172.31.1.12
+
+bold "a machine that does nothing but reflect"
+edit bgppeers/reflectors '.spec.reversePeering = "Auto"'
+edit nodes/n3 'del(.metadata.labels.rr) | del(.spec.bgp.routeReflectorClusterID)'
+add_host rr 172.31.1.40
+start_reflector() {
+    mkdir -p "$state/rr/run"
+    NODENAME=rr CALICO_NODENAME_FILE=$state/rr/nodename IP=autodetect DATASTORE_TYPE=etcdv3 ETCD_ENDPOINTS=$etcd_url \
+        MARGAY_ROLE=route-reflector MARGAY_ROUTE_REFLECTOR_CLUSTER_ID=1.0.0.4 MARGAY_BGP_HOLD_TIME=$hold_seconds \
+        MARGAY_HTTP_LISTEN=127.0.0.1:9099 exec_in_node rr margayd >>"$state/rr/margayd.log" 2>&1 &
+    echo $! >"$state/rr/pid"
+    disown
+}
+start_reflector
+check "it becomes ready" eventually 60 node_ready rr
+cluster() { etcd get --print-value-only "$(key nodes/rr)" | jq -e '.spec.bgp.routeReflectorClusterID == "1.0.0.4" and (.spec.bgp | has("ipv4IPIPTunnelAddr") | not)'; }
+check "its Node says what it is" cluster
+edit nodes/rr '.metadata.labels.rr = "yes"'
+check "n1 has a session with it alone" eventually 20 has_sessions n1 Node_172_31_1_40
+for node in "${nodes[@]}"; do check "$node's is up" eventually 60 up "$node" Node_172_31_1_40; done
+check "n1 has n2's block from it, by n2" eventually 20 from_peer n1 "$block2" 172.31.1.40 172.31.1.12
+check "their pods talk" eventually 20 ping_pod n1-a n2-a
+has_rules() { in_ns "$1" nft list tables | grep margay; }
+has_routes() { in_ns "$1" ip -4 route show proto 80 | grep .; }
+has_hooks() { in_node "$1" margayctl status -o json | jq -e '.hooks | length > 0'; }
+for what in rules routes hooks; do
+    has_$what n1 >/dev/null || fail "a node has $what"
+    refuse "unlike a node it has no $what" has_$what rr
+done
+show_in rr margayctl status
+[[ $(in_node rr margayctl drops 2>&1) = *"is a route reflector and has no 'drops'"* ]] || fail "margayctl says what it does not have"
+ok "margayctl says what it does not have"
+in_ns rr curl -fsS http://127.0.0.1:9099/metrics | grep -q 'margay_bgp_peer_up{peer="Node_172_31_1_11"} 1' || fail "metrics of its sessions"
+ok "metrics of its sessions"
+gone nodes/rr
+check "its Node is deleted, and back" eventually 20 cluster
+edit nodes/rr '.metadata.labels.rr = "yes"'
+check "n1 has its session" eventually 60 up n1 Node_172_31_1_40
+
+bold "it is killed and starts again: the others keep what it told"
+apply <<END
+apiVersion: projectcalico.org/v3
+kind: BGPPeer
+metadata: {name: tor2}
+spec: {node: n2, peerIP: $bird, asNumber: 65030}
+END
+check "n1 has from it what BIRD tells n2" eventually 60 from_peer n1 $foreign 172.31.1.40 $bird
+in_n1s_kernel() { in_ns n1 ip -4 route show $foreign | grep "via $bird"; }
+check "its kernel, too" eventually 20 in_n1s_kernel
+in_ns n1 ip -4 monitor route >"$state/n1.monitor" & monitor=$!
+disown
+sleep 0.5 # until ip listens
+kill -KILL "$(cat "$state/rr/pid")"
+eventually 20 not up n1 Node_172_31_1_40 || fail "n1 notices"
+check "n1 keeps n2's block" from_peer n1 "$block2" 172.31.1.40 172.31.1.12
+start_reflector
+check "the session is back" eventually 60 up n1 Node_172_31_1_40
+fresh() { in_node n1 margayctl bgp routes -o json | jq -e --arg p "$1" '.routes[] | select(.prefix == $p and .best and (.stale | not))'; }
+check "n2's block is told again" eventually 60 fresh "$block2"
+check "and BIRD's" eventually 60 fresh $foreign
+sleep 1 # what is wrongly taken for stale would go now
+kill $monitor
+in_n1s_kernel >/dev/null || fail "n1's kernel has it"
+refuse "n2's block never left n1's kernel" grep -F "Deleted $block2" "$state/n1.monitor"
+refuse "nor did BIRD's" grep -F "Deleted $foreign" "$state/n1.monitor"
 bold "$passed assertions passed in ${SECONDS} s"
