@@ -22,7 +22,7 @@ arrow() { # arrow FOLDER PATTERN TEXT
 [ -d maps ] && arrow maps '"(agent|bgp|bpf)/' "maps/ includes nothing of ours but maps/ and include/margay"
 [ -d bpf ] && arrow bpf '"(agent|bgp|margay)/' "bpf/ sees only maps/"
 [ -d bgp ] && arrow bgp '"(agent|maps)/|["<]bpf/' "bgp/ is a library of its own"
-for pure in bgp/wire bgp/session bgp/rib agent/model agent/calc; do
+for pure in bgp/wire bgp/session bgp/rib agent/model agent/calc agent/bgp; do
     [ -d $pure ] && arrow $pure '["<](boost/asio|grpc|bpf/|spdlog|margay/log.h|margay/executor.h|sys/socket.h)' "$pure is pure: no socket, log, clock or kernel"
 done
 
