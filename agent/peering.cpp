@@ -76,6 +76,33 @@ std::string origin_text(const model::BgpSession& session)
     return session.origin == "mesh" ? session.origin : "BGPPeer " + session.origin;
 }
 
+bgp::PeerConfig peer_config(const std::string& name, const model::BgpSession& session,
+                            const std::string& password, bgp::Seconds hold)
+{
+    bgp::PeerConfig config;
+    config.name = name;
+    config.address = session.address;
+    config.port = session.port;
+    config.remote_as = bgp::Asn(session.as_number);
+    if (session.local_as_number)
+        config.local_as = bgp::Asn(*session.local_as_number);
+    config.families = {session.address.is_v4() ? bgp::kIpv4Unicast : bgp::kIpv6Unicast};
+    config.source = session.source;
+    config.passive = session.passive;
+    config.password = password;
+    config.ttl_security = session.ttl_security;
+    config.next_hop = next_hop(session.next_hop);
+    config.allowed_own_as = session.allowed_own_as;
+    config.reflector_client = session.reflector_client;
+    config.policy = bgp_rules::chain_of(session.filters);
+    if (session.restart_time)
+        config.restart_time = whole_seconds(*session.restart_time);
+    config.hold_time = hold;
+    config.keepalive_time =
+        session.keepalive_time ? whole_seconds(*session.keepalive_time) : hold / 3;
+    return config;
+}
+
 std::optional<bgp::SpeakerConfig> Peering::wanted_config()
 {
     if (!local_known_ || !local_.address)
@@ -272,16 +299,15 @@ void Peering::hand_over_peers()
     peer_addresses_.clear();
     refused_.clear();
     std::erase_if(told_, [this](const auto& peer) { return !sessions_.contains(peer.first); });
-    bool with_passwords = false;
+    Passwords passwords;
     for (const auto& [name, session] : sessions_) {
         if (session.address.is_v4()) // a peer whose session cannot start is one that is down
             peer_addresses_.insert(session.address.v4());
-        with_passwords |= session.password.has_value();
-        if (auto config = peer_config(name, session))
-            peers.push_back(std::move(*config));
+        if (const auto password = password_of(name, session, passwords))
+            peers.push_back(peer_config(name, session, *password, config_.bgp_hold_time));
     }
     speaker_->set_peers(std::move(peers));
-    if (with_passwords)
+    if (!passwords.empty())
         passwords_timer_.start(kPasswordsAgain, [this] {
             hand_over_peers();
             note_missing_filters();
@@ -290,46 +316,22 @@ void Peering::hand_over_peers()
         passwords_timer_.stop();
 }
 
-std::optional<bgp::PeerConfig> Peering::peer_config(const std::string& name,
-                                                    const model::BgpSession& session)
-{
-    const auto password = password_of(name, session);
-    if (!password)
-        return std::nullopt;
-    bgp::PeerConfig config;
-    config.name = name;
-    config.address = session.address;
-    config.port = session.port;
-    config.remote_as = bgp::Asn(session.as_number);
-    if (session.local_as_number)
-        config.local_as = bgp::Asn(*session.local_as_number);
-    config.families = {session.address.is_v4() ? bgp::kIpv4Unicast : bgp::kIpv6Unicast};
-    config.source = session.source;
-    config.passive = session.passive;
-    config.password = *password;
-    config.ttl_security = session.ttl_security;
-    config.next_hop = next_hop(session.next_hop);
-    config.allowed_own_as = session.allowed_own_as;
-    config.reflector_client = session.reflector_client;
-    config.policy = bgp_rules::chain_of(session.filters);
-    if (session.restart_time)
-        config.restart_time = whole_seconds(*session.restart_time);
-    config.hold_time = config_.bgp_hold_time;
-    config.keepalive_time =
-        session.keepalive_time ? whole_seconds(*session.keepalive_time) : config_.bgp_hold_time / 3;
-    return config;
-}
-
-// "" where none is asked for, nothing where it cannot be had: then there is no session.
+// "" where none is asked for, nothing where it cannot be had: then there is no session. Each file is
+// read once for all sessions that name it.
 std::optional<std::string> Peering::password_of(const std::string& name,
-                                                const model::BgpSession& session)
+                                                const model::BgpSession& session, Passwords& read)
 {
     if (!session.password)
         return "";
-    auto password = bgp_rules::read_password(config_.bgp_password_folder, *session.password);
-    if (password)
-        return std::move(*password);
-    refused_[name] = "no password: " + password.error().what;
+    auto known = read.find(*session.password);
+    if (known == read.end())
+        known =
+            read.emplace(*session.password,
+                         bgp_rules::read_password(config_.bgp_password_folder, *session.password))
+                .first;
+    if (known->second)
+        return *known->second;
+    refused_[name] = "no password: " + known->second.error().what;
     return std::nullopt;
 }
 

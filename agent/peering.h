@@ -68,10 +68,9 @@ private:
     void announce(const Prefix4& prefix);
     void restart(const bgp::SpeakerConfig& config);
     void hand_over_peers();
-    std::optional<bgp::PeerConfig> peer_config(const std::string& name,
-                                               const model::BgpSession& session);
+    using Passwords = std::map<model::SecretKeyRef, Result<std::string>>;
     std::optional<std::string> password_of(const std::string& name,
-                                           const model::BgpSession& session);
+                                           const model::BgpSession& session, Passwords& read);
     void note_missing_filters();
     void on_peer_state(const bgp::PeerStatus& peer);
 
@@ -102,6 +101,10 @@ private:
 
 // CALICO_ROUTER_ID: empty is the node's address, "hash" comes from the node's name (facts 6.2).
 Ipv4 router_id(const std::string& setting, const std::string& node, Ipv4 address);
+
+// The session in the library's words.
+bgp::PeerConfig peer_config(const std::string& name, const model::BgpSession& session,
+                            const std::string& password, bgp::Seconds hold);
 
 // "BGPPeer rack-1", or "mesh": where a session comes from, for people.
 std::string origin_text(const model::BgpSession& session);
