@@ -339,9 +339,9 @@ void Peering::note_missing_filters()
 {
     filter_warnings_.clear();
     for (const auto& [name, session] : sessions_)
-        for (const auto& filter : rules_.missing(session.filters))
+        if (const auto missing = rules_.missing(session.filters); !missing.empty())
             filter_warnings_[name] =
-                "BGPFilter " + filter +
+                "BGPFilter " + bgp_rules::chain_of(missing) +
                 " is not there: no route is told to this peer or taken from it";
     std::set<std::string> now;
     for (const std::string& warning : warnings()) {
