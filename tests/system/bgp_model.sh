@@ -66,8 +66,9 @@ spec: $1
 END
 }
 key() { echo "/calico/resources/v3/projectcalico.org/$1"; }
+stored() { etcd get --print-value-only "$(key "$1")" | grep .; } # fails where there is nothing
 edit() { # edit KEY JQ: another tool than ours, straight in etcd
-    etcd get --print-value-only "$(key "$1")" | jq -c "$2" | etcd put "$(key "$1")" >/dev/null
+    stored "$1" | jq -c "$2" | etcd put "$(key "$1")" >/dev/null
 }
 gone() { etcd del "$(key "$1")" >/dev/null; }
 
@@ -258,7 +259,7 @@ start_reflector() {
 }
 start_reflector
 check "it becomes ready" eventually 60 node_ready rr
-cluster() { etcd get --print-value-only "$(key nodes/rr)" | jq -e '.spec.bgp.routeReflectorClusterID == "1.0.0.4" and (.spec.bgp | has("ipv4IPIPTunnelAddr") | not)'; }
+cluster() { stored nodes/rr | jq -e '.spec.bgp.routeReflectorClusterID == "1.0.0.4" and (.spec.bgp | has("ipv4IPIPTunnelAddr") | not)'; }
 check "its Node says what it is" cluster
 edit nodes/rr '.metadata.labels.rr = "yes"'
 check "n1 has a session with it alone" eventually 20 has_sessions n1 Node_172_31_1_40
