@@ -280,6 +280,20 @@ void BgpCalc::add_peers(const model::LocalBgp& local, bool global, Found& into) 
     }
 }
 
+// The other way round: of the nodes that the BGPPeer is on.
+std::vector<BgpCalc::End> BgpCalc::ends_on(const model::BgpPeer& peer) const
+{
+    std::vector<End> ends;
+    if (const auto node = nodes_.find(peer.node); node != nodes_.end()) {
+        add_ends(node->second, ends); // one BGPPeer a node may be many
+    } else if (peer.node.empty()) {
+        for (const auto& [name, each] : nodes_)
+            if (is_on(peer, each))
+                add_ends(each, ends);
+    }
+    return ends;
+}
+
 // Is this node a peer of the nodes that the BGPPeer is on?
 bool BgpCalc::names_us(const model::BgpPeer& peer, const model::LocalBgp& local) const
 {
@@ -298,11 +312,7 @@ void BgpCalc::add_reverse(const model::LocalBgp& local, Found& into) const
     for (const auto& [name, peer] : peers_) {
         if (!peer.reverse || !names_us(peer, local))
             continue;
-        std::vector<End> ends;
-        for (const auto& [node_name, node] : nodes_)
-            if (is_on(peer, node))
-                add_ends(node, ends);
-        for (const End& end : ends) {
+        for (const End& end : ends_on(peer)) {
             const auto own_here = own_address(end.address.is_v4());
             const bool same_family = !peer.address || peer.address->is_v4() == end.address.is_v4();
             if (!own_here || !same_family || end.address == *own_here)

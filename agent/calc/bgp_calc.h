@@ -82,6 +82,7 @@ private:
     bool is_on(const model::BgpPeer& peer, const model::Node& node) const;
     bool names_us(const model::BgpPeer& peer, const model::LocalBgp& local) const;
     std::vector<End> ends_of(const model::BgpPeer& peer) const;
+    std::vector<End> ends_on(const model::BgpPeer& peer) const;
     void add_ends(const model::Node& node, std::vector<End>& into) const;
     model::BgpSession session(const model::LocalBgp& local, const model::BgpPeer& peer,
                               const End& end, bool reverse) const;
