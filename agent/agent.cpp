@@ -265,6 +265,8 @@ void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
     for (const auto& [prefix, path] : paths_)
         paths_due_.insert(prefix); // MTU or MAC of an uplink may have changed
     ensure_tunnel_device();
+    if (peering_)
+        want_peer_routes();
     if (registration_)
         registration_->look_again();
     schedule_turn();

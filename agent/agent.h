@@ -26,6 +26,7 @@
 #include "agent/status/control.h"
 #include "agent/status/http.h"
 #include "agent/store/store.h"
+#include "margay/loop.h"
 #include "margay/pattern.h"
 
 #include <functional>
@@ -85,6 +86,7 @@ private:
     void take_own_node();
     void apply_felix(const model::FelixConfiguration& felix);
     void apply_bgp(const model::Changes& changes);
+    void want_peer_routes();
     void apply_interface_prefixes(const std::vector<std::string>& before);
     void apply_external_nodes();
     void apply_paths();
@@ -96,6 +98,7 @@ private:
     void plan(const Prefix4& prefix);
     void want_kernel_route(const Prefix4& prefix, const std::optional<kernel::Route>& before,
                            const std::optional<kernel::Route>& wanted);
+    const kernel::Link* link_towards(Ipv4 gateway) const;
     bool is_announced(const Prefix4& prefix) const;
     void watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops);
     void write_static_neighbours();
@@ -176,12 +179,12 @@ private:
     std::map<Prefix4, std::vector<Ipv4>> hops_of_;
     std::map<Ipv4, std::set<Prefix4>> prefixes_by_hop_;
     std::set<Prefix4> paths_due_;
+    std::map<Prefix4, kernel::Route> peer_routes_; // to BGP peers with reachableBy
     std::set<Ipv4> host_addresses_;
     model::OwnNode own_node_; // as it is in force
     model::OwnNode told_own_node_; // as the datastore has it
     bool own_node_stated_ = false;
     bool own_node_held_ = false; // deleted, and what it was stays in force until it is back
-    model::Changes held_bgp_; // news for Peering meanwhile
     model::FelixConfiguration felix_;
     std::vector<std::string> refused_settings_; // of felix_
     std::map<std::string, std::string> warnings_; // by topic, what is wrong now

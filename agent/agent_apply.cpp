@@ -20,19 +20,12 @@ datapath::RouteWant local_want(const model::WantedRoute& route)
 
 void Agent::apply_bgp(const model::Changes& changes)
 {
-    // While the own Node is away it is being repaired: sessions go on with what they have. Without
-    // it there are no peers either, so that news waits, the latest of each.
-    if (changes.bgp)
-        held_bgp_.bgp = changes.bgp;
-    for (const auto& [name, peer] : changes.mesh_peers)
-        held_bgp_.mesh_peers.insert_or_assign(name, peer);
-    for (const auto& [prefix, announcement] : changes.announcements)
-        held_bgp_.announcements.insert_or_assign(prefix, announcement);
-    if (!own_node_held_)
-        peering_->apply(std::exchange(held_bgp_, {}));
+    peering_->hold(own_node_held_);
+    peering_->apply(changes);
     join_.set_peers(peering_->peer_addresses());
     if (!peering_->speaker())
         join_.set_bgp_settled(); // nobody to wait for
+    want_peer_routes();
 }
 
 void Agent::apply_endpoints(const model::Changes& changes)

@@ -116,6 +116,47 @@ void Agent::want_kernel_route(const Prefix4& prefix, const std::optional<kernel:
         kernel_routes_.want(*wanted);
 }
 
+// The interface whose network the gateway is in; no workload's.
+const kernel::Link* Agent::link_towards(Ipv4 gateway) const
+{
+    for (const auto& [index, link] : links_.table().links()) {
+        if (is_workload(link.name) || !link.up())
+            continue;
+        const auto& addresses = links_.table().addresses(index);
+        if (std::ranges::any_of(addresses, [&](const kernel::Address& address) {
+                return address.prefix.contains(gateway);
+            }))
+            return &link;
+    }
+    return nullptr;
+}
+
+// reachableBy: a static route to the peer, so that the way to it never depends on what it tells. A
+// prefix that is a pod's, too, is left to that.
+void Agent::want_peer_routes()
+{
+    std::map<Prefix4, kernel::Route> wanted;
+    std::string astray;
+    for (const auto& [name, session] : peering_->sessions()) {
+        if (!session.reachable_by)
+            continue;
+        const Prefix4 peer = Prefix4::host(session.address.v4());
+        const kernel::Link* link = link_towards(*session.reachable_by);
+        if (!link)
+            astray += " " + session.reachable_by->str() + " (" + name + ")";
+        else if (!local_routes_.contains(peer) && !paths_.contains(peer))
+            wanted.emplace(peer,
+                           kernel::block_route(peer, {{link->ifindex, *session.reachable_by, 1}}));
+    }
+    for (const auto& [peer, route] : peer_routes_)
+        if (!wanted.contains(peer))
+            kernel_routes_.unwant(route.key());
+    for (const auto& [peer, route] : wanted)
+        kernel_routes_.want(route);
+    peer_routes_ = std::move(wanted);
+    warn_once("reachableBy", astray.empty() ? "" : "no interface leads to" + astray);
+}
+
 bool Agent::is_announced(const Prefix4& prefix) const
 {
     return std::ranges::none_of(pools_, [&](const auto& pool) {

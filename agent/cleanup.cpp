@@ -87,6 +87,7 @@ Status cleanup_host(const config::Config& config,
     step("nftables table " + std::string(kernel::kFirewallTable), remove_firewall());
     std::error_code ignored;
     std::filesystem::remove(config.control_socket(), ignored);
+    std::filesystem::remove(config.reflector_mark(), ignored);
     say("left as they are: sysctls (ip_forward and those of workload interfaces), a bpffs that was "
         "mounted, the datastore, " +
         config.nodename_file);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// margayd: reads its configuration and runs the agent until it is told to stop.
+// margayd: reads its configuration and runs the agent, or the route reflector, until it is told to stop.
 #include "agent/agent.h"
 #include "agent/config/config.h"
+#include "agent/reflector.h"
 
 #include <spdlog/sinks/stdout_sinks.h>
 
@@ -27,15 +28,16 @@ margay::Log make_log(const Config& config)
     return log;
 }
 
-int run(const Config& config)
+template <typename Daemon>
+int run(const Config& config, const char* what_stays)
 {
     const margay::Log log = make_log(config);
     for (const std::string& warning : config.warnings)
         log->warn("{}", warning);
     margay::Executor executor;
-    auto agent = margay::Agent::create(executor, log, config);
-    if (!agent) {
-        log->error("cannot start: {}", agent.error().what);
+    auto daemon = Daemon::create(executor, log, config);
+    if (!daemon) {
+        log->error("cannot start: {}", daemon.error().what);
         return 1;
     }
     // Pods go on without us, and peers keep our routes for the restart time.
@@ -43,11 +45,11 @@ int run(const Config& config)
     signals.async_wait([&](const boost::system::error_code& ec, int number) {
         if (ec)
             return;
-        log->info("stopping on signal {}; the data path stays in force", number);
-        (*agent)->stop();
+        log->info("stopping on signal {}; {}", number, what_stays);
+        (*daemon)->stop();
         executor.stop();
     });
-    margay::run(executor, (*agent)->loop());
+    margay::run(executor, (*daemon)->loop());
     return 0;
 }
 
@@ -72,7 +74,9 @@ int main(int argc, char** argv)
         std::fputs(invocation.text.c_str(), invocation.status == 0 ? stdout : stderr);
     switch (invocation.action) {
     case Invocation::Action::Run:
-        return run(invocation.config);
+        if (invocation.config.role == margay::config::Role::RouteReflector)
+            return run<margay::Reflector>(invocation.config, "peers keep the routes for a while");
+        return run<margay::Agent>(invocation.config, "the data path stays in force");
     case Invocation::Action::Cleanup:
         return cleanup(invocation.config);
     case Invocation::Action::PrintConfig:

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/peering.h"
 
+#include "agent/bgp/password.h"
+
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -12,23 +15,33 @@ namespace {
 bool same(const bgp::SpeakerConfig& a, const bgp::SpeakerConfig& b)
 {
     return a.local_as == b.local_as && a.router_id == b.router_id &&
-           a.listen_port == b.listen_port && a.listen_address == b.listen_address;
+           a.listen_port == b.listen_port && a.listen_address == b.listen_address &&
+           a.cluster_id == b.cluster_id;
 }
 
-bgp::PeerConfig peer_config(const std::string& name, const model::MeshPeer& peer, Ipv4 source,
-                            const model::LocalBgp& local, bgp::Seconds hold)
+constexpr std::chrono::seconds kPasswordsAgain{10};
+
+bgp::NextHopMode next_hop(model::NextHopMode mode)
 {
-    bgp::PeerConfig config;
-    config.name = name;
-    config.address = Ip(peer.address);
-    config.port = peer.port;
-    config.remote_as = bgp::Asn(peer.as_number);
-    config.source = Ip(source);
-    config.passive = peer.passive;
-    config.restart_time = std::chrono::duration_cast<bgp::Seconds>(local.restart_time);
-    config.hold_time = hold;
-    config.keepalive_time = hold / 3;
-    return config;
+    switch (mode) {
+    case model::NextHopMode::Self:
+        return bgp::NextHopMode::Self;
+    case model::NextHopMode::Keep:
+        return bgp::NextHopMode::Keep;
+    case model::NextHopMode::Auto:
+        break;
+    }
+    return bgp::NextHopMode::Auto;
+}
+
+bgp::Seconds whole_seconds(std::chrono::milliseconds time)
+{
+    return std::chrono::duration_cast<bgp::Seconds>(time);
+}
+
+model::AnyPrefix any_prefix(const IpPrefix& prefix)
+{
+    return prefix.is_v4() ? model::AnyPrefix(prefix.v4()) : model::AnyPrefix(prefix.v6());
 }
 
 } // namespace
@@ -49,11 +62,43 @@ Ipv4 router_id(const std::string& setting, const std::string& node, Ipv4 address
 Peering::Peering(Executor& executor, Log log, const config::Config& config, std::string node,
                  bool restarting, Callbacks callbacks)
     : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
-      restarting_(restarting), callbacks_(std::move(callbacks))
+      restarting_(restarting), callbacks_(std::move(callbacks)), passwords_timer_(executor)
 {
 }
 
-std::optional<bgp::SpeakerConfig> Peering::wanted_config() const
+std::string origin_text(const model::BgpSession& session)
+{
+    return session.origin == "mesh" ? session.origin : "BGPPeer " + session.origin;
+}
+
+bgp::PeerConfig peer_config(const std::string& name, const model::BgpSession& session,
+                            const std::string& password, bgp::Seconds hold)
+{
+    bgp::PeerConfig config;
+    config.name = name;
+    config.address = session.address;
+    config.port = session.port;
+    config.remote_as = bgp::Asn(session.as_number);
+    if (session.local_as_number)
+        config.local_as = bgp::Asn(*session.local_as_number);
+    config.families = {session.address.is_v4() ? bgp::kIpv4Unicast : bgp::kIpv6Unicast};
+    config.source = session.source;
+    config.passive = session.passive;
+    config.password = password;
+    config.ttl_security = session.ttl_security;
+    config.next_hop = next_hop(session.next_hop);
+    config.allowed_own_as = session.allowed_own_as;
+    config.reflector_client = session.reflector_client;
+    config.policy = bgp_rules::chain_of(session.filters);
+    if (session.restart_time)
+        config.restart_time = whole_seconds(*session.restart_time);
+    config.hold_time = hold;
+    config.keepalive_time =
+        session.keepalive_time ? whole_seconds(*session.keepalive_time) : hold / 3;
+    return config;
+}
+
+std::optional<bgp::SpeakerConfig> Peering::wanted_config()
 {
     if (!local_known_ || !local_.address)
         return std::nullopt;
@@ -64,34 +109,46 @@ std::optional<bgp::SpeakerConfig> Peering::wanted_config() const
     if (local_.bind_node_address)
         config.listen_address = Ip(*local_.address);
     config.restarting = restarting_;
-    config.restart_time = std::chrono::duration_cast<bgp::Seconds>(local_.restart_time);
+    config.restart_time = whole_seconds(local_.restart_time);
+    config.cluster_id = Ipv4::parse(local_.route_reflector_cluster_id);
+    cluster_trouble_.clear();
+    if (!config.cluster_id && !local_.route_reflector_cluster_id.empty())
+        cluster_trouble_ =
+            "routeReflectorClusterID of this node is not an IPv4 address: the router "
+            "id stands for it";
     return config;
 }
 
 void Peering::apply(const model::Changes& changes)
 {
+    if (changes.bgp)
+        waiting_.bgp = changes.bgp;
+    if (changes.bgp_export)
+        waiting_.bgp_export = changes.bgp_export;
+    for (const auto& [name, session] : changes.bgp_sessions)
+        waiting_.bgp_sessions.insert_or_assign(name, session);
+    for (const auto& [name, filter] : changes.bgp_filters)
+        waiting_.bgp_filters.insert_or_assign(name, filter);
+    for (const auto& [prefix, announcement] : changes.announcements)
+        waiting_.announcements.insert_or_assign(prefix, announcement);
+    if (!held_)
+        take(std::exchange(waiting_, {}));
+}
+
+void Peering::take(const model::Changes& changes)
+{
     if (changes.bgp) {
         local_ = *changes.bgp;
         local_known_ = true;
     }
-    for (const auto& [name, peer] : changes.mesh_peers) {
-        if (peer)
-            mesh_[name] = *peer;
+    for (const auto& [name, session] : changes.bgp_sessions) {
+        if (session)
+            sessions_[name] = *session;
         else
-            mesh_.erase(name);
+            sessions_.erase(name);
     }
-    for (const auto& [prefix, announcement] : changes.announcements) {
-        if (announcement)
-            announcements_.insert(prefix);
-        else
-            announcements_.erase(prefix);
-        if (!speaker_)
-            continue;
-        if (announcement)
-            speaker_->announce(prefix);
-        else
-            speaker_->withdraw(prefix);
-    }
+    const bool new_rules = apply_rules(changes);
+    apply_announcements(changes);
     const auto wanted = wanted_config();
     if (!wanted) {
         trouble_ = local_known_ ? "the node has no IPv4 address" : "waiting for the datastore";
@@ -104,8 +161,85 @@ void Peering::apply(const model::Changes& changes)
     const bool fresh = !running_ || !same(*running_, *wanted);
     if (fresh)
         restart(*wanted);
-    if (fresh || changes.bgp || !changes.mesh_peers.empty())
+    else if (new_rules)
+        set_filters();
+    const bool new_peers = fresh || changes.bgp || !changes.bgp_sessions.empty();
+    if (new_peers)
         hand_over_peers();
+    if (new_peers || new_rules)
+        note_missing_filters();
+}
+
+void Peering::apply_announcements(const model::Changes& changes)
+{
+    for (const auto& [prefix, announcement] : changes.announcements) {
+        if (announcement)
+            announcements_.insert_or_assign(prefix, *announcement);
+        else
+            announcements_.erase(prefix);
+        if (speaker_ && announcement)
+            announce(prefix);
+        else if (speaker_)
+            speaker_->withdraw(prefix);
+    }
+}
+
+// With the local preference of rule 0 (agent/bgp/export.h).
+void Peering::announce(const Prefix4& prefix)
+{
+    bgp::Announcement announcement;
+    announcement.local_pref = bgp_rules::kHighestPreference - rules_.exported().priority4;
+    speaker_->announce(prefix, announcement);
+}
+
+// Whether what is told to anybody, or taken from anybody, may be another than before.
+bool Peering::apply_rules(const model::Changes& changes)
+{
+    bool changed = false;
+    for (const auto& [name, filter] : changes.bgp_filters) {
+        rules_.set_filter(name, filter ? &*filter : nullptr);
+        changed |= std::ranges::any_of(sessions_, [&](const auto& session) {
+            return std::ranges::count(session.second.filters, name) > 0;
+        });
+    }
+    if (!changes.bgp_export)
+        return changed;
+    const bool moved = changes.bgp_export->priority4 != rules_.exported().priority4;
+    rules_.set_export(*changes.bgp_export);
+    if (speaker_ && moved)
+        for (const auto& [prefix, announcement] : announcements_)
+            announce(prefix);
+    return true;
+}
+
+// They are asked for as long as the speaker lives, which we own; each call makes it ask anew.
+void Peering::set_filters()
+{
+    speaker_->set_import_filter(
+        [this](const bgp::FilterContext& context, const bgp::AttributesPtr& attributes) {
+            return rules_.import_route(context.peer.policy,
+                                       {any_prefix(context.prefix),
+                                        attributes,
+                                        {true, !context.internal, {}}},
+                                       context.pool);
+        });
+    speaker_->set_export_filter(
+        [this](const bgp::FilterContext& context, const bgp::AttributesPtr& attributes) {
+            const auto prefix = any_prefix(context.prefix);
+            return rules_.export_route(context.peer.policy,
+                                       {prefix,
+                                        attributes,
+                                        {!context.own, !context.internal,
+                                         context.own ? interface_of(prefix) : ""}},
+                                       context.pool);
+        });
+}
+
+std::string Peering::interface_of(const model::AnyPrefix& own) const
+{
+    const auto* prefix = std::get_if<Prefix4>(&own);
+    const auto at = prefix ? announcements_.find(*prefix) : announcements_.end();
+    return at == announcements_.end() ? "" : at->second.interface_name;
 }
 
 void Peering::restart(const bgp::SpeakerConfig& config)
@@ -125,8 +259,9 @@ void Peering::restart(const bgp::SpeakerConfig& config)
         trouble_ = listening.error().what;
         log_->error("BGP listener: {}; sessions that this node dials go on", trouble_);
     }
-    for (const Prefix4& prefix : announcements_)
-        speaker_->announce(prefix);
+    set_filters(); // before anything can be told
+    for (const auto& [prefix, announcement] : announcements_)
+        announce(prefix);
     speaker_->announcements_complete();
     restarting_ = true; // a further restart of the speaker alone is one, too
 }
@@ -157,18 +292,72 @@ void Peering::hand_over_peers()
 {
     std::vector<bgp::PeerConfig> peers;
     peer_addresses_.clear();
-    std::erase_if(told_, [this](const auto& peer) { return !mesh_.contains(peer.first); });
-    for (const auto& [name, peer] : mesh_) {
-        peers.push_back(peer_config(name, peer, *local_.address, local_, config_.bgp_hold_time));
-        peer_addresses_.insert(peer.address);
+    refused_.clear();
+    std::erase_if(told_, [this](const auto& peer) { return !sessions_.contains(peer.first); });
+    Passwords passwords;
+    for (const auto& [name, session] : sessions_) {
+        if (session.address.is_v4()) // a peer whose session cannot start is one that is down
+            peer_addresses_.insert(session.address.v4());
+        if (const auto password = password_of(name, session, passwords))
+            peers.push_back(peer_config(name, session, *password, config_.bgp_hold_time));
     }
     speaker_->set_peers(std::move(peers));
+    if (!passwords.empty())
+        passwords_timer_.start(kPasswordsAgain, [this] {
+            hand_over_peers();
+            note_missing_filters();
+        });
+    else
+        passwords_timer_.stop();
 }
 
-std::string Peering::peer_node(const std::string& peer_name) const
+// "" where none is asked for, nothing where it cannot be had: then there is no session. Each file is
+// read once for all sessions that name it.
+std::optional<std::string> Peering::password_of(const std::string& name,
+                                                const model::BgpSession& session, Passwords& read)
 {
-    const auto peer = mesh_.find(peer_name);
-    return peer == mesh_.end() ? "" : peer->second.node;
+    if (!session.password)
+        return "";
+    auto known = read.find(*session.password);
+    if (known == read.end())
+        known =
+            read.emplace(*session.password,
+                         bgp_rules::read_password(config_.bgp_password_folder, *session.password))
+                .first;
+    if (known->second)
+        return *known->second;
+    refused_[name] = "no password: " + known->second.error().what;
+    return std::nullopt;
+}
+
+void Peering::note_missing_filters()
+{
+    filter_warnings_.clear();
+    for (const auto& [name, session] : sessions_)
+        if (const auto missing = rules_.missing(session.filters); !missing.empty())
+            filter_warnings_[name] =
+                "BGPFilter " + bgp_rules::chain_of(missing) +
+                " is not there: no route is told to this peer or taken from it";
+    std::set<std::string> now;
+    for (const std::string& warning : warnings()) {
+        if (!warned_.contains(warning))
+            log_->warn("{}", warning);
+        now.insert(warning);
+    }
+    warned_ = std::move(now);
+}
+
+std::vector<std::string> Peering::warnings() const
+{
+    std::vector<std::string> list;
+    for (const auto* table : {&refused_, &filter_warnings_})
+        for (const auto& [name, text] : *table)
+            if (const auto session = sessions_.find(name); session != sessions_.end())
+                list.push_back("BGP session " + name + " (" + origin_text(session->second) +
+                               "): " + text);
+    if (!cluster_trouble_.empty())
+        list.push_back(cluster_trouble_);
+    return list;
 }
 
 void Peering::shutdown(bgp::Speaker::Goodbye goodbye)
@@ -177,7 +366,9 @@ void Peering::shutdown(bgp::Speaker::Goodbye goodbye)
         speaker_->shutdown(goodbye);
     speaker_.reset();
     running_.reset();
+    passwords_timer_.stop();
     peer_addresses_.clear();
+    refused_.clear();
 }
 
 } // namespace margay

@@ -2,10 +2,15 @@
 // Peering: the BGP speaker as the datastore wants it.
 //
 // The speaker begins when the own address and AS are known; it begins anew, with graceful restart,
-// when one of them changes. Peers and announcements are handed on as they change.
+// when one of them changes. Peers and announcements are handed on as they change: a session whose
+// configuration is as before is not touched, and other filters or pools only change what is told.
+//
+// A session that should have a password does not start without it. The files are read whenever
+// sessions are handed on, and now and then while a session needs one.
 
 #pragma once
 
+#include "agent/bgp/rules.h"
 #include "agent/config/config.h"
 #include "agent/model/wanted.h"
 #include "bgp/speaker/speaker.h"
@@ -17,6 +22,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace margay {
 
@@ -33,22 +39,39 @@ public:
     Peering(Executor& executor, Log log, const config::Config& config, std::string node,
             bool restarting, Callbacks callbacks);
 
-    // After every turn that changed something of BGP; `complete` once the snapshot is applied.
+    // After every turn that changed something of BGP.
     void apply(const model::Changes& changes);
+    // While the own Node is away it is being repaired, and sessions go on with what they have. Without
+    // it there are no peers either, so that news waits, the latest of each, for the next apply().
+    void hold(bool held) { held_ = held; }
 
     // Addresses with which we are configured to have a session.
     const std::set<Ipv4>& peer_addresses() const { return peer_addresses_; }
+    // All sessions that are wanted, by the names of their peers.
+    const std::map<std::string, model::BgpSession>& sessions() const { return sessions_; }
+    // Those of them that did not start, and why.
+    const std::map<std::string, std::string>& refused() const { return refused_; }
     const bgp::Speaker* speaker() const { return speaker_.get(); }
     const std::optional<bgp::SpeakerConfig>& running() const { return running_; }
     std::string trouble() const; // the listener's, or why there is no BGP; empty when all is well
-    std::string peer_node(const std::string& peer_name) const;
+    std::vector<std::string> warnings() const; // one a session, filter or setting that is wrong
 
     void shutdown(bgp::Speaker::Goodbye goodbye);
 
 private:
-    std::optional<bgp::SpeakerConfig> wanted_config() const;
+    void take(const model::Changes& changes);
+    std::optional<bgp::SpeakerConfig> wanted_config();
+    void apply_announcements(const model::Changes& changes);
+    bool apply_rules(const model::Changes& changes);
+    void set_filters();
+    std::string interface_of(const model::AnyPrefix& own) const;
+    void announce(const Prefix4& prefix);
     void restart(const bgp::SpeakerConfig& config);
     void hand_over_peers();
+    using Passwords = std::map<model::SecretKeyRef, Result<std::string>>;
+    std::optional<std::string> password_of(const std::string& name,
+                                           const model::BgpSession& session, Passwords& read);
+    void note_missing_filters();
     void on_peer_state(const bgp::PeerStatus& peer);
 
     Executor& executor_;
@@ -59,16 +82,31 @@ private:
     Callbacks callbacks_;
     model::LocalBgp local_{};
     bool local_known_ = false;
-    std::map<std::string, model::MeshPeer> mesh_;
-    std::set<Prefix4> announcements_;
+    bool held_ = false;
+    model::Changes waiting_; // while held
+    std::map<std::string, model::BgpSession> sessions_;
+    bgp_rules::Rules rules_;
+    std::map<Prefix4, model::Announcement> announcements_;
     std::set<Ipv4> peer_addresses_;
     std::optional<bgp::SpeakerConfig> running_;
     std::string trouble_;
+    std::string cluster_trouble_; // the own Node's routeReflectorClusterID
+    std::map<std::string, std::string> refused_; // by peer
+    std::map<std::string, std::string> filter_warnings_; // by peer
     std::map<std::string, std::string> told_; // by peer, why it is down; empty: up
+    std::set<std::string> warned_; // of warnings(), what is in the log
+    Timer passwords_timer_;
     std::unique_ptr<bgp::Speaker> speaker_;
 };
 
 // CALICO_ROUTER_ID: empty is the node's address, "hash" comes from the node's name (facts 6.2).
 Ipv4 router_id(const std::string& setting, const std::string& node, Ipv4 address);
+
+// The session in the library's words.
+bgp::PeerConfig peer_config(const std::string& name, const model::BgpSession& session,
+                            const std::string& password, bgp::Seconds hold);
+
+// "BGPPeer rack-1", or "mesh": where a session comes from, for people.
+std::string origin_text(const model::BgpSession& session);
 
 } // namespace margay

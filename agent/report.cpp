@@ -2,6 +2,7 @@
 #include "agent/report.h"
 
 #include "agent/agent.h"
+#include "agent/common_report.h"
 #include "agent/policy/describe.h"
 #include "agent/status/metrics.h"
 #include "maps/stages.h"
@@ -18,12 +19,6 @@ namespace margay {
 namespace {
 
 namespace json = boost::json;
-
-std::string timestamp(std::chrono::system_clock::time_point time)
-{
-    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
-                       fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
-}
 
 std::string mac_text(const datapath::MacBytes& mac)
 {
@@ -104,18 +99,7 @@ Result<std::string> Report::answer(const status::Request& request) const
 
 status::HttpResponse Report::http(const std::string& target) const
 {
-    if (target == "/healthz")
-        return {200, "text/plain; charset=utf-8",
-                "ok\n"}; // the executor turned, or nobody answered
-    if (target == "/readyz") {
-        const auto why = agent_.not_ready();
-        if (why.empty())
-            return {200, "text/plain; charset=utf-8", "ready\n"};
-        return {503, "text/plain; charset=utf-8", fmt::format("{}\n", fmt::join(why, "\n"))};
-    }
-    if (target == "/metrics")
-        return {200, "text/plain; version=0.0.4; charset=utf-8", metrics()};
-    return {404, "text/plain; charset=utf-8", "here are /metrics, /healthz and /readyz\n"};
+    return http_report(target, [this] { return agent_.not_ready(); }, [this] { return metrics(); });
 }
 
 std::string Report::link_name(std::uint32_t ifindex) const
@@ -124,36 +108,9 @@ std::string Report::link_name(std::uint32_t ifindex) const
     return link != nullptr ? link->name : "-";
 }
 
-json::object Report::store() const
-{
-    json::object out;
-    out["type"] = config::to_string(agent_.config_.datastore());
-    if (!agent_.store_)
-        return out;
-    const store::StoreStatus now = agent_.store_->status();
-    out["connected"] = now.connected;
-    out["synced"] = now.synced;
-    out["revision"] = now.revision;
-    out["endpoint"] = now.endpoint;
-    out["reason"] = now.reason;
-    out["relists"] = now.relists;
-    return out;
-}
-
 json::array Report::problems() const
 {
-    json::array out;
-    for (const model::Issue& issue : agent_.quarantine_.issues())
-        out.push_back({{"key", issue.key},
-                       {"what", model::issue_kind_name(issue.kind)},
-                       {"reason", issue.reason},
-                       {"in_force", issue.in_force}});
-    if (agent_.store_)
-        for (const store::Problem& problem : agent_.store_->status().problems)
-            out.push_back({{"key", problem.source},
-                           {"what", "bad"},
-                           {"reason", problem.reason},
-                           {"in_force", "what was read before"}});
+    json::array out = problems_report(agent_.quarantine_, agent_.store_.get());
     for (const std::string& refused : agent_.refused_settings_)
         out.push_back({{"key", "FelixConfiguration"},
                        {"what", "bad"},
@@ -192,6 +149,7 @@ json::object Report::status() const
     const auto why = agent_.not_ready();
     out["node"] = agent_.node_;
     out["version"] = MARGAY_VERSION;
+    out["role"] = config::to_string(agent_.config_.role);
     out["since"] = timestamp(agent_.started_);
     out["ready"] = why.empty();
     out["not_ready"] = texts(why);
@@ -204,21 +162,21 @@ json::object Report::status() const
     for (const Prefix4& block : own.blocks)
         blocks.emplace_back(block.str());
     out["blocks"] = std::move(blocks);
-    out["store"] = store();
+    out["store"] = store_report(agent_.config_, agent_.store_.get());
     out["hooks"] = hooks();
     json::array programs;
     for (const auto& [name, id] : agent_.datapath_->status().programs)
         programs.push_back({{"name", name}, {"id", id}});
     out["programs"] = std::move(programs);
     out["maps"] = maps();
-    out["peers"] = peers();
+    out["peers"] = bgp_peer_rows(agent_.peering_.get());
     out["problems"] = problems();
     json::array warnings;
     for (const auto& [topic, text] : agent_.warnings_)
         if (!text.empty())
             warnings.push_back(json::object{{"text", topic + ": " + text}});
-    if (agent_.peering_ && !agent_.peering_->trouble().empty())
-        warnings.push_back(json::object{{"text", "BGP: " + agent_.peering_->trouble()}});
+    for (const std::string& text : bgp_warnings(agent_.peering_.get()))
+        warnings.push_back(json::object{{"text", text}});
     for (const std::string& text : agent_.config_.warnings)
         warnings.push_back(json::object{{"text", text}});
     out["warnings"] = std::move(warnings);
@@ -323,60 +281,16 @@ json::object Report::routes() const
     return {{"routes", std::move(rows)}};
 }
 
-json::array Report::peers() const
-{
-    json::array rows;
-    if (!agent_.peering_ || agent_.peering_->speaker() == nullptr)
-        return rows;
-    for (const bgp::PeerStatus& peer : agent_.peering_->speaker()->peers()) {
-        std::string why = peer.why_down;
-        if (peer.routes_are_stale)
-            why += "; its routes are kept for the restart time";
-        rows.push_back({{"name", peer.name},
-                        {"node", agent_.peering_->peer_node(peer.name)},
-                        {"address", peer.address.str()},
-                        {"as", peer.remote_as.value},
-                        {"state", bgp::name_of(peer.state)},
-                        {"since", timestamp(peer.since)},
-                        {"prefixes", peer.prefixes_received},
-                        {"advertised", peer.prefixes_advertised},
-                        {"graceful_restart", peer.graceful_restart},
-                        {"stale", peer.routes_are_stale},
-                        {"hold_time", peer.hold_time.count()},
-                        {"last_sent", peer.last_notification_sent},
-                        {"last_received", peer.last_notification_received},
-                        {"sessions", peer.established_count},
-                        {"why", why}});
-    }
-    return rows;
-}
-
 json::object Report::bgp_peers() const
 {
-    return {{"peers", peers()},
-            {"trouble", agent_.peering_ ? agent_.peering_->trouble() : "not started"},
-            {"settled", agent_.join_.bgp_settled()}};
+    auto out = bgp_peers_report(agent_.peering_.get());
+    out["settled"] = agent_.join_.bgp_settled();
+    return out;
 }
 
 json::object Report::bgp_routes() const
 {
-    json::array rows;
-    if (!agent_.peering_ || agent_.peering_->speaker() == nullptr)
-        return {{"routes", std::move(rows)}};
-    for (const bgp::RouteView& route : agent_.peering_->speaker()->routes()) {
-        json::object row{{"prefix", route.prefix.str()},
-                         {"peer", route.from ? route.from->str() : "own"},
-                         {"best", route.best},
-                         {"stale", route.stale},
-                         {"why", route.why}};
-        if (route.attributes) {
-            row["next_hop"] = route.attributes->next_hop.str();
-            row["local_pref"] = route.attributes->local_pref.value_or(100);
-            row["as_path"] = route.attributes->as_path.str();
-        }
-        rows.push_back(std::move(row));
-    }
-    return {{"routes", std::move(rows)}};
+    return bgp_routes_report(agent_.peering_.get());
 }
 
 json::array Report::records() const
@@ -464,24 +378,9 @@ std::string Report::metrics() const
     status::MetricsText text;
     text.gauge("margay_ready", "1 when everything of the datastore is in force",
                agent_.not_ready().empty());
-    const store::StoreStatus store = agent_.store_ ? agent_.store_->status() : store::StoreStatus{};
-    text.counter("margay_loop_turns_total", "Turns of the event loop",
-                 static_cast<double>(agent_.loop_.turns));
-    text.counter("margay_loop_seconds_total", "Processor time of the event loop",
-                 std::chrono::duration<double>(agent_.loop_.spent).count());
-    text.gauge("margay_loop_worst_turn_seconds", "The longest turn so far, in processor time",
-               std::chrono::duration<double>(agent_.loop_.worst).count());
-    text.gauge("margay_datastore_connected", "1 while the datastore answers", store.connected);
-    text.gauge("margay_datastore_revision", "Revision up to which changes were applied",
-               static_cast<double>(store.revision));
-    text.counter("margay_datastore_relists_total", "Full listings after the first",
-                 static_cast<double>(store.relists));
-    std::map<std::string, double> issues{{"bad", 0}, {"skipped", 0}, {"not-enforced", 0}};
-    for (const json::value& problem : problems())
-        issues[std::string(problem.at("what").as_string())]++;
-    for (const auto& [kind, count] : issues)
-        text.gauge("margay_datastore_bad_values", "Values of the datastore that are not in force",
-                   count, {{"kind", kind}});
+    add_loop_metrics(text, agent_.loop_);
+    add_store_metrics(text, agent_.store_.get());
+    add_problem_metrics(text, problems());
     text.gauge("margay_endpoints", "Local workload endpoints",
                static_cast<double>(agent_.endpoints_.size()));
     text.gauge("margay_policy_programs", "Compiled policy programs",
@@ -508,16 +407,7 @@ std::string Report::metrics() const
     }
     text.gauge("margay_datapath_pending", "Changes not yet in the kernel",
                static_cast<double>(datapath.pending));
-    if (agent_.peering_ && agent_.peering_->speaker() != nullptr)
-        for (const bgp::PeerStatus& peer : agent_.peering_->speaker()->peers()) {
-            const status::MetricLabels labels{{"peer", peer.name}};
-            text.gauge("margay_bgp_peer_up", "1 while the session is Established",
-                       peer.state == bgp::State::Established, labels);
-            text.gauge("margay_bgp_peer_prefixes", "Prefixes received",
-                       static_cast<double>(peer.prefixes_received), labels);
-            text.counter("margay_bgp_peer_sessions_total", "Sessions that were Established",
-                         static_cast<double>(peer.established_count), labels);
-        }
+    add_bgp_metrics(text, agent_.peering_.get());
     return text.str();
 }
 

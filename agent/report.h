@@ -33,8 +33,6 @@ private:
     boost::json::object programs() const;
     boost::json::object config() const;
 
-    boost::json::object store() const;
-    boost::json::array peers() const;
     boost::json::array problems() const;
     boost::json::array hooks() const;
     boost::json::array maps() const;

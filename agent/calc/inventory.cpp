@@ -39,20 +39,24 @@ bool Inventory::apply(model::Update update)
             else if constexpr (std::is_same_v<T, model::Tier>)
                 policy_.set_tier(key.name, &value);
             else if constexpr (std::is_same_v<T, model::IpPool>)
-                routes_.set_pool(key.name, &value);
+                set_pool(key.name, &value);
             else if constexpr (std::is_same_v<T, model::IpamBlock>)
                 routes_.set_block(key, &value);
             else if constexpr (std::is_same_v<T, model::BlockAffinity>)
-                routes_.set_affinity(key, &value);
+                set_affinity(key, &value);
             else if constexpr (std::is_same_v<T, model::BgpConfiguration>)
                 bgp_.set_configuration(key.name, &value);
+            else if constexpr (std::is_same_v<T, model::BgpPeer>)
+                bgp_.set_peer(key.name, &value);
+            else if constexpr (std::is_same_v<T, model::BgpFilter>)
+                bgp_.set_filter(key.name, &value);
             else if constexpr (std::is_same_v<T, model::FelixConfiguration>)
                 set_felix(key.name, &value);
             else if constexpr (std::is_same_v<T, model::ClusterInformation>)
                 cluster_ = value, cluster_dirty_ = true;
             else if constexpr (requires { this->put(key, value); })
                 put(key, value);
-            // BGPPeer, BGPFilter and IPAMConfig concern nothing that is computed here.
+            // IPAMConfig concerns nothing that is computed here.
         },
         update.value);
     return dirty();
@@ -87,11 +91,11 @@ void Inventory::remove(const model::ResourceKey& key)
         }
         return;
     case model::Kind::IpPool:
-        return routes_.set_pool(key.name, nullptr);
+        return set_pool(key.name, nullptr);
     case model::Kind::IpamBlock:
         return routes_.set_block(key, nullptr);
     case model::Kind::BlockAffinity:
-        return routes_.set_affinity(key, nullptr);
+        return set_affinity(key, nullptr);
     case model::Kind::BgpConfiguration:
         return bgp_.set_configuration(key.name, nullptr);
     case model::Kind::FelixConfiguration:
@@ -101,10 +105,24 @@ void Inventory::remove(const model::ResourceKey& key)
         cluster_dirty_ = true;
         return;
     case model::Kind::BgpPeer:
+        return bgp_.set_peer(key.name, nullptr);
     case model::Kind::BgpFilter:
+        return bgp_.set_filter(key.name, nullptr);
     case model::Kind::IpamConfig:
         return;
     }
+}
+
+void Inventory::set_pool(const std::string& name, const model::IpPool* pool)
+{
+    bgp_.set_pool(name, pool);
+    routes_.set_pool(name, pool);
+}
+
+void Inventory::set_affinity(const model::ResourceKey& key, const model::BlockAffinity* affinity)
+{
+    bgp_.set_affinity(key, affinity);
+    routes_.set_affinity(key, affinity);
 }
 
 void Inventory::put(const model::ResourceKey& key, model::WorkloadEndpoint& endpoint)

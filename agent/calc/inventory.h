@@ -59,6 +59,8 @@ private:
     void put(const model::ResourceKey& key, const model::Profile& profile);
     void put(const model::ResourceKey& key, const model::Node& node);
     void remove(const model::ResourceKey& key);
+    void set_pool(const std::string& name, const model::IpPool* pool);
+    void set_affinity(const model::ResourceKey& key, const model::BlockAffinity* affinity);
 
     void set_item(Item item);
     void remove_item(const model::ResourceKey& key);

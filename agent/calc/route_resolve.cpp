@@ -26,12 +26,6 @@ int precedence(model::RouteKind kind)
     return 3;
 }
 
-bool inside_any(const std::vector<Prefix4>& around, const Prefix4& prefix)
-{
-    return std::any_of(around.begin(), around.end(),
-                       [&prefix](const Prefix4& p) { return p.contains(prefix); });
-}
-
 } // namespace
 
 // The longest pool around the prefix.
@@ -144,32 +138,16 @@ std::vector<Prefix4> RouteCalc::own_confirmed_blocks() const
     return blocks;
 }
 
-// 1. Nothing inside a pool that must not be exported. 2. Exactly an own confirmed block: yes.
-// 3. Inside one: no, the block stands for it. 4. An own endpoint or tunnel address elsewhere,
-// borrowed from another node's block, is announced by itself, if it is inside any pool, a disabled
-// one too.
+// All that is ours: pools, and what stands for what, are the export rules' matter (agent/bgp).
 std::map<Prefix4, model::Announcement> RouteCalc::announcements() const
 {
-    std::vector<Prefix4> hidden;
-    std::vector<Prefix4> pools;
-    for (const auto& [name, pool] : pools_) {
-        pools.push_back(*pool.v4());
-        if (pool.disable_bgp_export)
-            hidden.push_back(*pool.v4());
-    }
-    const auto blocks = own_confirmed_blocks();
+    using Kind = model::Announcement::Kind;
     std::map<Prefix4, model::Announcement> announced;
-    for (const auto& block : blocks)
-        if (!inside_any(hidden, block))
-            announced.emplace(block, model::Announcement::Block);
-    const auto is_own = [](const model::WantedRoute& route) {
-        return route.kind == model::RouteKind::LocalWorkload ||
-               route.kind == model::RouteKind::Host;
-    };
+    for (const auto& block : own_confirmed_blocks())
+        announced.emplace(block, model::Announcement{Kind::Block, {}});
     for (const auto& [prefix, route] : routes_)
-        if (is_own(route) && !inside_any(blocks, prefix) && !inside_any(hidden, prefix) &&
-            inside_any(pools, prefix))
-            announced.emplace(prefix, model::Announcement::Borrowed);
+        if (route.kind == model::RouteKind::LocalWorkload || route.kind == model::RouteKind::Host)
+            announced.emplace(prefix, model::Announcement{Kind::Address, route.interface_name});
     return announced;
 }
 

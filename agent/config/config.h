@@ -28,6 +28,7 @@
 
 namespace margay::config {
 
+enum class Role { Node, RouteReflector };
 enum class Datastore { Etcd, File };
 enum class IpipMode { Never, Always, CrossSubnet };
 enum class XdpMode { Auto, Native, Generic, Off };
@@ -35,6 +36,7 @@ enum class LogLevel { Trace, Debug, Info, Warning, Error, Fatal, None };
 enum class EndpointToHost { Drop, Return, Accept };
 enum class Source { Default, Datastore, File, Environment, Flag };
 
+std::string_view to_string(Role);
 std::string_view to_string(Datastore);
 std::string_view to_string(IpipMode); // as an IPPool's ipipMode spells it
 std::string_view to_string(XdpMode);
@@ -145,8 +147,11 @@ struct Config {
     // BGP
     std::uint16_t bgp_port = 0; // 0: BGPConfiguration's listenPort, else 179
     std::chrono::seconds bgp_hold_time{0};
+    std::string bgp_password_folder; // empty: none
+    std::optional<Ipv4> cluster_id; // written to the own Node's routeReflectorClusterID
 
     // The process
+    Role role = Role::Node;
     std::string pin_root;
     std::string run_dir;
     Listen http; // /metrics, /healthz, /readyz
@@ -157,6 +162,8 @@ struct Config {
 
     Datastore datastore() const;
     std::string control_socket() const { return run_dir + "/control.sock"; }
+    // A route reflector that runs, or ran since the host started, leaves it.
+    std::string reflector_mark() const { return run_dir + "/reflecting"; }
     // The value of this setting and its source; nullptr when there is no such setting.
     const Effective* find(std::string_view name) const;
     bool given(std::string_view name) const; // by flag, environment or file

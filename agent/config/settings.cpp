@@ -141,6 +141,22 @@ bool parse_bgp_port(std::string_view text, Config& c)
     return port.has_value();
 }
 
+bool parse_cluster_id(std::string_view text, Config& c)
+{
+    c.cluster_id = Ipv4::parse(text);
+    return text.empty() || (c.cluster_id && !c.cluster_id->is_zero());
+}
+
+bool parse_role(std::string_view text, Config& c)
+{
+    for (const Role role : {Role::Node, Role::RouteReflector})
+        if (lower(text) == to_string(role)) {
+            c.role = role;
+            return true;
+        }
+    return false;
+}
+
 bool parse_hold_time(std::string_view text, Config& c)
 {
     const auto seconds = parse_number(text, 65535);
@@ -287,7 +303,17 @@ constexpr Setting kSettings[] = {
      "port BGP listens on; 0: as BGPConfiguration says, else 179", parse_bgp_port},
     {"bgp-hold-time", "MARGAY_BGP_HOLD_TIME", "240", "3 to 65535",
      "seconds without a message after which a BGP peer is lost", parse_hold_time},
+    {"route-reflector-cluster-id", "MARGAY_ROUTE_REFLECTOR_CLUSTER_ID", "", "an IPv4 address",
+     "makes this node a route reflector of that cluster: written to its Node; unset: as the Node "
+     "says",
+     parse_cluster_id},
+    {"bgp-password-folder", "MARGAY_BGP_PASSWORD_FOLDER", "", kPath,
+     "folder with the Secrets that BGPPeers name, as Kubernetes mounts them: SECRET/KEY; unset: "
+     "sessions with a password do not start",
+     [](std::string_view t, Config& c) { return store_path(t, c.bgp_password_folder); }},
 
+    {"role", "MARGAY_ROLE", "node", "node, route-reflector",
+     "route-reflector: BGP alone, for a machine without pods", parse_role},
     {"pin-root", "MARGAY_PIN_ROOT", "/sys/fs/bpf/margay", kPath,
      "folder on a bpffs for pinned maps and programs",
      [](std::string_view t, Config& c) { return store_path(t, c.pin_root); }},
@@ -327,6 +353,11 @@ std::string yaml_key(const Setting& setting)
         word_begins = false;
     }
     return key;
+}
+
+std::string_view to_string(Role role)
+{
+    return role == Role::RouteReflector ? "route-reflector" : "node";
 }
 
 std::string_view to_string(Datastore store)

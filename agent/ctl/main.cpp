@@ -41,13 +41,25 @@ std::string section(const std::string& title, const std::string& body)
 }
 
 const std::vector<Column> kPeerColumns = {
-    {"NAME", "name"},   {"ADDRESS", "address"},   {"AS", "as"},  {"STATE", "state"},
-    {"SINCE", "since"}, {"RECEIVED", "prefixes"}, {"WHY", "why"}};
+    {"NAME", "name"},   {"FROM", "from"},   {"ADDRESS", "address"},   {"AS", "as"},
+    {"STATE", "state"}, {"SINCE", "since"}, {"RECEIVED", "prefixes"}, {"WHY", "why"}};
+
+std::string show_datapath(const json::value& answer)
+{
+    return section("Hooks", table(list(answer, "hooks"), {{"INTERFACE", "interface"},
+                                                          {"IFINDEX", "ifindex"},
+                                                          {"HOOK", "hook"},
+                                                          {"PROGRAM", "program"},
+                                                          {"ATTACHED", "attach"}})) +
+           section("Maps", table(list(answer, "maps"),
+                                 {{"NAME", "name"}, {"ENTRIES", "entries"}, {"MAX", "max"}}));
+}
 
 std::string show_status(const json::value& answer)
 {
     std::string text = fields(answer.as_object(), {{"Node", "node"},
                                                    {"Version", "version"},
+                                                   {"Role", "role"},
                                                    {"Up since", "since"},
                                                    {"Ready", "ready"},
                                                    {"Not ready because", "not_ready"},
@@ -61,13 +73,8 @@ std::string show_status(const json::value& answer)
                                                                   {"Revision", "revision"},
                                                                   {"Endpoint", "endpoint"},
                                                                   {"Reason", "reason"}}));
-    text += section("Hooks", table(list(answer, "hooks"), {{"INTERFACE", "interface"},
-                                                           {"IFINDEX", "ifindex"},
-                                                           {"HOOK", "hook"},
-                                                           {"PROGRAM", "program"},
-                                                           {"ATTACHED", "attach"}}));
-    text += section("Maps", table(list(answer, "maps"),
-                                  {{"NAME", "name"}, {"ENTRIES", "entries"}, {"MAX", "max"}}));
+    if (answer.as_object().contains("hooks")) // a route reflector has no data path
+        text += show_datapath(answer);
     text += section("BGP peers", table(list(answer, "peers"), kPeerColumns));
     if (!list(answer, "problems").empty())
         text += section("Bad or unsupported values in the datastore",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Configuration objects: Felix, BGP, cluster.
+// Configuration objects: Felix, cluster.
 
 #include "agent/model/json_fields.h"
 
@@ -294,47 +294,6 @@ Resource decode_felix_configuration(const Document& document)
         if (document.spec.flag(field).value_or(false))
             document.top.report().not_enforced.push_back(document.spec.path(field));
     return config;
-}
-
-Resource decode_bgp_configuration(const Document& document)
-{
-    const auto& spec = document.spec;
-    BgpConfiguration config;
-    config.name = document.key.name;
-    config.mesh_enabled = spec.flag("nodeToNodeMeshEnabled");
-    config.as_number = spec.as_number("asNumber");
-    if (const auto port = spec.integer("listenPort", 1, 65535))
-        config.listen_port = static_cast<std::uint16_t>(*port);
-    config.mesh_restart_time = spec.duration("nodeMeshMaxRestartTime");
-    config.log_severity_screen = spec.text("logSeverityScreen");
-    config.bind_mode = spec.text("bindMode");
-    config.has_mesh_password = spec.has("nodeMeshPassword");
-    for (const char* field :
-         {"nodeMeshPassword", "serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs",
-          "communities", "prefixAdvertisements", "localWorkloadPeeringIPV4", "ignoredInterfaces"})
-        if (spec.has(field))
-            spec.report().not_enforced.push_back(spec.path(field));
-    return config;
-}
-
-Resource decode_bgp_peer(const Document& document)
-{
-    BgpPeer peer;
-    peer.name = document.key.name;
-    peer.node = document.spec.text_or_empty("node");
-    peer.node_selector = document.spec.selector("nodeSelector");
-    peer.peer_ip = document.spec.text_or_empty("peerIP");
-    peer.as_number = document.spec.as_number("asNumber");
-    peer.peer_selector = document.spec.selector("peerSelector");
-    peer.filters = document.spec.texts("filters");
-    document.top.report().not_enforced.push_back("BGPPeer");
-    return peer;
-}
-
-Resource decode_bgp_filter(const Document& document)
-{
-    document.top.report().not_enforced.push_back("BGPFilter");
-    return BgpFilter{document.key.name};
 }
 
 Resource decode_cluster_information(const Document& document)

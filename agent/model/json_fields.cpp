@@ -2,6 +2,8 @@
 
 #include "agent/model/json_fields.h"
 
+#include <algorithm>
+
 namespace margay::model {
 
 const boost::json::value* Fields::find(std::string_view name) const
@@ -10,6 +12,17 @@ const boost::json::value* Fields::find(std::string_view name) const
         return nullptr;
     const auto* member = object_->if_contains(boost::json::string_view(name.data(), name.size()));
     return member && !member->is_null() ? member : nullptr;
+}
+
+void Fields::only(std::initializer_list<std::string_view> known) const
+{
+    if (!object_)
+        return;
+    for (const auto& [key, value] : *object_) {
+        const std::string_view name(key.data(), key.size());
+        if (!value.is_null() && std::ranges::find(known, name) == known.end())
+            fail(quoted_for_people(name), "is a field that is not known here");
+    }
 }
 
 Fields Fields::object(std::string_view name) const

@@ -54,6 +54,9 @@ public:
     // The member, or nullptr when it is absent or null.
     const boost::json::value* find(std::string_view name) const;
 
+    // Fails at a member that is none of these.
+    void only(std::initializer_list<std::string_view> known) const;
+
     Fields object(std::string_view name) const;
     std::optional<std::string> text(std::string_view name) const; // "" counts as absent
     std::string text_or_empty(std::string_view name) const { return text(name).value_or(""); }

@@ -16,9 +16,17 @@ std::string beside(const ResourceKey& key, const std::string& field)
         return "nothing, unless workloadSourceSpoofing is Any: then everything else of it";
     if (key.kind == Kind::HostEndpoint)
         return "its labels and addresses, for selectors";
-    if (key.kind == Kind::BgpPeer || key.kind == Kind::BgpFilter || field == "spec.cidr (IPv6)" ||
-        field == "spec.doNotTrack" || field == "spec.preDNAT")
+    if (field == "spec.cidr (IPv6)")
+        return "what it says of BGP's export";
+    if (field == "spec.localWorkloadSelector" || field == "spec.doNotTrack" ||
+        field == "spec.preDNAT")
         return "nothing";
+    if (key.kind == Kind::BgpFilter)
+        return "everything else of it; for routes of peers, whose interface is not known, this "
+               "rule "
+               "rejects what its other fields match, or is left out";
+    if (field.starts_with("spec.service"))
+        return "what others announce of it is passed on, nothing is announced here";
     if (field.ends_with(".services") || field.ends_with(".http"))
         return "everything else of it; this rule is left out if it allows or logs, else it denies "
                "what its other fields match";
@@ -88,6 +96,8 @@ std::string Quarantine::in_place_of_bad(const ResourceKey& key) const
         return "the last good value";
     if (is_policy(key))
         return "a policy that denies";
+    if (key.kind == Kind::BgpFilter)
+        return "nothing: peers that name it are told no route, and theirs are not used";
     return key.kind == Kind::WorkloadEndpoint ? "nothing: the workload is denied" : "nothing";
 }
 

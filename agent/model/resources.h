@@ -17,21 +17,13 @@
 #include <variant>
 #include <vector>
 
+#include "agent/model/bgp.h"
 #include "agent/model/key.h"
 #include "agent/model/labels.h"
 #include "agent/model/selector.h"
 #include "margay/ip.h"
 
 namespace margay::model {
-
-// A list of prefixes of both families, masked.
-struct Nets {
-    std::vector<Prefix4> v4{};
-    std::vector<Prefix6> v6{};
-
-    bool empty() const { return v4.empty() && v6.empty(); }
-    bool operator==(const Nets&) const = default;
-};
 
 enum class Encapsulation { Never, Always, CrossSubnet };
 
@@ -274,37 +266,6 @@ struct FelixConfiguration {
     std::optional<std::string> bpf_data_iface_pattern{};
 
     bool operator==(const FelixConfiguration&) const = default;
-};
-
-struct BgpConfiguration {
-    std::string name{}; // "default" or "node.<name>"; others are ignored
-    std::optional<bool> mesh_enabled{};
-    std::optional<std::uint32_t> as_number{};
-    std::optional<std::uint16_t> listen_port{};
-    std::optional<std::chrono::milliseconds> mesh_restart_time{};
-    std::optional<std::string> log_severity_screen{};
-    std::optional<std::string> bind_mode{}; // None, NodeIP
-    bool has_mesh_password = false;         // a Secret, which etcd does not hold
-
-    bool operator==(const BgpConfiguration&) const = default;
-};
-
-struct BgpPeer {
-    std::string name{};
-    std::string node{};
-    std::optional<Selector> node_selector{};
-    std::string peer_ip{}; // "ip", "ip:port", "[ip6]:port"
-    std::optional<std::uint32_t> as_number{};
-    std::optional<Selector> peer_selector{};
-    std::vector<std::string> filters{};
-
-    bool operator==(const BgpPeer&) const = default;
-};
-
-struct BgpFilter {
-    std::string name{};
-
-    bool operator==(const BgpFilter&) const = default;
 };
 
 struct ClusterInformation {

@@ -122,6 +122,25 @@ std::optional<std::uint32_t> parse_as_number(std::string_view text)
     return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
 }
 
+std::optional<Community> parse_community(std::string_view text)
+{
+    const auto first = text.find(':');
+    const auto last = text.rfind(':');
+    if (first == std::string_view::npos)
+        return std::nullopt;
+    const bool large = first != last;
+    const long limit = large ? 0xffffffffL : 0xffffL;
+    const auto one = parse_number(text.substr(0, first), 0, limit);
+    const auto three = parse_number(text.substr(last + 1), 0, limit);
+    const auto two = large ? parse_number(text.substr(first + 1, last - first - 1), 0, limit) : 0;
+    if (!one || !two || !three)
+        return std::nullopt;
+    if (!large)
+        return static_cast<std::uint32_t>(*one << 16 | *three);
+    return LargeCommunity{static_cast<std::uint32_t>(*one), static_cast<std::uint32_t>(*two),
+                          static_cast<std::uint32_t>(*three)};
+}
+
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text)
 {
     if (text == "0")
@@ -206,6 +225,17 @@ std::optional<long> parse_number(std::string_view text, long min, long max)
     if (error != std::errc() || stop != end || number < min || number > max)
         return std::nullopt;
     return number;
+}
+
+std::optional<AnyPrefix> parse_any_prefix(std::string_view text)
+{
+    if (text.find('/') == std::string_view::npos)
+        return std::nullopt;
+    if (const auto v4 = Prefix4::parse(text))
+        return v4->network();
+    if (const auto v6 = Prefix6::parse(text))
+        return v6->network();
+    return std::nullopt;
 }
 
 bool add_net(Nets& nets, std::string_view text)

@@ -41,6 +41,9 @@ std::optional<PortMatch> parse_port(std::string_view text);
 // "64512", or dotted halves "1.10".
 std::optional<std::uint32_t> parse_as_number(std::string_view text);
 
+// "65001:10", or the large "65001:1:10".
+std::optional<Community> parse_community(std::string_view text);
+
 // Go's notation: "90s", "2m0s", "1.5h", "0".
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
@@ -54,6 +57,9 @@ std::optional<bool> parse_bool(std::string_view text);
 
 // A decimal number within [min, max], nothing else.
 std::optional<long> parse_number(std::string_view text, long min, long max);
+
+// "10.0.0.0/8", masked; without a length it is none.
+std::optional<AnyPrefix> parse_any_prefix(std::string_view text);
 
 // Adds a prefix or bare address of either family, masked. False: not an address.
 bool add_net(Nets& nets, std::string_view text);

@@ -117,19 +117,59 @@ struct LocalBgp {
     bool operator==(const LocalBgp&) const = default;
 };
 
-// A session of the node mesh; its key in Changes is "Mesh_10_0_0_9".
-struct MeshPeer {
-    std::string node{};
-    Ipv4 address{};
+// A session of the node mesh or of a BGPPeer; its key in Changes is "Mesh_10_0_0_9",
+// "Global_10_0_0_9_port_1790", "Node_fd00__9".
+struct BgpSession {
+    std::string origin{}; // "mesh", or the BGPPeer's name
+    std::string node{};   // of ours at the other end, if it is one
+    Ip address{};
     std::uint16_t port = 179;
     std::uint32_t as_number = 0;
+    std::optional<std::uint32_t> local_as_number{};
+    std::optional<Ip> source{};
     bool passive = false; // we wait for the peer to connect
+    bool reflector_client = false;
+    NextHopMode next_hop = NextHopMode::Auto;
+    std::optional<SecretKeyRef> password{};
+    std::uint8_t ttl_security = 0;
+    std::uint8_t allowed_own_as = 0;
+    std::optional<std::chrono::milliseconds> restart_time{};
+    std::optional<std::chrono::milliseconds> keepalive_time{};
+    std::optional<Ipv4> reachable_by{}; // a gateway, by which the peer shall be reached
+    std::vector<std::string> filters{}; // names, in order
 
-    bool operator==(const MeshPeer&) const = default;
+    bool operator==(const BgpSession&) const = default;
 };
 
-// Why a prefix is announced.
-enum class Announcement { Block, Borrowed };
+// What decides, beside a peer's filters, which routes are told (agent/bgp/export.h).
+struct BgpExport {
+    struct Pool {
+        AnyPrefix cidr{};
+        bool exported = true; // disableBGPExport says no
+
+        auto operator<=>(const Pool&) const = default;
+    };
+    std::vector<Pool> pools{};            // disabled ones, too
+    std::vector<AnyPrefix> own_blocks{};  // confirmed
+    std::vector<PrefixAdvertisement> advertisements{};
+    Nets service_routes{};     // announced as they are
+    Nets reflected_services{}; // of a route reflector: what is inside is passed on
+    std::uint32_t priority4 = kNormalRoutePriority; // of own routes
+    std::uint32_t priority6 = kNormalRoutePriority;
+
+    bool operator==(const BgpExport&) const = default;
+};
+
+// An own route: a confirmed block, or an address that a workload or the node itself has. Which of them
+// a peer is told is for its filters and the export rules to say (agent/bgp).
+struct Announcement {
+    enum class Kind { Block, Address };
+
+    Kind kind = Kind::Block;
+    std::string interface_name{}; // of a workload's address
+
+    bool operator==(const Announcement&) const = default;
+};
 
 struct Changes {
     Delta<std::string, WantedEndpoint> endpoints{}; // by interface name
@@ -141,7 +181,9 @@ struct Changes {
     Delta<Ipv4, WantedNode> nodes{};
     Delta<Prefix4, WantedPool> pools{}; // without those for load balancers alone
     Delta<Prefix4, Announcement> announcements{};
-    Delta<std::string, MeshPeer> mesh_peers{};
+    Delta<std::string, BgpSession> bgp_sessions{};
+    Delta<std::string, BgpFilter> bgp_filters{}; // by name
+    std::optional<BgpExport> bgp_export{};
     std::optional<OwnNode> own_node{};
     std::optional<LocalBgp> bgp{};
     std::optional<FelixConfiguration> felix{}; // merged by precedence
@@ -150,8 +192,8 @@ struct Changes {
     bool empty() const
     {
         return endpoints.empty() && sets.empty() && classes.empty() && routes.empty() &&
-               nodes.empty() && pools.empty() && announcements.empty() && mesh_peers.empty() &&
-               !own_node && !bgp && !felix && !cluster;
+               nodes.empty() && pools.empty() && announcements.empty() && bgp_sessions.empty() &&
+               bgp_filters.empty() && !bgp_export && !own_node && !bgp && !felix && !cluster;
     }
 };
 

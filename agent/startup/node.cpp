@@ -165,6 +165,8 @@ bool set_node(json::object& object, const config::Config& config,
         changed |= set_text(bgp, "ipv4IPIPTunnelAddr", "");
     if (config.as_number)
         changed |= set(bgp, "asNumber", *config.as_number);
+    if (config.cluster_id)
+        changed |= set_text(bgp, "routeReflectorClusterID", config.cluster_id->str());
     // Absent, not {}: readers compare with absence.
     if (bgp.empty())
         spec.erase("bgp");
@@ -238,6 +240,10 @@ Result<NodeState> repair(store::Kv& kv, const config::Config& config, const std:
                               surroundings.detection);
     if (!state.address)
         return state;
+    if (config.role == config::Role::RouteReflector) { // no tunnel; what it may have had is left
+        state.tunnel_address = stored->tunnel_address;
+        return state;
+    }
 
     ipam::Ipam ipam(kv, node, clock);
     const auto tunnel = ensure_tunnel_address(ipam, node, stored->tunnel_address, held);
@@ -261,8 +267,10 @@ Result<NodeState> prepare(store::Kv& kv, const config::Config& config, const std
     std::vector<std::string> notes;
     if (Status ok = ensure_cluster(kv, config, node, clock, notes); !ok)
         return ok.error();
-    if (Status ok = ensure_default_pool(kv, config, surroundings.host_addresses, clock, notes); !ok)
-        return ok.error();
+    if (config.role == config::Role::Node) // a machine without pods is no measure for a pool
+        if (Status ok = ensure_default_pool(kv, config, surroundings.host_addresses, clock, notes);
+            !ok)
+            return ok.error();
     auto state = repair(kv, config, node, surroundings, clock);
     if (state)
         state->notes.insert(state->notes.begin(), notes.begin(), notes.end());

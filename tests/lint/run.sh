@@ -23,7 +23,7 @@ arrow() { # arrow FOLDER PATTERN TEXT
 [ -d bpf ] && arrow bpf '"(agent|bgp|margay)/' "bpf/ sees only maps/"
 [ -d bgp ] && arrow bgp '"(agent|maps|bfd)/|["<]bpf/' "bgp/ is a library of its own"
 [ -d bfd ] && arrow bfd '"(agent|maps|bgp)/|["<]bpf/' "bfd/ is a library of its own"
-for pure in bgp/wire bgp/session bgp/rib bfd/{packet,session}.{h,cpp} agent/model agent/calc; do
+for pure in bgp/wire bgp/session bgp/rib bfd/{packet,session}.{h,cpp} agent/model agent/calc agent/bgp; do
     [ -e $pure ] && arrow $pure '["<](boost/asio|grpc|bpf/|spdlog|margay/log.h|margay/executor.h|sys/socket.h)' "$pure is pure: no socket, log, clock or kernel"
 done
 

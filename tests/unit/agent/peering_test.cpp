@@ -35,5 +35,59 @@ TEST(RouterId, first_byte_of_223_stays)
     EXPECT_EQ(router_id("hash", "n29", kAddress).str(), "223.197.144.131");
 }
 
+TEST(PeerConfig, every_field_of_a_session_reaches_the_library)
+{
+    model::BgpSession session;
+    session.address = Ip(*Ipv4::parse("192.0.2.1"));
+    session.port = 1790;
+    session.as_number = 65001;
+    session.local_as_number = 65002;
+    session.source = Ip(kAddress);
+    session.passive = true;
+    session.reflector_client = true;
+    session.next_hop = model::NextHopMode::Keep;
+    session.ttl_security = 3;
+    session.allowed_own_as = 2;
+    session.restart_time = std::chrono::milliseconds(30500);
+    session.keepalive_time = std::chrono::seconds(7);
+    session.filters = {"b", "a"};
+    const auto config = peer_config("Node_x", session, "sesame", std::chrono::seconds(90));
+    bgp::PeerConfig wanted;
+    wanted.name = "Node_x";
+    wanted.address = session.address;
+    wanted.port = 1790;
+    wanted.remote_as = bgp::Asn{65001};
+    wanted.local_as = bgp::Asn{65002};
+    wanted.source = Ip(kAddress);
+    wanted.passive = true;
+    wanted.password = "sesame";
+    wanted.ttl_security = 3;
+    wanted.next_hop = bgp::NextHopMode::Keep;
+    wanted.allowed_own_as = 2;
+    wanted.reflector_client = true;
+    wanted.policy = "b,a";
+    wanted.restart_time = std::chrono::seconds(30);
+    wanted.hold_time = std::chrono::seconds(90);
+    wanted.keepalive_time = std::chrono::seconds(7);
+    EXPECT_EQ(config, wanted);
+}
+
+TEST(PeerConfig, what_a_session_does_not_say_is_the_usual)
+{
+    model::BgpSession session;
+    session.address = Ip(*Ipv6::parse("2001:db8::1"));
+    const auto config = peer_config("x", session, "", std::chrono::seconds(90));
+    EXPECT_EQ(config.families, std::vector{bgp::kIpv6Unicast});
+    EXPECT_EQ(config.local_as, std::nullopt);
+    EXPECT_EQ(config.source, std::nullopt);
+    EXPECT_EQ(config.keepalive_time, std::chrono::seconds(30));
+    EXPECT_EQ(config.restart_time, std::chrono::seconds(120));
+    EXPECT_EQ(config.next_hop, bgp::NextHopMode::Auto);
+    EXPECT_EQ(config.policy, "");
+    session.next_hop = model::NextHopMode::Self;
+    EXPECT_EQ(peer_config("x", session, "", std::chrono::seconds(90)).next_hop,
+              bgp::NextHopMode::Self);
+}
+
 } // namespace
 } // namespace margay

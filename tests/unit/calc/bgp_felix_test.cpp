@@ -26,22 +26,22 @@ TEST_F(Mesh, joins_all_nodes_with_an_address_of_their_own)
     world.node("n3", R"j("asNumber":64600)j");
     world.node("n4", R"j("ipv4Address":"10.0.0.9/24")j");
     world.sync();
-    EXPECT_THAT(world.mesh, ElementsAre(Key("Mesh_10_0_0_10")));
-    EXPECT_EQ(world.mesh.at("Mesh_10_0_0_10").node, "n2");
+    EXPECT_THAT(world.sessions, ElementsAre(Key("Mesh_10_0_0_10")));
+    EXPECT_EQ(world.sessions.at("Mesh_10_0_0_10").node, "n2");
     world.gone("nodes/n2");
     world.sync();
-    EXPECT_THAT(world.mesh, IsEmpty());
+    EXPECT_THAT(world.sessions, IsEmpty());
 }
 
 // Sharp edge 19.
 TEST_F(Mesh, the_smaller_text_is_the_passive_side)
 {
-    EXPECT_FALSE(world.mesh.at("Mesh_10_0_0_10").passive)
+    EXPECT_FALSE(world.sessions.at("Mesh_10_0_0_10").passive)
         << "10.0.0.9 is the greater text and dials";
     world.node("n1", R"j("ipv4Address":"10.0.0.10/24")j");
     world.node("n2", R"j("ipv4Address":"10.0.0.9/24")j");
     world.sync();
-    EXPECT_TRUE(world.mesh.at("Mesh_10_0_0_9").passive);
+    EXPECT_TRUE(world.sessions.at("Mesh_10_0_0_9").passive);
 }
 
 TEST_F(Mesh, remote_as_is_the_peers_or_else_our_own_and_not_the_global_one)
@@ -49,25 +49,25 @@ TEST_F(Mesh, remote_as_is_the_peers_or_else_our_own_and_not_the_global_one)
     world.put("bgpconfigurations/default", R"j({"asNumber":64700})j");
     world.sync();
     EXPECT_EQ(world.bgp.as_number, 64700u);
-    EXPECT_EQ(world.mesh.at("Mesh_10_0_0_10").as_number, 64700u);
+    EXPECT_EQ(world.sessions.at("Mesh_10_0_0_10").as_number, 64700u);
     world.node("n1", R"j("ipv4Address":"10.0.0.9/24","asNumber":64600)j");
     world.sync();
     EXPECT_EQ(world.bgp.as_number, 64600u);
-    EXPECT_EQ(world.mesh.at("Mesh_10_0_0_10").as_number, 64600u);
+    EXPECT_EQ(world.sessions.at("Mesh_10_0_0_10").as_number, 64600u);
     world.node("n2", R"j("ipv4Address":"10.0.0.10/24","asNumber":"1.1")j");
     world.sync();
-    EXPECT_EQ(world.mesh.at("Mesh_10_0_0_10").as_number, 65537u);
+    EXPECT_EQ(world.sessions.at("Mesh_10_0_0_10").as_number, 65537u);
 }
 
 TEST_F(Mesh, ports_are_the_nodes_own_or_the_global_one)
 {
-    EXPECT_EQ(world.mesh.at("Mesh_10_0_0_10").port, 179);
+    EXPECT_EQ(world.sessions.at("Mesh_10_0_0_10").port, 179);
     world.put("bgpconfigurations/default", R"j({"listenPort":1179,"bindMode":"NodeIP"})j");
     world.put("bgpconfigurations/node.n2", R"j({"listenPort":2179,"asNumber":1})j");
     world.sync();
     EXPECT_EQ(world.bgp.listen_port, 1179);
     EXPECT_TRUE(world.bgp.bind_node_address);
-    EXPECT_EQ(world.mesh.at("Mesh_10_0_0_10").port, 2179);
+    EXPECT_EQ(world.sessions.at("Mesh_10_0_0_10").port, 2179);
     EXPECT_EQ(world.bgp.as_number, 64512u) << "only the default object's AS counts";
 }
 
@@ -75,16 +75,16 @@ TEST_F(Mesh, is_off_by_configuration_and_without_reflectors)
 {
     world.node("n2", R"j("ipv4Address":"10.0.0.10/24","routeReflectorClusterID":"1.0.0.1")j");
     world.sync();
-    EXPECT_THAT(world.mesh, IsEmpty());
+    EXPECT_THAT(world.sessions, IsEmpty());
     SetUp();
-    EXPECT_EQ(world.mesh.size(), 1u);
+    EXPECT_EQ(world.sessions.size(), 1u);
     world.node("n1", R"j("ipv4Address":"10.0.0.9/24","routeReflectorClusterID":"1.0.0.1")j");
     world.sync();
-    EXPECT_THAT(world.mesh, IsEmpty());
+    EXPECT_THAT(world.sessions, IsEmpty());
     SetUp();
     world.put("bgpconfigurations/default", R"j({"nodeToNodeMeshEnabled":false})j");
     world.sync();
-    EXPECT_THAT(world.mesh, IsEmpty());
+    EXPECT_THAT(world.sessions, IsEmpty());
     EXPECT_FALSE(world.bgp.mesh_enabled);
 }
 

@@ -92,11 +92,14 @@ public:
         add(nodes, changes.nodes);
         add(pools, changes.pools);
         add(announcements, changes.announcements);
-        add(mesh, changes.mesh_peers);
+        add(sessions, changes.bgp_sessions);
+        add(filters, changes.bgp_filters);
         if (changes.own_node)
             own = *changes.own_node;
         if (changes.bgp)
             bgp = *changes.bgp;
+        if (changes.bgp_export)
+            bgp_export = *changes.bgp_export;
         if (changes.felix)
             felix = *changes.felix;
         return changes;
@@ -182,7 +185,9 @@ public:
     std::map<Ipv4, model::WantedNode> nodes;
     std::map<Prefix4, model::WantedPool> pools;
     std::map<Prefix4, model::Announcement> announcements;
-    std::map<std::string, model::MeshPeer> mesh;
+    std::map<std::string, model::BgpSession> sessions;
+    std::map<std::string, model::BgpFilter> filters;
+    model::BgpExport bgp_export;
     model::OwnNode own;
     model::LocalBgp bgp;
     model::FelixConfiguration felix;

@@ -100,6 +100,26 @@ TEST(Quarantine, rule_with_a_field_that_is_not_enforced_is_named_with_what_it_do
               "else it denies what its other fields match");
 }
 
+TEST(Quarantine, what_holds_of_bgp_values_is_said)
+{
+    const auto in_force = [](const std::string& key, const char* value) {
+        Quarantine quarantine;
+        (void)quarantine.admit(kResources + key, value);
+        const auto issues = quarantine.issues();
+        EXPECT_EQ(issues.size(), 1u) << key;
+        return issues.empty() ? "" : issues[0].in_force;
+    };
+    EXPECT_EQ(in_force("bgpfilters/f", R"({"spec":{"importV4":[{"action":"x"}]}})"),
+              "nothing: peers that name it are told no route, and theirs are not used");
+    EXPECT_EQ(in_force("bgppeers/p", R"({"spec":{}})"), "nothing");
+    EXPECT_EQ(in_force("bgppeers/p", R"j({"spec":{"localWorkloadSelector":"all()"}})j"), "nothing");
+    EXPECT_EQ(in_force("ippools/p", R"({"spec":{"cidr":"fd00::/64"}})"),
+              "what it says of BGP's export");
+    EXPECT_EQ(in_force("bgpconfigurations/default",
+                       R"({"spec":{"serviceClusterIPs":[{"cidr":"10.96.0.0/12"}]}})"),
+              "what others announce of it is passed on, nothing is announced here");
+}
+
 TEST(Quarantine, foreign_keys_are_none_of_ours)
 {
     Quarantine quarantine;

@@ -199,6 +199,29 @@ TEST_F(StartupTest, default_pool_is_made_only_when_there_is_none_and_it_is_wante
     EXPECT_EQ(world.count(resource_key("ippools", "")), 0u) << "a repair makes no pools";
 }
 
+TEST_F(StartupTest, route_reflector_writes_its_node_and_leaves_pools_and_addresses_alone)
+{
+    environment["MARGAY_ROLE"] = "route-reflector";
+    environment["MARGAY_ROUTE_REFLECTOR_CLUSTER_ID"] = "1.0.0.1";
+    ASSERT_TRUE(start());
+    EXPECT_EQ(bgp("ipv4Address"), "192.0.2.11/24");
+    EXPECT_EQ(bgp("routeReflectorClusterID"), "1.0.0.1");
+    EXPECT_EQ(bgp("ipv4IPIPTunnelAddr"), "");
+    EXPECT_TRUE(spec("ippools", "default-ipv4-ippool").empty());
+}
+
+TEST_F(StartupTest, node_that_was_a_reflector_keeps_its_cluster_unless_the_setting_says_another)
+{
+    put_node("n1",
+             R"({"bgp":{"ipv4Address":"192.0.2.11/24","routeReflectorClusterID":"1.0.0.9"}})");
+    ASSERT_TRUE(start());
+    EXPECT_EQ(bgp("routeReflectorClusterID"), "1.0.0.9");
+    EXPECT_NE(bgp("ipv4IPIPTunnelAddr"), "") << "a node reflects beside its pods";
+    environment["MARGAY_ROUTE_REFLECTOR_CLUSTER_ID"] = "1.0.0.1";
+    ASSERT_TRUE(mend());
+    EXPECT_EQ(bgp("routeReflectorClusterID"), "1.0.0.1");
+}
+
 TEST(PoolCidr, first_default_without_an_address_of_this_host_is_chosen)
 {
     std::vector<Prefix4> host;
