@@ -56,6 +56,8 @@ void add_loop_metrics(status::MetricsText& text, const LoopStats& loop)
 {
     text.counter("margay_loop_turns_total", "Turns of the event loop",
                  static_cast<double>(loop.turns));
+    text.counter("margay_loop_long_turns_total", "Turns of more than 20 ms of processor time",
+                 static_cast<double>(loop.long_turns));
     text.counter("margay_loop_seconds_total", "Processor time of the event loop",
                  std::chrono::duration<double>(loop.spent).count());
     text.gauge("margay_loop_worst_turn_seconds", "The longest turn so far, in processor time",

@@ -185,6 +185,19 @@ void Rib<P>::set_import_policy(ImportPolicy policy)
 }
 
 template <typename P>
+void Rib<P>::import_again(PeerId peer)
+{
+    for (EntryId id = 0; id < table_.end(); ++id) {
+        for (Path& path : table_.at(id).paths.all()) {
+            if (path.peer != peer)
+                continue;
+            accept(path, table_.at(id).prefix);
+            touch(id);
+        }
+    }
+}
+
+template <typename P>
 void Rib<P>::accept(Path& path, const P& prefix) const
 {
     const AttributesPtr before = path.accepted;

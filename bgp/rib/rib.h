@@ -72,6 +72,7 @@ public:
     bool announce(const P& prefix, const AttributesPtr& attributes);
     void retract(const P& prefix) { withdraw(kOurselves, {prefix}); }
     void set_import_policy(ImportPolicy policy);
+    void import_again(PeerId peer); // the policy says something else of it
 
     // At most `budget` decisions.
     void work(std::size_t budget);

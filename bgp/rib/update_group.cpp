@@ -39,14 +39,29 @@ UpdateGroup<P>::~UpdateGroup()
 // ---- Members -----------------------------------------------------------------------------------
 
 template <typename P>
-void UpdateGroup<P>::join(PeerId peer)
+void UpdateGroup<P>::join(PeerId peer, const UpdateGroup* before)
 {
     Member member;
     member.known_until = rib_.table().last_change();
-    if (told_total_ > 0 || !members_.empty())
+    if (before || told_total_ > 0 || !members_.empty())
         member.behind = rib_.table().add_cursor();
+    if (before) {
+        member.alone_until = member.known_until;
+        doubt_what_was_told_by(*before);
+    }
     ++audience_;
     members_[peer] = member;
+}
+
+template <typename P>
+void UpdateGroup<P>::doubt_what_was_told_by(const UpdateGroup& other)
+{
+    for (std::size_t id = 0; id < other.told_.size(); ++id)
+        if (other.told_[id] != 0)
+            told(static_cast<EntryId>(id)) |= kUnsure;
+    for (std::size_t id = 0; id < other.told_paths_.size(); ++id)
+        for (const ToldPath& path : other.told_paths_[id])
+            told_path(static_cast<EntryId>(id), path.id, path.source).unsure = true;
 }
 
 template <typename P>
@@ -333,15 +348,15 @@ std::vector<typename UpdateGroup<P>::ToldPath>& UpdateGroup<P>::told_paths(Entry
 }
 
 template <typename P>
-typename UpdateGroup<P>::ToldPath& UpdateGroup<P>::told_path(EntryId id, const Path& path)
+typename UpdateGroup<P>::ToldPath& UpdateGroup<P>::told_path(EntryId id, PathId path, PeerId source)
 {
     std::vector<ToldPath>& told = told_paths(id);
-    const auto known = std::ranges::find(told, path.id, &ToldPath::id);
+    const auto known = std::ranges::find(told, path, &ToldPath::id);
     if (known != told.end())
         return *known;
     ToldPath& fresh = told.emplace_back();
-    fresh.id = path.id;
-    fresh.source = path.peer;
+    fresh.id = path;
+    fresh.source = source;
     return fresh;
 }
 
@@ -351,7 +366,7 @@ void UpdateGroup<P>::consider_paths(EntryId id)
     const Entry& entry = rib_.table().at(id);
     for (const Path& path : entry.paths.all())
         if (const AttributesPtr attributes = exported(entry, &path))
-            tell_path(told_path(id, path), entry.prefix, path, attributes);
+            tell_path(told_path(id, path.id, path.peer), entry.prefix, path, attributes);
     for (ToldPath& path : told_paths(id)) {
         if (std::exchange(path.current, false))
             continue;
@@ -399,7 +414,7 @@ void UpdateGroup<P>::consider_paths_alone(EntryId id, PeerId peer, const Member&
         const AttributesPtr attributes = exported(entry, &path);
         if (!attributes || path.peer == peer)
             continue;
-        ToldPath& known = told_path(id, path);
+        ToldPath& known = told_path(id, path.id, path.peer);
         known.current = true;
         known.unsure |= !known.attributes || known.source != path.peer;
         bucket(attributes, path.peer).prefixes.push_back({entry.prefix, path.id});

@@ -42,7 +42,8 @@ public:
     UpdateGroup& operator=(const UpdateGroup&) = delete;
 
     const ExportView& view() const { return view_; }
-    void join(PeerId peer);
+    // `before`: the group that it heard on this session until now.
+    void join(PeerId peer, const UpdateGroup* before = nullptr);
     void leave(PeerId peer);
     bool empty() const { return members_.empty(); }
 
@@ -109,6 +110,7 @@ private:
     bool has_passed(CursorId cursor, std::uint64_t change) const;
     bool meets_the_others(const Member& member) const;
     void fall_behind(Member& member, CursorId cursor);
+    void doubt_what_was_told_by(const UpdateGroup& other);
     void encode(CursorId cursor, std::size_t budget, PeerId alone);
     void pass(EntryId id, bool best_is_news);
     void consider(EntryId id);
@@ -119,7 +121,7 @@ private:
                    const AttributesPtr& attributes);
     std::uint16_t& told(EntryId id);
     std::vector<ToldPath>& told_paths(EntryId id);
-    ToldPath& told_path(EntryId id, const Path& path);
+    ToldPath& told_path(EntryId id, PathId path, PeerId source);
     bool tells_all_paths() const { return view_.encoding.add_path; }
     bool is_owed_withdrawals(const Entry& entry, const Member& member) const
     {

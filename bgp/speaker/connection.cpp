@@ -18,6 +18,7 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 constexpr int kMessagesPerTurn = 64;
+constexpr std::size_t kOctetsPerTurn = 32768; // of messages, but for the one that goes beyond
 constexpr int kInternetControl = 0xc0; // DSCP CS6, as routing protocols are marked
 constexpr int kUnsentLimit = 128 * 1024;  // octets; beyond that our own queue coalesces better
 constexpr std::size_t kPiecesAtOnce = 256;
@@ -203,7 +204,7 @@ void Connection::handle_frames()
             handler_->on_bad_frame(id_, *notify);
             break;
         }
-        if (i == kMessagesPerTurn) {
+        if (i == kMessagesPerTurn || used >= kOctetsPerTurn) {
             std::memmove(buffer_.data(), buffer_.data() + used, filled_ - used);
             filled_ -= used;
             return asio::post(executor_, [self = shared_from_this()] { self->handle_frames(); });

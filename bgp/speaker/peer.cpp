@@ -408,6 +408,18 @@ void Peer::session_down(const SessionDown& down)
                      config_.address.str(), has_stale() ? "kept" : "withdrawn", down.reason.text);
 }
 
+void Peer::set_policy(const std::string& policy)
+{
+    config_.policy = policy;
+    for_each_family([&]<typename P>() {
+        if (carries<P>())
+            tables<P>().move(id_, export_view<P>(), config_);
+        else
+            tables<P>().rib().import_again(id_); // what it told before, maybe
+    });
+    host_.schedule_turn();
+}
+
 void Peer::lose(const std::string& why)
 {
     if (session_)

@@ -59,6 +59,9 @@ public:
     // Another protocol knows that the peer is gone (BFD: RFC 5882, 9384).
     void lose(const std::string& why);
 
+    // Other filters are for it from now on; the session goes on.
+    void set_policy(const std::string& policy);
+
     PeerId id() const { return id_; }
     const PeerConfig& config() const { return config_; }
     bool up() const { return session_.has_value(); }
@@ -188,7 +191,7 @@ private:
 
     PeerHost& host_;
     const PeerId id_;
-    const PeerConfig config_;
+    PeerConfig config_;
     Fsm fsm_;
     Timer timer_; // the state machine's
     std::optional<Time> armed_; // when it ends; no later than the deadline

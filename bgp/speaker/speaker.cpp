@@ -13,7 +13,7 @@
 namespace margay::bgp {
 namespace {
 
-constexpr std::size_t kDecisionsPerTurn = 16384;
+constexpr std::size_t kDecisionsPerTurn = 2048; // each may be news for the caller
 constexpr std::size_t kPrefixesPerTurn = 4096; // told to a group of peers
 constexpr auto kListenRetry = std::chrono::seconds(5);
 
@@ -79,6 +79,11 @@ private:
     void hand_over_passwords();
     std::optional<PeerId> free_peer_id() const;
     Peer* add_peer(PeerConfig config); // null: there are too many
+    static void apply_policy(Peer& peer, const std::string& policy)
+    {
+        if (peer.config().policy != policy)
+            peer.set_policy(policy);
+    }
     void remove_peer(Peers::iterator at, std::uint8_t subcode);
     Peer* peer_by_id(PeerId id) const;
     void name_peer(RouteView& view) const;
@@ -198,7 +203,9 @@ void Speaker::Impl::set_peers(std::vector<PeerConfig> wanted)
         const auto found = by_name.find(here->first);
         if (found == by_name.end())
             remove_peer(here, cease::kPeerRemoved);
-        else if (!(found->second == here->second->config()))
+        else if (found->second.same_session(here->second->config()))
+            apply_policy(*here->second, found->second.policy);
+        else
             remove_peer(here, cease::kConfigChange);
     }
     std::vector<Peer*> fresh;

@@ -8,31 +8,56 @@ namespace margay::bgp {
 // ---- Groups ------------------------------------------------------------------------------------
 
 template <typename P>
+typename Tables<P>::Group& Tables<P>::group_for(const ExportView& view, const PeerConfig& config)
+{
+    const auto known =
+        std::ranges::find_if(groups_, [&](const auto& g) { return g->view() == view; });
+    if (known != groups_.end())
+        return **known;
+    // The first member stands for all, also when it is gone: its policy is theirs.
+    groups_.push_back(std::make_unique<Group>(
+        rib_, view, [this, view, config](const P& prefix, const Path& path) {
+            return policy_(config, view, prefix, path);
+        }));
+    return *groups_.back();
+}
+
+template <typename P>
 void Tables<P>::join(PeerId peer, const ExportView& view, const PeerConfig& config)
 {
-    auto group = std::ranges::find_if(groups_, [&](const auto& g) { return g->view() == view; });
-    if (group == groups_.end()) {
-        // The first member stands for all, also when it is gone: its policy is theirs.
-        groups_.push_back(std::make_unique<Group>(
-            rib_, view, [this, view, config](const P& prefix, const Path& path) {
-                return policy_(config, view, prefix, path);
-            }));
-        group = groups_.end() - 1;
-    }
-    (*group)->join(peer);
-    group_of_[peer] = group->get();
+    Group& group = group_for(view, config);
+    group.join(peer);
+    group_of_[peer] = &group;
+}
+
+template <typename P>
+void Tables<P>::move(PeerId peer, const ExportView& view, const PeerConfig& config)
+{
+    rib_.import_again(peer);
+    Group* before = group_of(peer);
+    if (!before || before->view() == view)
+        return;
+    Group& group = group_for(view, config);
+    group.join(peer, before);
+    group_of_[peer] = &group;
+    leave(peer, *before);
 }
 
 template <typename P>
 void Tables<P>::leave(PeerId peer)
 {
-    Group* group = group_of(peer);
-    if (!group)
-        return;
-    group_of_.erase(peer);
-    group->leave(peer);
-    if (group->empty())
-        std::erase_if(groups_, [&](const auto& g) { return g.get() == group; });
+    if (Group* group = group_of(peer)) {
+        group_of_.erase(peer);
+        leave(peer, *group);
+    }
+}
+
+template <typename P>
+void Tables<P>::leave(PeerId peer, Group& group)
+{
+    group.leave(peer);
+    if (group.empty())
+        std::erase_if(groups_, [&](const auto& g) { return g.get() == &group; });
 }
 
 template <typename P>

@@ -28,6 +28,8 @@ public:
 
     // The peer is told routes from now on, or no longer.
     void join(PeerId peer, const ExportView& view, const PeerConfig& config);
+    // It has other filters from now on.
+    void move(PeerId peer, const ExportView& view, const PeerConfig& config);
     void leave(PeerId peer);
     void refresh(PeerId peer);
     void policy_changed(); // for everybody
@@ -50,6 +52,8 @@ private:
     using Entry = typename Rib<P>::Table::Entry;
 
     Group* group_of(PeerId peer) const;
+    Group& group_for(const ExportView& view, const PeerConfig& config);
+    void leave(PeerId peer, Group& group);
     bool note_change(EntryId id);
     bool report_reachable(EntryId id, bool reachable);
     RouteView view(const P& prefix, const Path& path, const std::optional<Step>& step) const;

@@ -37,7 +37,7 @@ struct SpeakerConfig {
     std::optional<Ipv4> cluster_id;
 };
 
-// Two configs that are equal mean the same session: set_peers() leaves it alone.
+// Two configs that differ in nothing but the policy mean the same session: set_peers() leaves it alone.
 struct PeerConfig {
     std::string name; // "Mesh_10_0_0_1"; unique
     Ip address;
@@ -46,8 +46,8 @@ struct PeerConfig {
     std::optional<Asn> local_as; // ours on this session; the speaker's when empty
     std::vector<Family> families{kIpv4Unicast};
     std::optional<Ip> source; // own address of the session; by route when empty
-    bool passive = false;     // waits for the peer to connect
-    std::string password;     // of TCP MD5 (RFC 2385), at most 80 octets; empty: none
+    bool passive = false; // waits for the peer to connect
+    std::string password; // of TCP MD5 (RFC 2385), at most 80 octets; empty: none
     std::uint8_t ttl_security =
         0; // RFC 5082: the peer is at most that many hops away; 0: not asked
     NextHopMode next_hop = NextHopMode::Auto;
@@ -69,6 +69,12 @@ struct PeerConfig {
     std::chrono::milliseconds idle_hold{5000}; // after an error; doubles up to six times that
 
     bool operator==(const PeerConfig&) const = default;
+    bool same_session(const PeerConfig& other) const
+    {
+        PeerConfig same = other;
+        same.policy = policy;
+        return *this == same;
+    }
 };
 
 // A route of our own. The next hop is the own address of each session.

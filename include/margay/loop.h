@@ -14,10 +14,21 @@
 
 namespace margay {
 
+inline constexpr std::chrono::milliseconds kLongTurn{20}; // what a turn should never take
+
 struct LoopStats {
     std::uint64_t turns = 0;
+    std::uint64_t long_turns = 0; // longer than kLongTurn
     std::chrono::nanoseconds spent{0};
-    std::chrono::nanoseconds worst{0}; // turn
+    std::chrono::nanoseconds worst{0}; // turn, that of the start included
+
+    void note(std::chrono::nanoseconds turn)
+    {
+        ++turns;
+        long_turns += turn > kLongTurn;
+        spent += turn;
+        worst = std::max(worst, turn);
+    }
 };
 
 inline std::chrono::nanoseconds thread_cpu_time()
@@ -33,9 +44,7 @@ inline void run(Executor& executor, LoopStats& stats)
     auto before = thread_cpu_time();
     while (executor.run_one() > 0) {
         const auto now = thread_cpu_time();
-        ++stats.turns;
-        stats.spent += now - before;
-        stats.worst = std::max(stats.worst, now - before);
+        stats.note(now - before);
         before = now;
     }
 }

@@ -285,6 +285,39 @@ TEST_F(PairTest, new_export_filter_takes_back_what_it_does_not_pass)
     EXPECT_TRUE(until([&] { return b.known() == 2; }));
 }
 
+// RFC 4271 has no word for it: the peer sees UPDATEs and nothing else.
+TEST_F(PairTest, other_filters_for_a_peer_change_what_it_hears_and_not_its_session)
+{
+    Node a(executor, 1, 1790), b(executor, 2, 1790), c(executor, 3, 1790);
+    PeerConfig to_b = peer_config(1, 2, 1790, "b"), to_c = peer_config(1, 3, 1790, "c");
+    to_b.policy = to_c.policy = "all";
+    const auto filter = [](const FilterContext& context, const AttributesPtr& attributes) {
+        const bool first = context.prefix == IpPrefix(net("10.1.0.0/26")) ||
+                           context.prefix == IpPrefix(net("10.2.0.0/26"));
+        return context.peer.policy == "all" || first ? attributes : AttributesPtr();
+    };
+    a.speaker().set_export_filter(filter);
+    a.speaker().set_import_filter(filter);
+    a.speaker().set_peers({to_b, to_c});
+    b.speaker().set_peers({peer_config(2, 1, 1790)});
+    c.speaker().set_peers({peer_config(3, 1, 1790)});
+    for (const char* prefix : {"10.1.0.0/26", "10.1.1.0/26"})
+        a.speaker().announce(net(prefix));
+    for (const char* prefix : {"10.2.0.0/26", "10.2.1.0/26"})
+        b.speaker().announce(net(prefix));
+    ASSERT_TRUE(until([&] { return b.known() == 2 && c.known() == 2 && a.known() == 2; }));
+    to_b.policy = "first";
+    a.speaker().set_peers({to_b, to_c});
+    EXPECT_TRUE(until([&] { return b.known() == 1 && a.known() == 1; }));
+    EXPECT_FALSE(b.way("10.1.0.0/26").empty());
+    to_b.policy = "all";
+    a.speaker().set_peers({to_b, to_c});
+    EXPECT_TRUE(until([&] { return b.known() == 2 && a.known() == 2; }));
+    EXPECT_EQ(c.known(), 2u);
+    EXPECT_EQ(a.peer("b").established_count, 1u);
+    EXPECT_EQ(a.peer("c").established_count, 1u);
+}
+
 TEST_F(PairTest, stranger_is_refused_and_counted)
 {
     Node a(executor, 1, 1790);
