@@ -135,9 +135,16 @@ json::array bgp_peer_rows(const Peering* peering)
     if (!peering || !peering->speaker())
         return rows;
     const auto& sessions = peering->sessions();
-    for (const bgp::PeerStatus& peer : peering->speaker()->peers())
-        if (const auto session = sessions.find(peer.name); session != sessions.end())
-            rows.push_back(peer_row(peer, session->second));
+    const auto bfd = peering->bfd_states();
+    for (const bgp::PeerStatus& peer : peering->speaker()->peers()) {
+        const auto session = sessions.find(peer.name);
+        if (session == sessions.end())
+            continue;
+        json::object row = peer_row(peer, session->second);
+        if (const auto state = bfd.find(peer.address); state != bfd.end())
+            row["bfd"] = state->second;
+        rows.push_back(std::move(row));
+    }
     for (const auto& [name, why] : peering->refused())
         if (const auto session = sessions.find(name); session != sessions.end())
             rows.push_back(refused_row(name, why, session->second));

@@ -62,7 +62,9 @@ Ipv4 router_id(const std::string& setting, const std::string& node, Ipv4 address
 Peering::Peering(Executor& executor, Log log, const config::Config& config, std::string node,
                  bool restarting, Callbacks callbacks)
     : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
-      restarting_(restarting), callbacks_(std::move(callbacks)), passwords_timer_(executor)
+      restarting_(restarting), callbacks_(std::move(callbacks)), passwords_timer_(executor),
+      bfd_(executor, log_, config_,
+           [this](const Ip& peer, const std::string& why) { on_bfd_lost(peer, why); })
 {
 }
 
@@ -108,6 +110,7 @@ std::optional<bgp::SpeakerConfig> Peering::wanted_config()
     config.listen_port = config_.bgp_port != 0 ? config_.bgp_port : local_.listen_port;
     if (local_.bind_node_address)
         config.listen_address = Ip(*local_.address);
+    config.address4 = *local_.address;
     config.restarting = restarting_;
     config.restart_time = whole_seconds(local_.restart_time);
     config.cluster_id = Ipv4::parse(local_.route_reflector_cluster_id);
@@ -215,23 +218,21 @@ bool Peering::apply_rules(const model::Changes& changes)
 // They are asked for as long as the speaker lives, which we own; each call makes it ask anew.
 void Peering::set_filters()
 {
-    speaker_->set_import_filter(
-        [this](const bgp::FilterContext& context, const bgp::AttributesPtr& attributes) {
-            return rules_.import_route(context.peer.policy,
-                                       {any_prefix(context.prefix),
-                                        attributes,
-                                        {true, !context.internal, {}}},
-                                       context.pool);
-        });
+    speaker_->set_import_filter([this](const bgp::FilterContext& context,
+                                       const bgp::AttributesPtr& attributes) {
+        return rules_.import_route(
+            context.peer.policy,
+            {any_prefix(context.prefix), attributes, {true, !context.internal, {}}}, context.pool);
+    });
     speaker_->set_export_filter(
         [this](const bgp::FilterContext& context, const bgp::AttributesPtr& attributes) {
             const auto prefix = any_prefix(context.prefix);
-            return rules_.export_route(context.peer.policy,
-                                       {prefix,
-                                        attributes,
-                                        {!context.own, !context.internal,
-                                         context.own ? interface_of(prefix) : ""}},
-                                       context.pool);
+            return rules_.export_route(
+                context.peer.policy,
+                {prefix,
+                 attributes,
+                 {!context.own, !context.internal, context.own ? interface_of(prefix) : ""}},
+                context.pool);
         });
 }
 
@@ -264,6 +265,14 @@ void Peering::restart(const bgp::SpeakerConfig& config)
         announce(prefix);
     speaker_->announcements_complete();
     restarting_ = true; // a further restart of the speaker alone is one, too
+}
+
+// RFC 5882 section 4.3: the sessions with it end at once.
+void Peering::on_bfd_lost(const Ip& address, const std::string& why)
+{
+    for (const auto& [name, session] : sessions_)
+        if (speaker_ && session.address == address)
+            speaker_->lose_peer(name, "BFD: " + why);
 }
 
 // Each state once, and nothing of a peer that was not tried yet.
@@ -301,6 +310,7 @@ void Peering::hand_over_peers()
         if (const auto password = password_of(name, session, passwords))
             peers.push_back(peer_config(name, session, *password, config_.bgp_hold_time));
     }
+    bfd_.set_peers(peers, local_.network);
     speaker_->set_peers(std::move(peers));
     if (!passwords.empty())
         passwords_timer_.start(kPasswordsAgain, [this] {
@@ -365,6 +375,7 @@ void Peering::shutdown(bgp::Speaker::Goodbye goodbye)
     if (speaker_)
         speaker_->shutdown(goodbye);
     speaker_.reset();
+    bfd_.stop();
     running_.reset();
     passwords_timer_.stop();
     peer_addresses_.clear();

@@ -10,6 +10,7 @@
 
 #pragma once
 
+#include "agent/bfd_watch.h"
 #include "agent/bgp/rules.h"
 #include "agent/config/config.h"
 #include "agent/model/wanted.h"
@@ -56,6 +57,9 @@ public:
     std::string trouble() const; // the listener's, or why there is no BGP; empty when all is well
     std::vector<std::string> warnings() const; // one a session, filter or setting that is wrong
 
+    // By the peers' addresses: what BFD says of them; empty where it is not wanted.
+    std::map<Ip, std::string> bfd_states() const { return bfd_.states(); }
+
     void shutdown(bgp::Speaker::Goodbye goodbye);
 
 private:
@@ -73,6 +77,7 @@ private:
                                            const model::BgpSession& session, Passwords& read);
     void note_missing_filters();
     void on_peer_state(const bgp::PeerStatus& peer);
+    void on_bfd_lost(const Ip& address, const std::string& why);
 
     Executor& executor_;
     Log log_;
@@ -97,6 +102,7 @@ private:
     std::set<std::string> warned_; // of warnings(), what is in the log
     Timer passwords_timer_;
     std::unique_ptr<bgp::Speaker> speaker_;
+    BfdWatch bfd_;
 };
 
 // CALICO_ROUTER_ID: empty is the node's address, "hash" comes from the node's name (facts 6.2).

@@ -158,8 +158,10 @@ model::LocalBgp BgpCalc::local() const
         return local;
     local.as_number = own->as_number.value_or(local.as_number);
     local.route_reflector_cluster_id = own->route_reflector_cluster_id;
-    if (own->ipv4_address)
+    if (own->ipv4_address) {
         local.address = own->ipv4_address->addr;
+        local.network = own->ipv4_address->network();
+    }
     return local;
 }
 

@@ -148,6 +148,9 @@ struct Config {
     std::uint16_t bgp_port = 0; // 0: BGPConfiguration's listenPort, else 179
     std::chrono::seconds bgp_hold_time{0};
     std::string bgp_password_folder; // empty: none
+    bool bfd = false;
+    std::chrono::milliseconds bfd_interval{0};
+    std::uint8_t bfd_multiplier = 0;
     std::optional<Ipv4> cluster_id; // written to the own Node's routeReflectorClusterID
 
     // The process

@@ -157,6 +157,20 @@ bool parse_role(std::string_view text, Config& c)
     return false;
 }
 
+bool parse_bfd_interval(std::string_view text, Config& c)
+{
+    const auto interval = parse_number(text, 60000);
+    c.bfd_interval = std::chrono::milliseconds(interval.value_or(0));
+    return interval && *interval >= 10;
+}
+
+bool parse_bfd_multiplier(std::string_view text, Config& c)
+{
+    const auto multiplier = parse_number(text, 255);
+    c.bfd_multiplier = static_cast<std::uint8_t>(multiplier.value_or(0));
+    return multiplier && *multiplier >= 1;
+}
+
 bool parse_hold_time(std::string_view text, Config& c)
 {
     const auto seconds = parse_number(text, 65535);
@@ -303,6 +317,14 @@ constexpr Setting kSettings[] = {
      "port BGP listens on; 0: as BGPConfiguration says, else 179", parse_bgp_port},
     {"bgp-hold-time", "MARGAY_BGP_HOLD_TIME", "240", "3 to 65535",
      "seconds without a message after which a BGP peer is lost", parse_hold_time},
+    {"bfd", "MARGAY_BFD", "false", kBool,
+     "a BFD session beside each BGP session, which ends with it (RFC 5882); the peers must have "
+     "it, too",
+     [](std::string_view t, Config& c) { return store(parse_bool(t), c.bfd); }},
+    {"bfd-interval", "MARGAY_BFD_INTERVAL", "300", "10 to 60000",
+     "milliseconds between BFD packets, both ways", parse_bfd_interval},
+    {"bfd-multiplier", "MARGAY_BFD_MULTIPLIER", "3", "1 to 255",
+     "BFD packets in a row that are lost before the peer is", parse_bfd_multiplier},
     {"route-reflector-cluster-id", "MARGAY_ROUTE_REFLECTOR_CLUSTER_ID", "", "an IPv4 address",
      "makes this node a route reflector of that cluster: written to its Node; unset: as the Node "
      "says",

@@ -108,6 +108,7 @@ struct OwnNode {
 struct LocalBgp {
     std::uint32_t as_number = 64512;
     std::optional<Ipv4> address{}; // spec.bgp.ipv4Address; without it there are no peers
+    std::optional<Prefix4> network{}; // of that address
     std::uint16_t listen_port = 179;
     bool bind_node_address = false;
     bool mesh_enabled = true;
