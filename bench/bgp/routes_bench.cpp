@@ -168,7 +168,8 @@ int watch(std::uint32_t count, std::uint8_t protocol)
 int main(int argc, char** argv)
 {
     const std::string mode = argc > 2 ? argv[1] : "";
-    const auto count = static_cast<std::uint32_t>(argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 0);
+    const auto count =
+        static_cast<std::uint32_t>(argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 0);
     if (mode == "bare" && argc == 5)
         return bare(count, argv[3], argv[4]);
     if (mode == "watch" && argc == 4)
