@@ -5,6 +5,7 @@
 
 #include <boost/asio/post.hpp>
 #include <libmnl/libmnl.h>
+#include <linux/filter.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -338,14 +339,37 @@ NetlinkMonitor::~NetlinkMonitor()
     *alive_ = false;
 }
 
-Result<std::unique_ptr<NetlinkMonitor>> NetlinkMonitor::open(Executor& executor, int bus,
-                                                             const std::vector<unsigned>& groups,
-                                                             Callbacks callbacks,
-                                                             int receive_buffer)
+namespace {
+
+// The kernel then drops the echo of what that socket did instead of queueing it: 100,000 routes would
+// overrun the queue, and each overrun costs a dump of the table.
+Status leave_out(std::uint32_t port_id, int socket)
+{
+    sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 offsetof(nlmsghdr, nlmsg_pid)), // as if it were big-endian
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(port_id), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+    };
+    const sock_fprog program{static_cast<unsigned short>(std::size(code)), code};
+    if (::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0)
+        return system_error(errno, "filter a netlink socket");
+    return {};
+}
+
+} // namespace
+
+Result<std::unique_ptr<NetlinkMonitor>>
+NetlinkMonitor::open(Executor& executor, int bus, const std::vector<unsigned>& groups,
+                     Callbacks callbacks, int receive_buffer, std::uint32_t own_port)
 {
     Result<Fd> fd = open_socket(bus, SOCK_NONBLOCK);
     if (!fd)
         return fd.error();
+    if (own_port != 0)
+        if (Status status = leave_out(own_port, fd->get()); !status)
+            return status.error();
     const int wanted = receive_buffer ? receive_buffer : kMonitorBuffer;
     set_option(fd->get(), SOL_SOCKET, receive_buffer ? SO_RCVBUF : SO_RCVBUFFORCE, wanted);
     for (const unsigned group : groups) {

@@ -121,11 +121,11 @@ public:
 
     // Subscribes at once, so that a dump started afterwards misses nothing. `groups` are
     // RTNLGRP_* (or the group numbers of another bus). `receive_buffer` in bytes, 0: a generous
-    // default.
+    // default. `own_port`: nothing is heard of what the socket with this port id causes.
     static Result<std::unique_ptr<NetlinkMonitor>> open(Executor& executor, int bus,
                                                         const std::vector<unsigned>& groups,
-                                                        Callbacks callbacks,
-                                                        int receive_buffer = 0);
+                                                        Callbacks callbacks, int receive_buffer = 0,
+                                                        std::uint32_t own_port = 0);
     ~NetlinkMonitor();
     NetlinkMonitor(const NetlinkMonitor&) = delete;
     NetlinkMonitor& operator=(const NetlinkMonitor&) = delete;

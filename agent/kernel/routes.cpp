@@ -68,7 +68,7 @@ Status RouteTable::start()
     };
     auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE,
                                         {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE},
-                                        std::move(callbacks));
+                                        std::move(callbacks), 0, socket_->port_id());
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);
@@ -103,8 +103,6 @@ void RouteTable::on_message(const nlmsghdr* message)
 
 void RouteTable::on_route(const Route& route, const nlmsghdr* message)
 {
-    if (message->nlmsg_pid == socket_->port_id())
-        return; // our own change, known since its acknowledgement
     // Reading names for every foreign route would make a full table slow.
     const bool concerns_us = plan_.actual().contains(route.key());
     const std::string by = concerns_us ? name_of(message->nlmsg_pid) : std::string();
