@@ -29,7 +29,7 @@ datapath::XdpMode xdp_mode(config::XdpMode mode)
 // At most so many prefixes a turn, so that a full table does not hold up a KEEPALIVE.
 void Agent::apply_paths()
 {
-    constexpr std::size_t kPrefixesATurn = 1000;
+    constexpr std::size_t kPrefixesATurn = 500;
     for (const routing::Change& change : join_.take_changes(kPrefixesATurn)) {
         paths_due_.insert(change.prefix);
         watch_hops(change.prefix,

@@ -6,7 +6,7 @@ namespace margay {
 namespace {
 
 // Kernel calls a turn; a large change takes several turns, so that keepalives are never late.
-constexpr std::size_t kBudget = 1000;
+constexpr std::size_t kBudget = 500;
 constexpr std::chrono::milliseconds kNextTurn{0};
 constexpr std::chrono::milliseconds kAfterFailure{500};
 
