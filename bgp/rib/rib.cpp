@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kVisitsADecision =
     16; // entries that a sweep looks at cost less than a decision
+constexpr std::size_t kPathsADecision = 16; // more than that cost as much as further decisions
 constexpr std::size_t kBuriedATurn = 16384;
 constexpr std::size_t kDecidedKept = 65536; // numbers at the queue's front that are done with
 
@@ -48,6 +49,7 @@ void Rib<P>::add_peer(PeerId peer)
         peers_.resize(peer + std::size_t{1});
     peers_[peer] = Peer{};
     peers_[peer].used = true;
+    peers_[peer].traits_version = ++traits_versions_;
 }
 
 template <typename P>
@@ -57,6 +59,7 @@ void Rib<P>::peer_up(PeerId peer, const PeerTraits& traits)
     if (state.traits == traits)
         return;
     state.traits = traits;
+    state.traits_version = ++traits_versions_;
     if (state.count > 0)
         drop(peer); // they were judged by what is no longer so
     state.traits_since = state.generation;
@@ -122,6 +125,8 @@ bool Rib<P>::learn(PeerId peer, const Nlri<P>& nlri, const AttributesPtr& attrib
         return true;
     }
     if (!path) {
+        if (!has_room_for_another(paths, peer))
+            return false;
         path = &paths.add();
         path->peer = peer;
         path->id = numbered ? path_ids_.acquire({peer, nlri.path}) : peer;
@@ -133,6 +138,15 @@ bool Rib<P>::learn(PeerId peer, const Nlri<P>& nlri, const AttributesPtr& attrib
     accept(*path, nlri.prefix);
     touch(id);
     return true;
+}
+
+// Each costs something whenever one of them changes.
+template <typename P>
+bool Rib<P>::has_room_for_another(const Paths& paths, PeerId peer)
+{
+    const std::span<const Path> all = paths.all();
+    return all.size() < kMostPathsOfAPeer ||
+           static_cast<std::size_t>(std::ranges::count(all, peer, &Path::peer)) < kMostPathsOfAPeer;
 }
 
 // Judged by what its peer still is.
@@ -236,8 +250,12 @@ template <typename P>
 void Rib<P>::work(std::size_t budget)
 {
     budget -= std::min(budget, work_on_sweep(budget));
-    for (; budget > 0 && dirty_at_ < dirty_.size(); --budget, ++done_)
-        decide(dirty_[dirty_at_++]);
+    for (; budget > 0 && dirty_at_ < dirty_.size(); ++done_) {
+        const EntryId id = dirty_[dirty_at_++];
+        const std::size_t paths = table_.at(id).paths.all().size();
+        budget -= std::min(budget, 1 + paths / kPathsADecision);
+        decide(id);
+    }
     if (dirty_at_ == dirty_.size() || dirty_at_ >= kDecidedKept) {
         dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<std::ptrdiff_t>(dirty_at_));
         dirty_at_ = 0;

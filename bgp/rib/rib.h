@@ -44,6 +44,9 @@ struct RibConfig {
     Ipv4 cluster_id; // RFC 4456
 };
 
+// To one prefix (RFC 7911).
+inline constexpr std::size_t kMostPathsOfAPeer = 4096;
+
 // Of one family; the numbers of peers are the same in all of them.
 template <typename P>
 class Rib {
@@ -66,7 +69,7 @@ public:
     // The peer is gone from the configuration: drop, and forget it when the sweep is done.
     void remove(PeerId peer);
 
-    // False: the table is full.
+    // False: the table is full, or holds kMostPathsOfAPeer of the peer for the prefix.
     bool learn(PeerId peer, const Nlri<P>& nlri, const AttributesPtr& attributes);
     void withdraw(PeerId peer, const Nlri<P>& nlri);
     bool announce(const P& prefix, const AttributesPtr& attributes);
@@ -97,6 +100,8 @@ public:
         return path.generation != peers_[path.peer].generation;
     }
     const PeerTraits& traits(PeerId peer) const { return peers_[peer].traits; }
+    // Another number whenever the traits are others, also of another peer with this number.
+    std::uint32_t traits_version(PeerId peer) const { return peers_[peer].traits_version; }
     bool knows(PeerId peer) const { return peer < peers_.size() && peers_[peer].used; }
     const PathIds& path_ids() const { return path_ids_; }
     // Each path's fate in the decision, in their order; rejected ones are no candidates.
@@ -108,6 +113,7 @@ private:
         Generation generation = 0;
         Generation oldest_kept = 0; // what a sweep removes is older
         Generation traits_since = 0; // or a later one, if that is long ago
+        std::uint32_t traits_version = 0;
         bool used = false;
         bool removed = false;
         std::size_t count = 0; // of its paths
@@ -124,6 +130,7 @@ private:
     void finish_sweep();
     bool is_swept(const Path& path) const;
     bool is_as_known(const Path& path) const;
+    static bool has_room_for_another(const Paths& paths, PeerId peer);
     struct Outcome {
         bool path_changed = false; // for those who are told all
         bool best_changed = false; // for those who are told the best
@@ -138,6 +145,7 @@ private:
     PathIds path_ids_;
     int all_paths_wanted_ = 0;
     std::vector<Peer> peers_; // by PeerId; the first is ourselves
+    std::uint32_t traits_versions_ = 0; // given out so far
     std::vector<EntryId> dirty_;
     std::size_t dirty_at_ = 0;
     std::uint64_t done_ = 0;

@@ -228,6 +228,8 @@ void UpdateGroup<P>::encode(CursorId cursor, std::size_t budget, PeerId alone)
         const EntryId next = rib_.table().peek(cursor);
         const bool news = rib_.table().best_is_news(cursor, rib_.table().at(next));
         rib_.table().advance(cursor);
+        if (tells_all_paths())
+            octets_ += kPrefixOctets * rib_.table().at(next).paths.all().size();
         pass(next, news);
         if (alone != kNobody && meets_the_others(members_.at(alone)))
             break;
@@ -378,7 +380,9 @@ void UpdateGroup<P>::tell_path(ToldPath& known, const P& prefix, const Path& pat
 {
     known.current = true;
     const bool moved = known.attributes && known.source != path.peer;
-    if (known.attributes == attributes && !moved && !known.unsure && known.audience == audience_)
+    const std::uint32_t version = rib_.traits_version(path.peer);
+    if (known.attributes == attributes && !moved && !known.unsure && known.audience == audience_ &&
+        known.traits_version == version)
         return; // all of them know it
     if (known.attributes)
         count_told(known.source, -1);
@@ -389,6 +393,7 @@ void UpdateGroup<P>::tell_path(ToldPath& known, const P& prefix, const Path& pat
     known.attributes = attributes;
     known.source = path.peer;
     known.audience = audience_;
+    known.traits_version = version;
     bucket(attributes, path.peer).prefixes.push_back({prefix, path.id});
 }
 

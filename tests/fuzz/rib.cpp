@@ -43,6 +43,8 @@ private:
     void deliver(PeerId peer, std::span<const ByteView> pieces, std::size_t messages);
     std::size_t hear(Routes& routes, const Frame& frame, bool all_paths);
     void settle();
+    static void show_difference(PeerId peer, const char* what, const Routes& these,
+                                const Routes& those);
     void check(PeerId peer);
 
     Input& input_;
@@ -239,6 +241,17 @@ void History::settle()
     }
 }
 
+void History::show_difference(PeerId peer, const char* what, const Routes& these,
+                              const Routes& those)
+{
+    for (const auto& [nlri, attributes] : these) {
+        const auto other = those.find(nlri);
+        if (other == those.end() || !(other->second == attributes))
+            std::fprintf(stderr, "peer %u: %s %s path %u via %s\n", peer, what,
+                         nlri.prefix.str().c_str(), nlri.path, attributes->next_hop.str().c_str());
+    }
+}
+
 void History::check(PeerId peer)
 {
     const ExportView& to = group_of(peer).view();
@@ -259,6 +272,8 @@ void History::check(PeerId peer)
                 pool_.intern(rewritten(*path.accepted, rewrite));
         }
     }
+    show_difference(peer, "missing", expected, heard_.at(peer));
+    show_difference(peer, "stale", heard_.at(peer), expected);
     claim(expected == heard_.at(peer), "everybody knows what there is");
     claim(group_of(peer).advertised(peer) == expected.size(), "what he knows is counted");
     claim(group_of(peer).has_told(peer, rib_.table().last_change()), "he was told all");
