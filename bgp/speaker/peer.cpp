@@ -206,7 +206,7 @@ void Peer::learn(const Reach<P>& reach)
         if (i + kPrefetched < prefixes.size())
             rib.table().prefetch(prefixes[i + kPrefetched].prefix);
         if (!rib.learn(id_, prefixes[i], reach.attributes) && log_limit_.allow(steady_now()))
-            host_.log().error("the table is full: route left out peer={} prefix={}", config_.name,
+            host_.log().error("no room for more: route left out peer={} prefix={}", config_.name,
                               prefixes[i].prefix.str());
     }
 }
@@ -282,7 +282,11 @@ void Peer::refresh()
 {
     FamilySession& mine = family<P>();
     const bool told_once = !mine.end_of_rib || !session_->negotiated.peer_restart;
-    if (session_->negotiated.enhanced_refresh && told_once) {
+    // One that begins while another is under way continues it: a peer that asks without end and
+    // reads nothing would be owed messages without end.
+    if (mine.end_of_refresh) {
+        mine.end_of_refresh = Due{};
+    } else if (session_->negotiated.enhanced_refresh && told_once) {
         Bytes message;
         encode_route_refresh({RouteRefresh::Kind::Begin, family_of<P>()}, message);
         ++sent_.route_refresh;
