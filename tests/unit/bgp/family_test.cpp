@@ -113,6 +113,32 @@ TEST(Family, ipv4_routes_have_ipv6_next_hops_where_both_said_so)
     EXPECT_EQ(std::get<Notify>(refused).subcode, update_error::kOptional);
 }
 
+// RFC 4271 6.3.
+TEST(Family, fault_that_ends_the_session_comes_with_its_attribute)
+{
+    const Bytes reach = {0x80, 14, 6, 0, 2, 1, 3, 1, 2}; // overruns
+    const Bytes unreach = {0x90, 15, 0, 5, 0, 2, 1, 129, 0};
+    const Bytes unknown = {0x40, 99, 2, 7, 7};
+    for (const Bytes& attribute : {reach, unreach, unknown}) {
+        Bytes body = {0, 0, 0, static_cast<std::uint8_t>(attribute.size() + 4), 0x40, 1, 1, 0};
+        body.insert(body.end(), attribute.begin(), attribute.end());
+        const auto refused = decode_update(body, kBoth);
+        ASSERT_TRUE(std::holds_alternative<Notify>(refused));
+        EXPECT_EQ(std::get<Notify>(refused).data, attribute);
+    }
+}
+
+// RFC 4760 section 3.
+TEST(Family, next_hop_attribute_says_nothing_where_all_prefixes_are_in_mp_reach)
+{
+    Bytes body = with_reach(reach_ipv6({"2001:db8::9"}, {32, 0x20, 1, 0xd, 0xb8}));
+    body[3] = static_cast<std::uint8_t>(body[3] + 7);
+    body.insert(body.end(), {0x40, 3, 4, 0, 0, 0, 0});
+    const Update update = std::get<Update>(decode_update(body, kBoth));
+    EXPECT_EQ(update.ipv6.announced.size(), 1u);
+    EXPECT_TRUE(update.ipv6.withdrawn.empty());
+}
+
 TEST(Family, both_families_travel_in_one_update)
 {
     Bytes body = with_reach(reach_ipv6({"2001:db8::9"}, {32, 0x20, 1, 0xd, 0xb8}));
