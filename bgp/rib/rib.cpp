@@ -199,7 +199,7 @@ void Rib<P>::set_import_policy(ImportPolicy policy)
 }
 
 template <typename P>
-void Rib<P>::accept(Path& path, const P& prefix) const
+void Rib<P>::accept(Path& path, const P& prefix)
 {
     const AttributesPtr before = path.accepted;
     judge(path, prefix);
@@ -207,7 +207,7 @@ void Rib<P>::accept(Path& path, const P& prefix) const
 }
 
 template <typename P>
-void Rib<P>::judge(Path& path, const P& prefix) const
+void Rib<P>::judge(Path& path, const P& prefix)
 {
     path.rejected = path.peer == kOurselves ? Rejection::None : loop(path);
     path.accepted = path.rejected == Rejection::None ? path.received : nullptr;
@@ -219,10 +219,17 @@ void Rib<P>::judge(Path& path, const P& prefix) const
 }
 
 template <typename P>
-Rejection Rib<P>::loop(const Path& path) const
+Rejection Rib<P>::loop(const Path& path)
 {
-    const AttributeSet& attributes = *path.received;
-    const PeerTraits& from = peers_[path.peer].traits;
+    const Peer& from = peers_[path.peer];
+    if (judged_.attributes != path.received || judged_.traits_version != from.traits_version)
+        judged_ = {path.received, from.traits_version, loop_of(*path.received, from.traits)};
+    return judged_.rejection;
+}
+
+template <typename P>
+Rejection Rib<P>::loop_of(const AttributeSet& attributes, const PeerTraits& from) const
+{
     for (const Asn own : {from.local_as, config_.local_as})
         if (count_in_path(attributes.as_path(), own) > from.allowed_own_as)
             return Rejection::AsLoop;

@@ -89,6 +89,7 @@ public:
     // the second number has come to where the first one is.
     std::uint64_t queued() const { return done_ + dirty_.size() - dirty_at_; }
     std::uint64_t done() const { return done_; }
+    bool is_sweeping() const { return sweep_left_ > 0; }
     bool has_work() const { return dirty_at_ < dirty_.size() || sweep_left_ > 0; }
 
     Table& table() { return table_; }
@@ -121,9 +122,10 @@ private:
 
     void next_generation(Peer& peer);
     void touch(EntryId id);
-    void accept(Path& path, const P& prefix) const;
-    void judge(Path& path, const P& prefix) const;
-    Rejection loop(const Path& path) const;
+    void accept(Path& path, const P& prefix);
+    void judge(Path& path, const P& prefix);
+    Rejection loop(const Path& path);
+    Rejection loop_of(const AttributeSet& attributes, const PeerTraits& from) const;
     void erase(EntryId id, Path& path);
     std::size_t work_on_sweep(std::size_t budget);
     std::size_t sweep_one(EntryId id);
@@ -139,8 +141,17 @@ private:
     Outcome choose(typename Table::Entry& entry) const;
     std::vector<Candidate> candidates(std::span<const Path> paths) const;
 
+    // One message may have thousands of prefixes behind a path of thousands of ASes, which is searched
+    // once.
+    struct Judged {
+        AttributesPtr attributes;
+        std::uint32_t traits_version = 0;
+        Rejection rejection = Rejection::None;
+    };
+
     RibConfig config_;
     ImportPolicy import_;
+    Judged judged_; // the last one
     Table table_;
     PathIds path_ids_;
     int all_paths_wanted_ = 0;

@@ -98,6 +98,9 @@ void Peer::abandon()
 
 void Peer::accept(Connection::Tcp::socket socket)
 {
+    // Each may linger for a moment, with a descriptor and a buffer.
+    if (!accept_limit_.allow(steady_now()))
+        return;
     Actions actions;
     fsm_.set_restart_state(host_.restart_state());
     const auto id = fsm_.accept(steady_now(), actions);
@@ -261,14 +264,14 @@ template <typename P>
 void Peer::on_refresh(RouteRefresh::Kind kind)
 {
     const bool enhanced = session_->negotiated.enhanced_refresh;
-    if (kind == RouteRefresh::Kind::Request)
-        return refresh<P>();
-    if (!enhanced)
-        return;
+    if (!enhanced || kind == RouteRefresh::Kind::Request)
+        return refresh<P>(); // RFC 2918 section 3: the octet says nothing there
     if (kind == RouteRefresh::Kind::End)
         return drop_stale_routes<P>();
-    // RFC 7313 section 4: not before the End-of-RIB that is to come.
-    if (kind != RouteRefresh::Kind::Begin ||
+    // RFC 7313 section 4: not before the End-of-RIB that is to come. A second begin changes nothing:
+    // what waits to be told again since the first still does. Nor may a flood of them go round the
+    // numbers of generations before the table is swept of what they left.
+    if (kind != RouteRefresh::Kind::Begin || stale<P>() || tables<P>().rib().is_sweeping() ||
         (session_->negotiated.peer_restart && !family<P>().end_of_rib_received))
         return;
     tables<P>().rib().mark_stale(id_);
@@ -421,6 +424,8 @@ void Peer::lose(const std::string& why)
 // RFC 9687: a peer that takes nothing is as lost as one that says nothing.
 void Peer::watch_output()
 {
+    if (config_.send_hold_time == Seconds(0))
+        return;
     constexpr int kLooks = 8; // in the time
     const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(config_.send_hold_time);
     output_timer_.start(wait / kLooks, [this] {

@@ -209,6 +209,7 @@ private:
     std::string last_sent_;
     std::string last_received_;
     RateLimit log_limit_{5, std::chrono::seconds(10)};
+    RateLimit accept_limit_{30, std::chrono::seconds(1)};
 };
 
 } // namespace margay::bgp

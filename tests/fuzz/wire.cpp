@@ -42,6 +42,7 @@ private:
     void check_prefixes(const std::vector<Nlri<P>>& prefixes, bool add_path);
     template <typename P>
     void check_attributes(const Reach<P>& reach);
+    static void check_rewritten(const AttributeSet& set);
     template <typename P>
     void check_announcement(const Reach<P>& reach, bool four_octet_as);
     template <typename P>
@@ -159,6 +160,7 @@ void Codec::check_family(const FamilyUpdate<P>& update)
         check_prefixes(reach.prefixes, add_path<P>());
         claim(!reach.prefixes.empty(), "attributes are of some prefix");
         check_attributes(reach);
+        check_rewritten(*reach.attributes);
         for (const bool four_octet_as : {true, false})
             check_announcement(reach, four_octet_as);
     }
@@ -194,6 +196,22 @@ void Codec::check_attributes(const Reach<P>& reach)
               attributes.originator_id == set.originator_id &&
               attributes.cluster_list.size() == set.cluster_count,
           "the summary is of the attributes");
+}
+
+// As an external peer sees it.
+void Codec::check_rewritten(const AttributeSet& set)
+{
+    Rewrite rewrite;
+    rewrite.next_hop = set.next_hop;
+    rewrite.prepend = Asn{4200000000};
+    rewrite.strip_internal = rewrite.strip_med = true;
+    const Attributes attributes = rewritten(set, rewrite);
+    claim(attributes.as_path.length() == set.path_length + 1u &&
+              attributes.as_path.neighbor() == rewrite.prepend,
+          "our AS is put before the path");
+    claim(!attributes.local_pref && !attributes.med && !attributes.originator_id &&
+              attributes.cluster_list.empty(),
+          "what is internal stays inside");
 }
 
 template <typename P>
