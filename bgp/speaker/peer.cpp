@@ -13,6 +13,8 @@ constexpr std::size_t kHighWater = 65536;      // octets queued for a peer: it i
 constexpr Seconds kStaleLimit{360};            // for End-of-RIB, once the peer is back
 constexpr int kIdleHoldGrowth = 6;
 constexpr std::size_t kRefreshBody = 4;
+// Connections that linger, each with a descriptor and a buffer; a peer may open new ones without end.
+constexpr std::size_t kMostLeaving = 16;
 constexpr std::size_t kPrefetched = 8; // prefixes ahead of the one that is looked up
 
 bool carries_ipv4(const PeerConfig& peer)
@@ -98,9 +100,6 @@ void Peer::abandon()
 
 void Peer::accept(Connection::Tcp::socket socket)
 {
-    // Each may linger for a moment, with a descriptor and a buffer.
-    if (!accept_limit_.allow(steady_now()))
-        return;
     Actions actions;
     fsm_.set_restart_state(host_.restart_state());
     const auto id = fsm_.accept(steady_now(), actions);
@@ -357,7 +356,14 @@ void Peer::run_close(ConnId id)
     if (found == connections_.end())
         return;
     found->second->close();
+    std::erase_if(leaving_, [](const auto& connection) { return connection.expired(); });
+    leaving_.push_back(found->second);
     connections_.erase(found);
+    if (leaving_.size() <= kMostLeaving)
+        return;
+    if (const auto oldest = leaving_.front().lock())
+        oldest->cut();
+    leaving_.pop_front();
 }
 
 void Peer::session_up(const SessionUp& up)
