@@ -89,7 +89,7 @@ template <typename P>
 void Rib<P>::sweep(PeerId peer)
 {
     peers_[peer].oldest_kept = peers_[peer].generation;
-    sweep_left_ = table_.end();
+    sweep_end_ = sweep_left_ = table_.end();
 }
 
 template <typename P>
@@ -299,7 +299,7 @@ std::size_t Rib<P>::work_on_sweep(std::size_t budget)
     std::size_t used = 0;
     std::size_t visits = budget * kVisitsADecision;
     for (; used < budget && visits > 0 && sweep_left_ > 0; --visits, --sweep_left_) {
-        if (sweep_at_ >= table_.end())
+        if (sweep_at_ >= sweep_end_) // not the table's: what was added since is fresh
             sweep_at_ = 0;
         used += sweep_one(sweep_at_++);
     }

@@ -162,7 +162,8 @@ private:
     std::uint64_t done_ = 0;
     std::vector<EntryId> changed_;
     EntryId sweep_at_ = 0;
-    std::size_t sweep_left_ = 0; // entries to visit
+    EntryId sweep_end_ = 0; // goes round below that
+    EntryId sweep_left_ = 0; // entries to visit
 };
 
 extern template class Rib<Prefix4>;

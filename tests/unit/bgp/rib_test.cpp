@@ -307,6 +307,17 @@ TEST_F(RibTest, dropped_peer_loses_its_routes_within_the_budget_of_each_turn)
     EXPECT_EQ(rib.table().size(), 0u);
 }
 
+TEST_F(RibTest, sweep_misses_nothing_where_the_table_grows_meanwhile)
+{
+    rib.learn(kA, net, attributes(11));
+    rib.drop(kB); // that sweep ends at the table's end, where the next one begins
+    settle();
+    rib.drop(kA);
+    rib.learn(kB, other, attributes(22));
+    EXPECT_THAT(settle(), UnorderedElementsAre(net, other));
+    EXPECT_EQ(rib.count(kA), 0u);
+}
+
 TEST_F(RibTest, sweep_of_several_paths_an_entry_stays_within_the_budget)
 {
     for (std::uint32_t i = 0; i < 100; ++i)
