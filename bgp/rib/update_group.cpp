@@ -495,7 +495,7 @@ void UpdateGroup<P>::write_announced(Bucket& bucket)
         forget_unsendable(bucket, rest);
 }
 
-// Too large for a message: nobody may keep an older route.
+// Too large for a message: nobody may keep an older route, nor who walks behind and may miss this.
 template <typename P>
 void UpdateGroup<P>::forget_unsendable(const Bucket& bucket, std::span<const Nlri<P>> rest)
 {
@@ -505,12 +505,17 @@ void UpdateGroup<P>::forget_unsendable(const Bucket& bucket, std::span<const Nlr
             continue;
         if (!tells_all_paths()) {
             set_told(id, 0);
+            if (somebody_behind_)
+                told_[id] |= kUnsure;
             continue;
         }
         std::vector<ToldPath>& told = told_paths(id);
         const auto known = std::ranges::find(told, nlri.path, &ToldPath::id);
-        if (known != told.end() && std::exchange(known->attributes, nullptr))
+        if (known == told.end())
+            continue;
+        if (std::exchange(known->attributes, nullptr))
             count_told(known->source, -1);
+        known->unsure |= somebody_behind_;
     }
     auto& withdrawn = withdrawal(withdrawn_, bucket.source).prefixes;
     withdrawn.insert(withdrawn.end(), rest.begin(), rest.end());
