@@ -34,8 +34,11 @@ public:
         rest_ = rest_.subspan(1);
         return octet;
     }
-    std::uint16_t u16() { return static_cast<std::uint16_t>(u8() << 8 | u8()); }
-    std::uint32_t u32() { return std::uint32_t{u16()} << 16 | u16(); }
+    std::uint16_t u16()
+    {
+        const std::uint8_t high = u8();
+        return static_cast<std::uint16_t>(high << 8 | u8());
+    }
     bool flag() { return u8() & 1; }
     std::size_t below(std::size_t end) { return u8() % end; }
     Octets take(std::size_t count)
