@@ -20,7 +20,7 @@ function(margay_add_tests name)
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests UNITY_BUILD_BATCH_SIZE 0)
 
   string(REGEX REPLACE "\\..*" "" label ${name})
-  if(label MATCHES "^(unit|wire)$")
+  if(label MATCHES "^(unit|wire|fuzz)$")
     add_dependencies(unit_tests ${program})
   else()
     add_dependencies(root_tests ${program})

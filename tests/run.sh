@@ -6,9 +6,9 @@ cd "$(dirname "$0")/.."
 usage() {
     cat <<'EOF'
 usage: tests/run.sh [--quick] [LABEL...]
-  LABEL    lint unit wire asan abi bpf integration system gcc
+  LABEL    lint unit wire fuzz asan abi bpf integration system gcc
            (default: all but gcc, which builds everything once more by g++ and runs nothing;
-           unit and wire are run as asan, that is with sanitizers)
+           unit, wire and fuzz are run as asan, that is with sanitizers)
   --quick  installs no packages
 EOF
 }
@@ -19,7 +19,7 @@ for arg in "$@"; do
     case $arg in
     --quick) quick=yes ;;
     -h | --help) usage; exit 0 ;;
-    lint | unit | abi | bpf | wire | asan | integration | system | gcc) labels+=("$arg") ;;
+    lint | unit | abi | bpf | wire | fuzz | asan | integration | system | gcc) labels+=("$arg") ;;
     *) echo "run.sh: unknown argument '$arg'" >&2; usage >&2; exit 2 ;;
     esac
 done
@@ -53,7 +53,7 @@ run_tests() { # run_tests FOLDER PATTERN [JOBS]
     ctest --test-dir "$1" -L "^($2)$" -j "${3:-1}" --output-on-failure --no-tests=error || failed+=("$2")
 }
 
-pure=$(ctest_labels unit wire)
+pure=$(ctest_labels unit wire fuzz)
 rooted=$(ctest_labels abi bpf integration system)
 if [ -n "$pure$rooted" ]; then
     step "build"
@@ -69,7 +69,7 @@ if has asan; then
     if cmake --preset asan >/dev/null && cmake --build build/asan --target unit_tests; then
         # Libraries are not instrumented: what they read after it was freed shall not look right.
         export ASAN_OPTIONS=max_free_fill_size=65536
-        run_tests build/asan 'unit|wire' 2
+        run_tests build/asan 'unit|wire|fuzz' 2
     else
         failed+=(asan)
     fi

@@ -2,6 +2,8 @@
 #include "bgp/rib/decide.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace margay::bgp {
 namespace {
@@ -17,6 +19,7 @@ Ipv4 identifier(const Candidate& c)
     return c.attributes->originator_id.value_or(c.identifier);
 }
 
+// Each step is linear in the number of candidates: a peer with ADD-PATH may send thousands.
 class Contest {
 public:
     explicit Contest(std::span<const Candidate> candidates)
@@ -28,41 +31,53 @@ public:
     template <typename Value>
     void keep_lowest(Step step, Value value)
     {
-        remove_if(step, [&](const Candidate& mine) {
-            return exists([&](const Candidate& other) { return value(other) < value(mine); });
+        if (left_ < 2)
+            return;
+        std::optional<decltype(value(candidates_[0]))> lowest;
+        for_each_left([&](std::size_t i) {
+            if (auto mine = value(candidates_[i]); !lowest || mine < *lowest)
+                lowest = std::move(mine);
         });
+        remove_if(step, [&](const Candidate& c) { return *lowest < value(c); });
     }
-    template <typename Beats>
-    void remove_beaten(Step step, Beats beats)
+    // Of each group those with its lowest value.
+    template <typename Group, typename Value>
+    void keep_lowest_of_each(Step step, Group group, Value value)
     {
-        remove_if(step, [&](const Candidate& mine) {
-            return exists([&](const Candidate& other) { return beats(other, mine); });
+        if (left_ < 2)
+            return;
+        std::vector<std::pair<decltype(group(candidates_[0])), decltype(value(candidates_[0]))>>
+            sorted; // a group's first is its lowest
+        for_each_left([&](std::size_t i) {
+            sorted.emplace_back(group(candidates_[i]), value(candidates_[i]));
+        });
+        std::ranges::sort(sorted);
+        remove_if(step, [&](const Candidate& c) {
+            const auto first = std::ranges::lower_bound(sorted, group(c), {},
+                                                        [](const auto& p) { return p.first; });
+            return first->second < value(c);
         });
     }
     std::vector<Step> result() && { return std::move(steps_); }
 
 private:
-    template <typename Test>
-    bool exists(Test test) const
+    template <typename F>
+    void for_each_left(F f) const
     {
         for (std::size_t i = 0; i < candidates_.size(); ++i)
-            if (steps_[i] == Step::Best && test(candidates_[i]))
-                return true;
-        return false;
+            if (steps_[i] == Step::Best)
+                f(i);
     }
-    // All are judged before any is removed, so that a step cannot depend on their order.
+    // The test must not depend on who was removed already in this step.
     template <typename Test>
     void remove_if(Step step, Test test)
     {
-        if (left_ < 2)
-            return;
-        std::vector<std::size_t> losers;
-        for (std::size_t i = 0; i < candidates_.size(); ++i)
-            if (steps_[i] == Step::Best && test(candidates_[i]))
-                losers.push_back(i);
-        for (const std::size_t i : losers)
+        for_each_left([&](std::size_t i) {
+            if (!test(candidates_[i]))
+                return;
             steps_[i] = step;
-        left_ -= losers.size();
+            --left_;
+        });
     }
 
     std::span<const Candidate> candidates_;
@@ -78,19 +93,16 @@ std::vector<Step> decide(std::span<const Candidate> candidates)
     // 1. What we announce ourselves is never reached through somebody else.
     contest.keep_lowest(Step::Local, [](const Candidate& c) { return !c.local; });
     // 2. The highest degree of preference (9.1.1).
-    contest.remove_beaten(Step::LocalPref, [](const Candidate& a, const Candidate& b) {
-        return local_pref(a) > local_pref(b);
-    });
+    contest.keep_lowest(Step::LocalPref, [](const Candidate& c) { return ~local_pref(c); });
     // 3. (a) The shortest AS_PATH.
     contest.keep_lowest(Step::PathLength,
                         [](const Candidate& c) { return c.attributes->path_length; });
     // 4. (b) The lowest ORIGIN.
     contest.keep_lowest(Step::Origin, [](const Candidate& c) { return c.attributes->origin; });
     // 5. (c) The lowest MULTI_EXIT_DISC among those of the same neighbouring AS; none counts as 0.
-    contest.remove_beaten(Step::Med, [](const Candidate& a, const Candidate& b) {
-        return a.attributes->neighbor == b.attributes->neighbor &&
-               a.attributes->med.value_or(0) < b.attributes->med.value_or(0);
-    });
+    contest.keep_lowest_of_each(
+        Step::Med, [](const Candidate& c) { return c.attributes->neighbor; },
+        [](const Candidate& c) { return c.attributes->med.value_or(0); });
     // 6. (d) External before internal. (e), the cost to the next hop, is equal for all: we run no
     //    interior routing protocol.
     contest.keep_lowest(Step::External, [](const Candidate& c) { return c.internal; });

@@ -82,14 +82,14 @@ public:
         if (!more_) {
             more_ = std::make_unique<std::vector<Path>>();
             more_->push_back(std::move(one_));
-            one_ = {};
+            one_ = Path();
         }
         return more_->emplace_back();
     }
     void remove(Path& path)
     {
         if (!more_) {
-            one_ = {};
+            one_ = Path();
             return;
         }
         more_->erase(more_->begin() + (&path - more_->data()));

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kVisitsADecision =
     16; // entries that a sweep looks at cost less than a decision
+constexpr std::size_t kPathsADecision = 16; // more than that cost as much as further decisions
 constexpr std::size_t kBuriedATurn = 16384;
 constexpr std::size_t kDecidedKept = 65536; // numbers at the queue's front that are done with
 
@@ -48,6 +49,7 @@ void Rib<P>::add_peer(PeerId peer)
         peers_.resize(peer + std::size_t{1});
     peers_[peer] = Peer{};
     peers_[peer].used = true;
+    peers_[peer].traits_version = ++traits_versions_;
 }
 
 template <typename P>
@@ -57,6 +59,7 @@ void Rib<P>::peer_up(PeerId peer, const PeerTraits& traits)
     if (state.traits == traits)
         return;
     state.traits = traits;
+    state.traits_version = ++traits_versions_;
     if (state.count > 0)
         drop(peer); // they were judged by what is no longer so
     state.traits_since = state.generation;
@@ -86,7 +89,7 @@ template <typename P>
 void Rib<P>::sweep(PeerId peer)
 {
     peers_[peer].oldest_kept = peers_[peer].generation;
-    sweep_left_ = table_.end();
+    sweep_end_ = sweep_left_ = table_.end();
 }
 
 template <typename P>
@@ -122,6 +125,8 @@ bool Rib<P>::learn(PeerId peer, const Nlri<P>& nlri, const AttributesPtr& attrib
         return true;
     }
     if (!path) {
+        if (!has_room_for_another(paths, peer))
+            return false;
         path = &paths.add();
         path->peer = peer;
         path->id = numbered ? path_ids_.acquire({peer, nlri.path}) : peer;
@@ -133,6 +138,15 @@ bool Rib<P>::learn(PeerId peer, const Nlri<P>& nlri, const AttributesPtr& attrib
     accept(*path, nlri.prefix);
     touch(id);
     return true;
+}
+
+// Each costs something whenever one of them changes.
+template <typename P>
+bool Rib<P>::has_room_for_another(const Paths& paths, PeerId peer)
+{
+    const std::span<const Path> all = paths.all();
+    return all.size() < kMostPathsOfAPeer ||
+           static_cast<std::size_t>(std::ranges::count(all, peer, &Path::peer)) < kMostPathsOfAPeer;
 }
 
 // Judged by what its peer still is.
@@ -198,7 +212,7 @@ void Rib<P>::import_again(PeerId peer)
 }
 
 template <typename P>
-void Rib<P>::accept(Path& path, const P& prefix) const
+void Rib<P>::accept(Path& path, const P& prefix)
 {
     const AttributesPtr before = path.accepted;
     judge(path, prefix);
@@ -206,7 +220,7 @@ void Rib<P>::accept(Path& path, const P& prefix) const
 }
 
 template <typename P>
-void Rib<P>::judge(Path& path, const P& prefix) const
+void Rib<P>::judge(Path& path, const P& prefix)
 {
     path.rejected = path.peer == kOurselves ? Rejection::None : loop(path);
     path.accepted = path.rejected == Rejection::None ? path.received : nullptr;
@@ -218,10 +232,17 @@ void Rib<P>::judge(Path& path, const P& prefix) const
 }
 
 template <typename P>
-Rejection Rib<P>::loop(const Path& path) const
+Rejection Rib<P>::loop(const Path& path)
 {
-    const AttributeSet& attributes = *path.received;
-    const PeerTraits& from = peers_[path.peer].traits;
+    const Peer& from = peers_[path.peer];
+    if (judged_.attributes != path.received || judged_.traits_version != from.traits_version)
+        judged_ = {path.received, from.traits_version, loop_of(*path.received, from.traits)};
+    return judged_.rejection;
+}
+
+template <typename P>
+Rejection Rib<P>::loop_of(const AttributeSet& attributes, const PeerTraits& from) const
+{
     for (const Asn own : {from.local_as, config_.local_as})
         if (count_in_path(attributes.as_path(), own) > from.allowed_own_as)
             return Rejection::AsLoop;
@@ -249,8 +270,12 @@ template <typename P>
 void Rib<P>::work(std::size_t budget)
 {
     budget -= std::min(budget, work_on_sweep(budget));
-    for (; budget > 0 && dirty_at_ < dirty_.size(); --budget, ++done_)
-        decide(dirty_[dirty_at_++]);
+    for (; budget > 0 && dirty_at_ < dirty_.size(); ++done_) {
+        const EntryId id = dirty_[dirty_at_++];
+        const std::size_t paths = table_.at(id).paths.all().size();
+        budget -= std::min(budget, 1 + paths / kPathsADecision);
+        decide(id);
+    }
     if (dirty_at_ == dirty_.size() || dirty_at_ >= kDecidedKept) {
         dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<std::ptrdiff_t>(dirty_at_));
         dirty_at_ = 0;
@@ -287,7 +312,7 @@ std::size_t Rib<P>::work_on_sweep(std::size_t budget)
     std::size_t used = 0;
     std::size_t visits = budget * kVisitsADecision;
     for (; used < budget && visits > 0 && sweep_left_ > 0; --visits, --sweep_left_) {
-        if (sweep_at_ >= table_.end())
+        if (sweep_at_ >= sweep_end_) // not the table's: what was added since is fresh
             sweep_at_ = 0;
         used += sweep_one(sweep_at_++);
     }

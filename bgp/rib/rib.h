@@ -44,6 +44,9 @@ struct RibConfig {
     Ipv4 cluster_id; // RFC 4456
 };
 
+// To one prefix (RFC 7911).
+inline constexpr std::size_t kMostPathsOfAPeer = 4096;
+
 // Of one family; the numbers of peers are the same in all of them.
 template <typename P>
 class Rib {
@@ -66,7 +69,7 @@ public:
     // The peer is gone from the configuration: drop, and forget it when the sweep is done.
     void remove(PeerId peer);
 
-    // False: the table is full.
+    // False: the table is full, or holds kMostPathsOfAPeer of the peer for the prefix.
     bool learn(PeerId peer, const Nlri<P>& nlri, const AttributesPtr& attributes);
     void withdraw(PeerId peer, const Nlri<P>& nlri);
     bool announce(const P& prefix, const AttributesPtr& attributes);
@@ -87,6 +90,7 @@ public:
     // the second number has come to where the first one is.
     std::uint64_t queued() const { return done_ + dirty_.size() - dirty_at_; }
     std::uint64_t done() const { return done_; }
+    bool is_sweeping() const { return sweep_left_ > 0; }
     bool has_work() const { return dirty_at_ < dirty_.size() || sweep_left_ > 0; }
 
     Table& table() { return table_; }
@@ -98,6 +102,8 @@ public:
         return path.generation != peers_[path.peer].generation;
     }
     const PeerTraits& traits(PeerId peer) const { return peers_[peer].traits; }
+    // Another number whenever the traits are others, also of another peer with this number.
+    std::uint32_t traits_version(PeerId peer) const { return peers_[peer].traits_version; }
     bool knows(PeerId peer) const { return peer < peers_.size() && peers_[peer].used; }
     const PathIds& path_ids() const { return path_ids_; }
     // Each path's fate in the decision, in their order; rejected ones are no candidates.
@@ -109,6 +115,7 @@ private:
         Generation generation = 0;
         Generation oldest_kept = 0; // what a sweep removes is older
         Generation traits_since = 0; // or a later one, if that is long ago
+        std::uint32_t traits_version = 0;
         bool used = false;
         bool removed = false;
         std::size_t count = 0; // of its paths
@@ -116,15 +123,17 @@ private:
 
     void next_generation(Peer& peer);
     void touch(EntryId id);
-    void accept(Path& path, const P& prefix) const;
-    void judge(Path& path, const P& prefix) const;
-    Rejection loop(const Path& path) const;
+    void accept(Path& path, const P& prefix);
+    void judge(Path& path, const P& prefix);
+    Rejection loop(const Path& path);
+    Rejection loop_of(const AttributeSet& attributes, const PeerTraits& from) const;
     void erase(EntryId id, Path& path);
     std::size_t work_on_sweep(std::size_t budget);
     std::size_t sweep_one(EntryId id);
     void finish_sweep();
     bool is_swept(const Path& path) const;
     bool is_as_known(const Path& path) const;
+    static bool has_room_for_another(const Paths& paths, PeerId peer);
     struct Outcome {
         bool path_changed = false; // for those who are told all
         bool best_changed = false; // for those who are told the best
@@ -133,18 +142,29 @@ private:
     Outcome choose(typename Table::Entry& entry) const;
     std::vector<Candidate> candidates(std::span<const Path> paths) const;
 
+    // One message may have thousands of prefixes behind a path of thousands of ASes, which is searched
+    // once.
+    struct Judged {
+        AttributesPtr attributes;
+        std::uint32_t traits_version = 0;
+        Rejection rejection = Rejection::None;
+    };
+
     RibConfig config_;
     ImportPolicy import_;
+    Judged judged_; // the last one
     Table table_;
     PathIds path_ids_;
     int all_paths_wanted_ = 0;
     std::vector<Peer> peers_; // by PeerId; the first is ourselves
+    std::uint32_t traits_versions_ = 0; // given out so far
     std::vector<EntryId> dirty_;
     std::size_t dirty_at_ = 0;
     std::uint64_t done_ = 0;
     std::vector<EntryId> changed_;
     EntryId sweep_at_ = 0;
-    std::size_t sweep_left_ = 0; // entries to visit
+    EntryId sweep_end_ = 0; // goes round below that
+    EntryId sweep_left_ = 0; // entries to visit
 };
 
 extern template class Rib<Prefix4>;

@@ -242,6 +242,8 @@ void UpdateGroup<P>::encode(CursorId cursor, std::size_t budget, PeerId alone)
         const EntryId next = rib_.table().peek(cursor);
         const bool news = rib_.table().best_is_news(cursor, rib_.table().at(next));
         rib_.table().advance(cursor);
+        if (tells_all_paths())
+            octets_ += kPrefixOctets * rib_.table().at(next).paths.all().size();
         pass(next, news);
         if (alone != kNobody && meets_the_others(members_.at(alone)))
             break;
@@ -392,7 +394,9 @@ void UpdateGroup<P>::tell_path(ToldPath& known, const P& prefix, const Path& pat
 {
     known.current = true;
     const bool moved = known.attributes && known.source != path.peer;
-    if (known.attributes == attributes && !moved && !known.unsure && known.audience == audience_)
+    const std::uint32_t version = rib_.traits_version(path.peer);
+    if (known.attributes == attributes && !moved && !known.unsure && known.audience == audience_ &&
+        known.traits_version == version)
         return; // all of them know it
     if (known.attributes)
         count_told(known.source, -1);
@@ -403,6 +407,7 @@ void UpdateGroup<P>::tell_path(ToldPath& known, const P& prefix, const Path& pat
     known.attributes = attributes;
     known.source = path.peer;
     known.audience = audience_;
+    known.traits_version = version;
     bucket(attributes, path.peer).prefixes.push_back({prefix, path.id});
 }
 
@@ -504,7 +509,7 @@ void UpdateGroup<P>::write_announced(Bucket& bucket)
         forget_unsendable(bucket, rest);
 }
 
-// Too large for a message: nobody may keep an older route.
+// Too large for a message: nobody may keep an older route, nor who walks behind and may miss this.
 template <typename P>
 void UpdateGroup<P>::forget_unsendable(const Bucket& bucket, std::span<const Nlri<P>> rest)
 {
@@ -514,12 +519,17 @@ void UpdateGroup<P>::forget_unsendable(const Bucket& bucket, std::span<const Nlr
             continue;
         if (!tells_all_paths()) {
             set_told(id, 0);
+            if (somebody_behind_)
+                told_[id] |= kUnsure;
             continue;
         }
         std::vector<ToldPath>& told = told_paths(id);
         const auto known = std::ranges::find(told, nlri.path, &ToldPath::id);
-        if (known != told.end() && std::exchange(known->attributes, nullptr))
+        if (known == told.end())
+            continue;
+        if (std::exchange(known->attributes, nullptr))
             count_told(known->source, -1);
+        known->unsure |= somebody_behind_;
     }
     auto& withdrawn = withdrawal(withdrawn_, bucket.source).prefixes;
     withdrawn.insert(withdrawn.end(), rest.begin(), rest.end());

@@ -87,6 +87,7 @@ private:
         AttributesPtr attributes; // null: nothing, but somebody may know it
         PathId id = 0;
         std::uint32_t audience = 0; // who was told
+        std::uint32_t traits_version = 0; // of the source: what is told depends on them
         PeerId source = kOurselves;
         bool unsure = false; // as kUnsure
         bool current = false; // while the entry is looked at

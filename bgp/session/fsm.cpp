@@ -238,6 +238,8 @@ void Fsm::on_open(Connection& c, const Open& open, Time now, Actions& out)
     winner.state = State::OpenConfirm;
     out.push_back(Send{id, KeepaliveMessage{}});
     restart_hold(winner, now);
+    if (!winner.expires) // without a hold time only the session is without a limit
+        winner.expires = now + config_.open_timeout;
     if (winner.negotiated.keepalive_time > Seconds(0))
         winner.keepalive_at = now + jittered(winner.negotiated.keepalive_time);
 }
@@ -256,7 +258,7 @@ bool Fsm::survives_collisions(ConnId id, const Open& open, Time now, Actions& ou
         end(*old,
             DownReason{DownReason::Kind::Replaced, std::nullopt,
                        "the peer opened a new connection: it has restarted"},
-            old->negotiated.peer_restart->covers(kIpv4Unicast), now, out);
+            old->negotiated.keeps_routes(), now, out);
     }
     for (const State state : {State::OpenSent, State::OpenConfirm}) {
         const Connection* rival = find_other(id, state);

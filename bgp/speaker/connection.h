@@ -54,6 +54,8 @@ public:
     void send(std::span<const ByteView> pieces);
     // Writes what is queued, then closes.
     void close();
+    // Closes with what is written by now.
+    void cut() { shut(); }
 
     std::size_t queued() const { return outbox_.size() + writing_.size() - written_; }
     // Since when the kernel takes nothing of what is queued.

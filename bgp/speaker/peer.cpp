@@ -13,6 +13,8 @@ constexpr std::size_t kHighWater = 65536;      // octets queued for a peer: it i
 constexpr Seconds kStaleLimit{360};            // for End-of-RIB, once the peer is back
 constexpr int kIdleHoldGrowth = 6;
 constexpr std::size_t kRefreshBody = 4;
+// Connections that linger, each with a descriptor and a buffer; a peer may open new ones without end.
+constexpr std::size_t kMostLeaving = 16;
 constexpr std::size_t kPrefetched = 8; // prefixes ahead of the one that is looked up
 
 bool carries_ipv4(const PeerConfig& peer)
@@ -206,7 +208,7 @@ void Peer::learn(const Reach<P>& reach)
         if (i + kPrefetched < prefixes.size())
             rib.table().prefetch(prefixes[i + kPrefetched].prefix);
         if (!rib.learn(id_, prefixes[i], reach.attributes) && log_limit_.allow(steady_now()))
-            host_.log().error("the table is full: route left out peer={} prefix={}", config_.name,
+            host_.log().error("no room for more: route left out peer={} prefix={}", config_.name,
                               prefixes[i].prefix.str());
     }
 }
@@ -261,14 +263,14 @@ template <typename P>
 void Peer::on_refresh(RouteRefresh::Kind kind)
 {
     const bool enhanced = session_->negotiated.enhanced_refresh;
-    if (kind == RouteRefresh::Kind::Request)
-        return refresh<P>();
-    if (!enhanced)
-        return;
+    if (!enhanced || kind == RouteRefresh::Kind::Request)
+        return refresh<P>(); // RFC 2918 section 3: the octet says nothing there
     if (kind == RouteRefresh::Kind::End)
         return drop_stale_routes<P>();
-    // RFC 7313 section 4: not before the End-of-RIB that is to come.
-    if (kind != RouteRefresh::Kind::Begin ||
+    // RFC 7313 section 4: not before the End-of-RIB that is to come. A second begin changes nothing:
+    // what waits to be told again since the first still does. Nor may a flood of them go round the
+    // numbers of generations before the table is swept of what they left.
+    if (kind != RouteRefresh::Kind::Begin || stale<P>() || tables<P>().rib().is_sweeping() ||
         (session_->negotiated.peer_restart && !family<P>().end_of_rib_received))
         return;
     tables<P>().rib().mark_stale(id_);
@@ -282,7 +284,11 @@ void Peer::refresh()
 {
     FamilySession& mine = family<P>();
     const bool told_once = !mine.end_of_rib || !session_->negotiated.peer_restart;
-    if (session_->negotiated.enhanced_refresh && told_once) {
+    // One that begins while another is under way continues it: a peer that asks without end and
+    // reads nothing would be owed messages without end.
+    if (mine.end_of_refresh) {
+        mine.end_of_refresh = Due{};
+    } else if (session_->negotiated.enhanced_refresh && told_once) {
         Bytes message;
         encode_route_refresh({RouteRefresh::Kind::Begin, family_of<P>()}, message);
         ++sent_.route_refresh;
@@ -350,7 +356,14 @@ void Peer::run_close(ConnId id)
     if (found == connections_.end())
         return;
     found->second->close();
+    std::erase_if(leaving_, [](const auto& connection) { return connection.expired(); });
+    leaving_.push_back(found->second);
     connections_.erase(found);
+    if (leaving_.size() <= kMostLeaving)
+        return;
+    if (const auto oldest = leaving_.front().lock())
+        oldest->cut();
+    leaving_.pop_front();
 }
 
 void Peer::session_up(const SessionUp& up)
@@ -429,6 +442,8 @@ void Peer::lose(const std::string& why)
 // RFC 9687: a peer that takes nothing is as lost as one that says nothing.
 void Peer::watch_output()
 {
+    if (config_.send_hold_time == Seconds(0))
+        return;
     constexpr int kLooks = 8; // in the time
     const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(config_.send_hold_time);
     output_timer_.start(wait / kLooks, [this] {

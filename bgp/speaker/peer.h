@@ -10,6 +10,7 @@
 #include "bgp/speaker/tables.h"
 #include "margay/rate_limit.h"
 
+#include <deque>
 #include <map>
 
 namespace spdlog {
@@ -198,6 +199,7 @@ private:
     Timer stale_timer_; // stale routes go when it ends
     Timer output_timer_; // looks whether the peer takes what it is told
     std::map<ConnId, std::shared_ptr<Connection>> connections_;
+    std::deque<std::weak_ptr<Connection>> leaving_; // closed, with last words to write
     std::optional<Session> session_;
     bool stale_[2] = {false, false}; // by family: routes that wait to be told again
     Seconds peer_restart_time_{0};

@@ -57,7 +57,8 @@ struct PeerConfig {
     std::optional<std::size_t> max_prefixes; // of a family; with more the session ends (RFC 4486)
     // What the filters know the peer by, beside its kind: those with the same are told the same.
     std::string policy;
-    Seconds send_hold_time{480}; // RFC 9687: that long without room for what it is to be told
+    // RFC 9687: that long without room for what it is to be told; 0: without a limit.
+    Seconds send_hold_time{480};
     std::chrono::milliseconds delay_open{0}; // RFC 4271 8.1.1: the peer may speak first so long
     bool graceful_restart = true;
     // RFC 8538: routes also outlive a NOTIFICATION and the hold time. A dead peer is found later.

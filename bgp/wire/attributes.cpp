@@ -22,6 +22,7 @@ struct Check {
     std::optional<AsPath> as4_path = std::nullopt;
     std::optional<Aggregator> aggregator = std::nullopt;
     std::optional<Aggregator> as4_aggregator = std::nullopt;
+    std::uint8_t aggregator_flags = 0;
 };
 
 // RFC 7606 7.2: unknown segment type, a segment without ASes, or one that overruns. Confederation
@@ -115,6 +116,7 @@ bool check_aggregator(ByteView value, Check& c)
     if (c.session.four_octet_as)
         return keep(value, c);
     c.aggregator = Aggregator{Asn{number_at(value, 0, 2)}, Ipv4(number_at(value, 2, 4))};
+    c.aggregator_flags = kept_flags(c.flags); // RFC 4271 5: Partial stays where it was set
     return true;
 }
 
@@ -176,7 +178,8 @@ struct Rule {
     const char* name;
 };
 
-constexpr std::size_t kLongestValue = 0xffff; // of an attribute
+// Of an attribute that is kept: whoever passes it on may put something of his own before it.
+constexpr std::size_t kLongestValue = 0xffff - 8;
 constexpr std::size_t kAny = std::numeric_limits<std::size_t>::max();
 constexpr auto kDiscard = FaultAction::DiscardAttribute;
 constexpr auto kWithdraw = FaultAction::TreatAsWithdraw;
@@ -320,7 +323,7 @@ void keep_joined_parts(Check& c)
     else if (c.as_path)
         put_path(kWellKnown, kAsPath, *c.as_path, true, out);
     if (c.aggregator)
-        put_aggregator(kOptTrans, kAggregator, *c.aggregator, true, out);
+        put_aggregator(c.aggregator_flags, kAggregator, *c.aggregator, true, out);
 }
 
 void sort_attributes(Bytes& octets)

@@ -70,6 +70,27 @@ std::string_view name_of(ErrorCode code, std::uint8_t subcode)
     return "Unknown Error";
 }
 
+// How many octets the UTF-8 character has that `text` begins with; 0 if it is none, or none that
+// prints (RFC 3629 section 4, and C1 of ISO 6429).
+std::size_t printable_character(ByteView text)
+{
+    const auto in = [&](std::size_t at, unsigned from, unsigned to) {
+        return at < text.size() && text[at] >= from && text[at] <= to;
+    };
+    const unsigned first = text[0];
+    if (first < 0x80)
+        return first >= 0x20 && first != 0x7f ? 1 : 0;
+    if (first >= 0xc2 && first <= 0xdf)
+        return in(1, first == 0xc2 ? 0xa0 : 0x80, 0xbf) ? 2 : 0;
+    const unsigned from = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    const unsigned to = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    if (first >= 0xe0 && first <= 0xef)
+        return in(1, from, to) && in(2, 0x80, 0xbf) ? 3 : 0;
+    if (first >= 0xf0 && first <= 0xf4)
+        return in(1, from, to) && in(2, 0x80, 0xbf) && in(3, 0x80, 0xbf) ? 4 : 0;
+    return 0;
+}
+
 // RFC 9003: one length octet and that much UTF-8. Whatever does not fit that is not shown.
 std::string communication(const Notify& notify)
 {
@@ -79,10 +100,12 @@ std::string communication(const Notify& notify)
     if (!may_carry_text)
         return {};
     ByteReader in(notify.data);
-    const ByteView raw = in.take(in.u8());
     std::string text;
-    for (const std::uint8_t byte : raw)
-        text += byte < 0x20 || byte == 0x7f ? '?' : static_cast<char>(byte);
+    for (ByteView rest = in.take(in.u8()); !rest.empty();) {
+        const std::size_t size = printable_character(rest);
+        text += size == 0 ? "?" : std::string(rest.begin(), rest.begin() + std::ptrdiff_t(size));
+        rest = rest.subspan(std::max<std::size_t>(size, 1));
+    }
     return text;
 }
 

@@ -59,8 +59,9 @@ bool decode_extended_next_hop(ByteReader in, Capabilities& caps)
     while (in.ok() && !in.at_end()) {
         Family family;
         family.afi = in.u16();
-        family.safi = static_cast<std::uint8_t>(in.u16());
-        if (in.u16() == kAfiIpv6 && in.ok())
+        const std::uint16_t safi = in.u16(); // of two octets only here
+        family.safi = static_cast<std::uint8_t>(safi);
+        if (in.u16() == kAfiIpv6 && in.ok() && safi == family.safi)
             caps.ipv6_next_hop.push_back(family);
     }
     return in.ok();

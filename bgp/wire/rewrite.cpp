@@ -81,6 +81,8 @@ private:
             return rewrite_.strip_internal ? void() : copy(attribute);
         case kClusterList:
             return rewrite_.strip_internal ? void() : write_cluster_list(attribute);
+        case kExtendedCommunities:
+            return rewrite_.strip_internal ? write_transitive(attribute) : copy(attribute);
         default:
             if (!rewrite_.strip_internal || attribute.flags & kTransitive)
                 copy(attribute);
@@ -139,6 +141,23 @@ private:
         put_header(kOptional, kClusterList, attribute.value.size() + 4, out_);
         out_.u32(rewrite_.cluster_id->value());
         out_.bytes(attribute.value);
+    }
+
+    // RFC 4360 section 6: one that says that it is not transitive stays within the AS.
+    void write_transitive(const Attribute& attribute)
+    {
+        constexpr std::size_t kOctets = 8;
+        constexpr std::uint8_t kNonTransitive = 0x40;
+        Bytes kept;
+        ByteReader in(attribute.value);
+        while (!in.at_end()) {
+            const ByteView community = in.take(kOctets);
+            if (!community.empty() && !(community[0] & kNonTransitive))
+                kept.insert(kept.end(), community.begin(), community.end());
+        }
+        if (!kept.empty())
+            put(static_cast<std::uint8_t>(attribute.flags & ~kExtended), attribute.type, kept,
+                out_);
     }
 
     const AttributeSummary& summary_;

@@ -14,6 +14,22 @@ Notify update_fault(std::uint8_t subcode)
     return Notify{ErrorCode::Update, subcode, {}};
 }
 
+// RFC 4271 6.3: of a fault of one attribute the data is all of it.
+Notify attribute_fault(std::uint8_t subcode, ByteView attributes, std::uint8_t type)
+{
+    Notify notify = update_fault(subcode);
+    ByteReader in(attributes);
+    ByteView begin = in.rest();
+    for (Attribute attribute; next_attribute(in, attribute); begin = in.rest()) {
+        if (attribute.type != type)
+            continue;
+        const ByteView whole = begin.first(begin.size() - in.left());
+        notify.data.assign(whole.begin(), whole.end());
+        break;
+    }
+    return notify;
+}
+
 std::size_t octets_of(int prefix_length)
 {
     return static_cast<std::size_t>(prefix_length + 7) / 8;
@@ -186,12 +202,18 @@ std::optional<Notify> UpdateDecoder::decode(ByteView body, const WireSession& se
     if (!read_prefixes(ByteReader(fields.withdrawn), add_path, update_.ipv4.withdrawn) ||
         !read_prefixes(ByteReader(fields.prefixes), add_path, plain_))
         return update_fault(update_error::kNetwork);
-    if ((list_.mp_reach && !read_reach(*list_.mp_reach, session)) ||
-        (list_.mp_unreach && !read_unreach(*list_.mp_unreach, session)))
-        return update_fault(update_error::kOptional);
-    for (const AttributeFault& fault : list_.faults)
-        if (fault.action == FaultAction::SessionReset)
-            return update_fault(fault.subcode);
+    if (list_.mp_reach && !read_reach(*list_.mp_reach, session))
+        return attribute_fault(update_error::kOptional, fields.attributes, kMpReach);
+    if (list_.mp_unreach && !read_unreach(*list_.mp_unreach, session))
+        return attribute_fault(update_error::kOptional, fields.attributes, kMpUnreach);
+    for (const AttributeFault& fault : list_.faults) {
+        if (fault.action != FaultAction::SessionReset)
+            continue;
+        return fault.subcode == update_error::kAttributeList
+                   ? update_fault(fault.subcode)
+                   : attribute_fault(fault.subcode, fields.attributes, fault.type);
+    }
+    forgive_unused_next_hop();
     note_missing_attributes();
     if (to_withdraw() && !reaches_something() && list_.count > (list_.mp_unreach ? 1 : 0))
         return update_fault(update_error::kAttributeList); // RFC 7606 5.2
@@ -244,6 +266,16 @@ bool UpdateDecoder::read_unreach(ByteView value, const WireSession& session)
         return read_prefixes(ByteReader(in.rest()), session.ipv6.add_path_in,
                              update_.ipv6.withdrawn);
     return true;
+}
+
+// RFC 4760 section 3: where all prefixes stand in MP_REACH_NLRI it is ignored; some say 0.0.0.0.
+void UpdateDecoder::forgive_unused_next_hop()
+{
+    if (!plain_.empty() || !list_.mp_reach)
+        return;
+    for (AttributeFault& fault : list_.faults)
+        if (fault.type == kNextHop)
+            fault.action = FaultAction::DiscardAttribute;
 }
 
 // RFC 7606 3(d).

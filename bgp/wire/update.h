@@ -87,6 +87,7 @@ private:
     bool read_reach(ByteView value, const WireSession& session);
     bool read_unreach(ByteView value, const WireSession& session);
     bool reaches_something() const { return !plain_.empty() || list_.mp_reach; }
+    void forgive_unused_next_hop();
     void note_missing_attributes();
     bool to_withdraw() const;
     template <typename P>

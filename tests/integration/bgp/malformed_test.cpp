@@ -49,6 +49,7 @@ struct Hostile {
     std::optional<RawPeer> raw;
     std::optional<Notify> told; // the NOTIFICATION that came
     std::size_t updates = 0, keepalives = 0;
+    std::size_t begins = 0, ends_of_refresh = 0; // RFC 7313
 
     explicit Hostile(Asn as = kRawAs)
     {
@@ -73,6 +74,8 @@ struct Hostile {
         for (const RawMessage& message : raw->messages()) {
             updates += message.type == MessageType::Update;
             keepalives += message.type == MessageType::Keepalive;
+            begins += message.type == MessageType::RouteRefresh && message.body[2] == 1;
+            ends_of_refresh += message.type == MessageType::RouteRefresh && message.body[2] == 2;
             if (message.type == MessageType::Notification)
                 told = decode_notification(message.body);
         }
@@ -671,6 +674,50 @@ TEST_F(MalformedTest, refresh_of_a_family_that_is_not_carried_is_ignored)
     hostile.listen();
     EXPECT_EQ(hostile.updates, 3u);
     EXPECT_TRUE(hostile.node.up());
+}
+
+// With enhanced refresh (RFC 7313).
+Bytes enhanced_greeting()
+{
+    return together({open_with({2, 10, 2, 0, 70, 0, 65, 4, 0, 0, 0xfd, 0xe9}), whole_message(4)});
+}
+Bytes refresh_message(std::uint8_t kind)
+{
+    return whole_message(5, {0, 1, kind, 1});
+}
+
+// Else who asks and does not read would fill our memory.
+TEST_F(MalformedTest, refreshes_asked_for_at_once_have_few_begins)
+{
+    Hostile hostile;
+    hostile.node.speaker().announce(net("10.1.0.0/26"));
+    hostile.node.speaker().announcements_complete();
+    hostile.raw->say(enhanced_greeting());
+    ASSERT_TRUE(hostile.until([&] { return hostile.updates == 1; }));
+    Bytes flood;
+    for (int i = 0; i < 500; ++i)
+        flood = together({flood, refresh_message(0)});
+    hostile.raw->say(flood);
+    ASSERT_TRUE(hostile.until([&] { return hostile.ends_of_refresh > 0; }));
+    run_for(hostile.executor, 50ms);
+    hostile.listen();
+    EXPECT_EQ(hostile.begins, hostile.ends_of_refresh);
+    EXPECT_LT(hostile.begins, 50u);
+    EXPECT_EQ(hostile.node.peer().received.route_refresh, 500u);
+}
+
+TEST_F(MalformedTest, second_begin_of_a_refresh_takes_nothing_away)
+{
+    Hostile hostile;
+    hostile.raw->say(enhanced_greeting());
+    hostile.raw->say(update_message({}, together({kOrigin, kPath, kHop}), kNet));
+    ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 1; }));
+    hostile.raw->say(together({refresh_message(1), refresh_message(1)}));
+    ASSERT_TRUE(hostile.until([&] { return hostile.node.peer().received.route_refresh == 2; }));
+    run_for(hostile.executor, 50ms);
+    EXPECT_EQ(hostile.node.known(), 1u);
+    hostile.raw->say(refresh_message(2));
+    EXPECT_TRUE(hostile.until([&] { return hostile.node.known() == 0; })) << "not told again";
 }
 
 TEST_F(MalformedTest, notification_ends_the_session_and_is_not_answered)

@@ -111,6 +111,12 @@ TEST(Capability, add_path_entries_that_say_nothing_are_ignored)
         << "the first of a family counts";
 }
 
+TEST(Capability, wide_safi_of_an_extended_next_hop_is_not_cut)
+{
+    const Bytes body = {4, 0xfd, 0xe8, 0, 90, 1, 1, 1, 1, 10, 2, 8, 5, 6, 0, 1, 1, 1, 0, 2};
+    EXPECT_FALSE(std::get<Open>(decode_open(body)).capabilities.takes_ipv6_next_hops(kIpv4Unicast));
+}
+
 TEST(Capability, next_hops_of_another_family_are_ignored)
 {
     const Open open = open_with_capability({5, 12, 0, 1, 0, 1, 0, 2, 0, 2, 0, 1, 0, 1});

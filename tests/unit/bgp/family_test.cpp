@@ -113,6 +113,32 @@ TEST(Family, ipv4_routes_have_ipv6_next_hops_where_both_said_so)
     EXPECT_EQ(std::get<Notify>(refused).subcode, update_error::kOptional);
 }
 
+// RFC 4271 6.3.
+TEST(Family, fault_that_ends_the_session_comes_with_its_attribute)
+{
+    const Bytes reach = {0x80, 14, 6, 0, 2, 1, 3, 1, 2}; // overruns
+    const Bytes unreach = {0x90, 15, 0, 5, 0, 2, 1, 129, 0};
+    const Bytes unknown = {0x40, 99, 2, 7, 7};
+    for (const Bytes& attribute : {reach, unreach, unknown}) {
+        Bytes body = {0, 0, 0, static_cast<std::uint8_t>(attribute.size() + 4), 0x40, 1, 1, 0};
+        body.insert(body.end(), attribute.begin(), attribute.end());
+        const auto refused = decode_update(body, kBoth);
+        ASSERT_TRUE(std::holds_alternative<Notify>(refused));
+        EXPECT_EQ(std::get<Notify>(refused).data, attribute);
+    }
+}
+
+// RFC 4760 section 3.
+TEST(Family, next_hop_attribute_says_nothing_where_all_prefixes_are_in_mp_reach)
+{
+    Bytes body = with_reach(reach_ipv6({"2001:db8::9"}, {32, 0x20, 1, 0xd, 0xb8}));
+    body[3] = static_cast<std::uint8_t>(body[3] + 7);
+    body.insert(body.end(), {0x40, 3, 4, 0, 0, 0, 0});
+    const Update update = std::get<Update>(decode_update(body, kBoth));
+    EXPECT_EQ(update.ipv6.announced.size(), 1u);
+    EXPECT_TRUE(update.ipv6.withdrawn.empty());
+}
+
 TEST(Family, both_families_travel_in_one_update)
 {
     Bytes body = with_reach(reach_ipv6({"2001:db8::9"}, {32, 0x20, 1, 0xd, 0xb8}));
@@ -237,16 +263,14 @@ TEST(Family, extended_messages_are_filled_to_their_limit)
 }
 
 // RFC 6793 4.2.3 doubles paths; one that then fits no attribute is no route.
-TEST(Family, path_that_is_too_long_when_widened_withdraws)
+// An old speaker's message with a path of so many full segments and one more.
+Bytes body_with_narrow_path(std::size_t full_segments, std::uint8_t last)
 {
-    WireSession session;
-    session.four_octet_as = false;
-    session.max_message = kMaxExtendedMessage;
-    constexpr std::size_t kSegments = 80, kAsns = 255;
     Bytes path;
-    for (std::size_t i = 0; i < kSegments; ++i) {
-        path.insert(path.end(), {2, 255});
-        for (std::size_t n = 0; n < kAsns; ++n)
+    for (std::size_t i = 0; i <= full_segments; ++i) {
+        const std::uint8_t count = i < full_segments ? 255 : last;
+        path.insert(path.end(), {2, count});
+        for (std::size_t n = 0; n < count; ++n)
             path.insert(path.end(), {0, 7});
     }
     Bytes body{0, 0};
@@ -257,9 +281,27 @@ TEST(Family, path_that_is_too_long_when_widened_withdraws)
                              static_cast<std::uint8_t>(path.size())});
     body.insert(body.end(), path.begin(), path.end());
     body.insert(body.end(), {0x40, 3, 4, 10, 0, 0, 9, 8, 10});
-    const Update update = std::get<Update>(decode_update(body, session));
-    EXPECT_THAT(update.ipv4.announced, IsEmpty());
-    EXPECT_THAT(update.ipv4.withdrawn, ElementsAre(Nlri(prefix("10.0.0.0/8"))));
+    return body;
+}
+
+// 65,534 octets are an attribute, but not with our AS before them.
+TEST(Family, path_that_is_too_long_when_widened_withdraws)
+{
+    WireSession session;
+    session.four_octet_as = false;
+    session.max_message = kMaxExtendedMessage;
+    for (const Bytes& body : {body_with_narrow_path(80, 255), body_with_narrow_path(64, 31)}) {
+        const Update update = std::get<Update>(decode_update(body, session));
+        EXPECT_THAT(update.ipv4.announced, IsEmpty());
+        EXPECT_THAT(update.ipv4.withdrawn, ElementsAre(Nlri(prefix("10.0.0.0/8"))));
+    }
+    const Bytes longest = body_with_narrow_path(64, 29);
+    const Update update = std::get<Update>(decode_update(longest, session));
+    ASSERT_EQ(update.ipv4.announced.size(), 1u);
+    Rewrite rewrite;
+    rewrite.prepend = Asn{1};
+    const AttributeSet& set = *update.ipv4.announced[0].attributes;
+    EXPECT_EQ(rewritten(set, rewrite).as_path.length(), set.path_length + 1u);
 }
 
 } // namespace

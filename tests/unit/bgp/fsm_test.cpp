@@ -264,6 +264,17 @@ TEST_F(FsmTest, hold_time_zero_means_no_timers)
     EXPECT_EQ(fsm.deadline(), std::nullopt);
 }
 
+TEST_F(FsmTest, peer_without_a_hold_time_has_to_confirm_within_the_open_timeout)
+{
+    take(fsm.start(now));
+    take(fsm.dialed(1, now));
+    Open open = peer_open();
+    open.hold_time = Seconds(0);
+    take(fsm.received(1, open, now));
+    EXPECT_EQ(wait(239s), "");
+    EXPECT_EQ(wait(1s), "notify 1 4/0, close 1");
+}
+
 TEST_F(FsmTest, peer_that_accepts_and_says_nothing_runs_into_the_open_timeout)
 {
     take(fsm.start(now));
@@ -370,6 +381,22 @@ TEST_F(FsmTest, established_session_survives_a_new_connection_until_its_open)
     const ConnId restarted = accept();
     EXPECT_EQ(take(fsm.received(restarted, peer_open(), now)), "close 1, down keep, keepalive 3");
     EXPECT_EQ(take(fsm.received(restarted, KeepaliveSeen{}, now)), "up 3");
+}
+
+TEST_F(FsmTest, replaced_session_keeps_the_routes_of_any_family)
+{
+    FsmConfig ipv6 = config();
+    ipv6.session.families = {kIpv6Unicast};
+    fsm = Fsm(ipv6);
+    Open open = peer_open();
+    open.capabilities.families = {kIpv6Unicast};
+    open.capabilities.graceful_restart->entries = {{kIpv6Unicast, true}};
+    take(fsm.start(now));
+    take(fsm.dialed(1, now));
+    take(fsm.received(1, open, now));
+    ASSERT_EQ(take(fsm.received(1, KeepaliveSeen{}, now)), "up 1");
+    const ConnId restarted = accept();
+    EXPECT_EQ(take(fsm.received(restarted, open, now)), "close 1, down keep, keepalive 2");
 }
 
 TEST_F(FsmTest, established_session_without_graceful_restart_refuses_a_new_connection)

@@ -153,6 +153,18 @@ TEST(NotificationCodec, text_names_code_and_shutdown_communication)
         << "a length that lies shows nothing";
 }
 
+// It goes into logs and JSON.
+TEST(NotificationCodec, text_of_the_peers_is_shown_as_valid_utf_8)
+{
+    const Bytes text = {'a',  0xc3, 0xa4, 0xe2, 0x82, 0xac, 0xff,
+                        0xc2, 0x85, 0xed, 0xa0, 0x80, 0xc3};
+    Notify notify{ErrorCode::Cease, cease::kAdminReset, {static_cast<std::uint8_t>(text.size())}};
+    notify.data.insert(notify.data.end(), text.begin(), text.end());
+    EXPECT_TRUE(describe(notify).ends_with("\"a\u00e4\u20ac??????"
+                                           "?\""))
+        << describe(notify);
+}
+
 TEST(NotificationCodec, long_data_is_cut_to_one_message)
 {
     Bytes stream;

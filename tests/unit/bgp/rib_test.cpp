@@ -160,6 +160,16 @@ TEST(Decision, any_set_has_exactly_one_best)
     EXPECT_THAT(decide({}), IsEmpty());
 }
 
+// A peer with ADD-PATH may send so many; pair by pair this would take minutes.
+TEST(Decision, many_candidates_are_no_burden)
+{
+    const AttributesPtr attributes = test_pool().intern(Attributes{});
+    std::vector<Candidate> all;
+    for (std::uint32_t i = 0; i < 200'000; ++i)
+        all.push_back({attributes.get(), false, false, Ipv4(1), Ip(Ipv4(1)), i});
+    EXPECT_EQ(decide(all).front(), Step::Best);
+}
+
 // ---- Rib ----
 
 AttributesPtr attributes(std::uint32_t next_hop, std::uint32_t local_pref = 100)
@@ -221,6 +231,21 @@ TEST_F(RibTest, equal_paths_are_used_side_by_side_and_a_better_one_alone)
     EXPECT_THAT(next_hops(net), ElementsAre(22));
 }
 
+TEST_F(RibTest, paths_of_a_peer_to_a_prefix_have_a_limit_that_is_not_the_others)
+{
+    PeerTraits numbered = internal_peer(1, Ipv4(99));
+    numbered.add_path = true;
+    rib.peer_up(kA, numbered);
+    const AttributesPtr same = attributes(11);
+    for (PathId path = 0; path < kMostPathsOfAPeer; ++path)
+        ASSERT_TRUE(rib.learn(kA, {net, path}, same));
+    EXPECT_FALSE(rib.learn(kA, {net, 1u << 20}, same));
+    EXPECT_TRUE(rib.learn(kA, {net, 0}, attributes(12))) << "it is there already";
+    EXPECT_TRUE(rib.learn(kB, net, same));
+    EXPECT_EQ(rib.count(kA), kMostPathsOfAPeer);
+    EXPECT_EQ(rib.count(kB), 1u);
+}
+
 TEST_F(RibTest, same_route_again_is_no_change)
 {
     rib.learn(kA, net, attributes(11));
@@ -280,6 +305,17 @@ TEST_F(RibTest, dropped_peer_loses_its_routes_within_the_budget_of_each_turn)
     EXPECT_EQ(rib.count(kA), 90u);
     settle();
     EXPECT_EQ(rib.table().size(), 0u);
+}
+
+TEST_F(RibTest, sweep_misses_nothing_where_the_table_grows_meanwhile)
+{
+    rib.learn(kA, net, attributes(11));
+    rib.drop(kB); // that sweep ends at the table's end, where the next one begins
+    settle();
+    rib.drop(kA);
+    rib.learn(kB, other, attributes(22));
+    EXPECT_THAT(settle(), UnorderedElementsAre(net, other));
+    EXPECT_EQ(rib.count(kA), 0u);
 }
 
 TEST_F(RibTest, sweep_of_several_paths_an_entry_stays_within_the_budget)

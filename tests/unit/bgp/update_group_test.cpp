@@ -426,6 +426,22 @@ TEST_F(AllPaths, slow_member_is_told_later_of_a_path_that_went)
     EXPECT_THAT(next_hops(slow, 1), UnorderedElementsAre(hop(3)));
 }
 
+// RFC 4456: what it is reflected with is of its source, which may come back as somebody else.
+TEST_F(AllPaths, same_route_of_a_peer_with_another_identifier_is_told_again)
+{
+    const PeerId x = add(true, true), a = add(true, true);
+    UpdateGroup<Prefix4> group(rib, view, {});
+    group.join(a);
+    learn(x, 1, 1);
+    settle(group);
+    PeerTraits other = rib.traits(x);
+    other.identifier = Ipv4(77);
+    rib.peer_up(x, other);
+    learn(x, 1, 1);
+    settle(group);
+    EXPECT_EQ(heard[a].routes.begin()->second.originator_id, Ipv4(77));
+}
+
 // One that is told the best alone is left in peace by what others hear of.
 TEST_F(AllPaths, path_that_is_not_the_best_is_no_news_for_who_hears_the_best)
 {

@@ -229,6 +229,19 @@ TEST(UpdateCodec, two_octet_peer_gets_as_trans_and_the_wide_path_survives_the_wa
     EXPECT_EQ(update.ipv4.announced[0].attributes->decode().aggregator, sent.aggregator);
 }
 
+// RFC 4271 section 5.
+TEST(UpdateCodec, aggregator_of_an_old_speaker_stays_partial)
+{
+    const Bytes path = {0x40, 2, 4, 2, 1, 0xfd, 0xe8}, aggregator = {0xe0, 7, 6, 0, 9, 1, 2, 3, 4};
+    WireSession old;
+    old.four_octet_as = false;
+    AttributeList list;
+    check_attributes(joined({kGoodOrigin, path, aggregator}), old, list);
+    EXPECT_THAT(list.faults, IsEmpty());
+    const Bytes kept = {0xe0, 7, 8, 0, 0, 0, 9, 1, 2, 3, 4};
+    EXPECT_TRUE(std::ranges::equal(ByteView(list.octets).last(kept.size()), kept));
+}
+
 TEST(UpdateCodec, as4_path_longer_than_the_path_is_ignored)
 {
     const Bytes narrow{0x40, 2, 4, 2, 1, 0xfd, 0xe8};
