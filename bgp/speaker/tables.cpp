@@ -5,6 +5,10 @@
 
 namespace margay::bgp {
 
+namespace {
+constexpr std::size_t kMostNextHops = 64; // of one route; more than any kernel is given
+}
+
 // ---- Groups ------------------------------------------------------------------------------------
 
 template <typename P>
@@ -150,9 +154,12 @@ bool Tables<P>::note_change(EntryId id)
             hops_.push_back(NextHop{gateway, rib_.traits(path.peer).address});
     };
     add(*best);
-    for (const Path& path : entry.paths.all()) // behind the best the order means nothing
+    for (const Path& path : entry.paths.all()) { // behind the best the order means nothing
+        if (hops_.size() - static_cast<std::size_t>(first) >= kMostNextHops)
+            break;
         if (path.usable && !path.best)
             add(path);
+    }
     report_reachable(id, true);
     return true;
 }
