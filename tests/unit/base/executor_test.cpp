@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "margay/executor.h"
+#include "margay/loop.h"
 
 #include <gtest/gtest.h>
 
@@ -40,6 +41,23 @@ TEST(TimerTest, expiry_that_is_queued_already_does_not_outlive_stop_or_destructi
     destroyed->start(0ns, [&] { runs++; });
     executor.run();
     EXPECT_EQ(runs, 0);
+}
+
+TEST(Loop, counts_turns_and_those_that_were_long)
+{
+    Executor executor;
+    LoopStats stats;
+    boost::asio::post(executor, [] {});
+    boost::asio::post(executor, [] {
+        const auto begin = thread_cpu_time();
+        while (thread_cpu_time() - begin <= kLongTurn) {
+        }
+    });
+    run(executor, stats);
+    EXPECT_EQ(stats.turns, 2u);
+    EXPECT_GE(stats.long_turns, 1u); // a machine may make any turn long
+    EXPECT_GT(stats.worst, kLongTurn);
+    EXPECT_GE(stats.spent, stats.worst);
 }
 
 } // namespace

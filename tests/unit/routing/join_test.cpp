@@ -151,6 +151,17 @@ TEST_F(JoinTest, prefix_that_nobody_knows_any_more_is_forgotten_once)
     EXPECT_THAT(join.decisions(), IsEmpty());
 }
 
+TEST_F(JoinTest, what_a_portion_leaves_comes_with_the_next)
+{
+    for (std::uint32_t i = 0; i < 5; ++i)
+        join.set_learned(Prefix4{Ipv4(0x0a000000 + (i << 8)), 24}, {router}, 100);
+    EXPECT_EQ(join.take_changes(3).size(), 3u);
+    EXPECT_TRUE(join.pending());
+    EXPECT_EQ(join.take_changes(3).size(), 2u);
+    EXPECT_FALSE(join.pending());
+    EXPECT_EQ(join.decisions().size(), 5u);
+}
+
 TEST_F(JoinTest, fact_that_changes_nothing_is_no_change)
 {
     join.set_owned(block, Owned{"n2", node, true});
