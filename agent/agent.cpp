@@ -73,6 +73,7 @@ Status Agent::start_servers()
     if (!control)
         return control.error();
     control_ = std::move(*control);
+    start_presence();
     if (config_.http.off())
         return {};
     const auto address = Ip::parse(config_.http.host);
@@ -83,6 +84,21 @@ Status Agent::start_servers()
         return http.error();
     http_ = std::move(*http);
     return {};
+}
+
+void Agent::start_presence()
+{
+    if (config_.bird_socket.empty())
+        return;
+    const auto facts = [this] { return Report(*this).bird(); };
+    const auto speaker = [this] { return peering_ ? peering_->speaker() : nullptr; };
+    presence_ = std::make_unique<explain::Presence>(
+        executor_, log_, config_.bird_socket,
+        explain::BirdHandler{[facts] { return explain::bird_greeting(facts()); },
+                             [facts, speaker](const std::string& command) {
+                                 return explain::bird_answer(command, facts(), speaker);
+                             }});
+    presence_->start();
 }
 
 Status Agent::start_kernel()
@@ -197,6 +213,7 @@ void Agent::stop()
         peering_->shutdown(bgp::Speaker::Goodbye::None);
     if (store_)
         store_->stop();
+    presence_.reset();
     control_.reset();
     http_.reset();
 }

@@ -12,6 +12,7 @@
 #include "agent/calc/inventory.h"
 #include "agent/config/config.h"
 #include "agent/datapath/datapath.h"
+#include "agent/explain/presence.h"
 #include "agent/felix.h"
 #include "agent/kernel/links.h"
 #include "agent/kernel/nftables.h"
@@ -59,6 +60,7 @@ private:
     Status start_datapath();
     Status start_store();
     Status start_servers();
+    void start_presence();
 
     // News.
     void on_snapshot(std::vector<store::Entry> entries, std::int64_t revision);
@@ -187,6 +189,7 @@ private:
 
     std::unique_ptr<status::ControlServer> control_;
     std::unique_ptr<status::HttpServer> http_;
+    std::unique_ptr<explain::Presence> presence_;
     Timer turn_timer_;
 };
 

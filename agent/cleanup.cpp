@@ -7,6 +7,7 @@
 #include "agent/kernel/neighbours.h"
 #include "agent/kernel/nftables.h"
 #include "agent/kernel/tunnel_device.h"
+#include "agent/status/unix_socket.h"
 
 #include <filesystem>
 

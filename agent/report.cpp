@@ -25,6 +25,13 @@ std::string timestamp(std::chrono::system_clock::time_point time)
                        fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
 }
 
+Result<std::string> text_of(const Result<json::object>& answer)
+{
+    if (!answer)
+        return answer.error();
+    return json::serialize(*answer);
+}
+
 std::string mac_text(const datapath::MacBytes& mac)
 {
     return fmt::format("{:02x}", fmt::join(mac, ":"));
@@ -91,9 +98,13 @@ Result<std::string> Report::answer(const status::Request& request) const
     static const std::map<std::string, Maker> kMakers = {
         {"status", &Report::status},       {"endpoints", &Report::endpoints},
         {"policies", &Report::policies},   {"routes", &Report::routes},
-        {"bgp-peers", &Report::bgp_peers}, {"bgp-routes", &Report::bgp_routes},
-        {"drops", &Report::drops},         {"events", &Report::events},
-        {"programs", &Report::programs},   {"config", &Report::config}};
+        {"bgp-peers", &Report::bgp_peers}, {"drops", &Report::drops},
+        {"events", &Report::events},       {"programs", &Report::programs},
+        {"config", &Report::config}};
+    if (request.command == "bgp-routes")
+        return text_of(bgp().routes(request.args));
+    if (request.command == "bgp-peer")
+        return text_of(bgp().peer(request.args.contains("peer") ? request.args.at("peer") : ""));
     const auto maker = kMakers.find(request.command);
     if (maker == kMakers.end())
         return Error{Errc::Invalid, 0,
@@ -211,7 +222,7 @@ json::object Report::status() const
         programs.push_back({{"name", name}, {"id", id}});
     out["programs"] = std::move(programs);
     out["maps"] = maps();
-    out["peers"] = peers();
+    out["peers"] = bgp().peers();
     out["problems"] = problems();
     json::array warnings;
     for (const auto& [topic, text] : agent_.warnings_)
@@ -219,6 +230,9 @@ json::object Report::status() const
             warnings.push_back(json::object{{"text", topic + ": " + text}});
     if (agent_.peering_ && !agent_.peering_->trouble().empty())
         warnings.push_back(json::object{{"text", "BGP: " + agent_.peering_->trouble()}});
+    if (agent_.presence_ && !agent_.presence_->trouble().empty())
+        warnings.push_back(json::object{
+            {"text", "calicoctl cannot see this node: " + agent_.presence_->trouble()}});
     for (const std::string& text : agent_.config_.warnings)
         warnings.push_back(json::object{{"text", text}});
     out["warnings"] = std::move(warnings);
@@ -323,60 +337,34 @@ json::object Report::routes() const
     return {{"routes", std::move(rows)}};
 }
 
-json::array Report::peers() const
+explain::BgpView Report::bgp() const
 {
-    json::array rows;
-    if (!agent_.peering_ || agent_.peering_->speaker() == nullptr)
-        return rows;
-    for (const bgp::PeerStatus& peer : agent_.peering_->speaker()->peers()) {
-        std::string why = peer.why_down;
-        if (peer.routes_are_stale)
-            why += "; its routes are kept for the restart time";
-        rows.push_back({{"name", peer.name},
-                        {"node", agent_.peering_->peer_node(peer.name)},
-                        {"address", peer.address.str()},
-                        {"as", peer.remote_as.value},
-                        {"state", bgp::name_of(peer.state)},
-                        {"since", timestamp(peer.since)},
-                        {"prefixes", peer.prefixes_received},
-                        {"advertised", peer.prefixes_advertised},
-                        {"graceful_restart", peer.graceful_restart},
-                        {"stale", peer.routes_are_stale},
-                        {"hold_time", peer.hold_time.count()},
-                        {"last_sent", peer.last_notification_sent},
-                        {"last_received", peer.last_notification_received},
-                        {"sessions", peer.established_count},
-                        {"why", why}});
-    }
-    return rows;
+    const Peering* peering = agent_.peering_.get();
+    return {peering ? peering->speaker() : nullptr, peering ? peering->trouble() : "not started",
+            [peering](const std::string& peer) { return peering->peer_node(peer); }};
+}
+
+explain::BirdFacts Report::bird() const
+{
+    explain::BirdFacts facts;
+    facts.version = MARGAY_VERSION;
+    facts.node = agent_.node_;
+    if (agent_.peering_ && agent_.peering_->running())
+        facts.router_id = agent_.peering_->running()->router_id;
+    facts.started = agent_.started_;
+    facts.now = std::chrono::system_clock::now();
+    facts.device = [&agent = agent_](const Prefix4& prefix) {
+        const auto path = agent.paths_.find(prefix);
+        return path == agent.paths_.end() ? std::string() : path->second.device;
+    };
+    return facts;
 }
 
 json::object Report::bgp_peers() const
 {
-    return {{"peers", peers()},
+    return {{"peers", bgp().peers()},
             {"trouble", agent_.peering_ ? agent_.peering_->trouble() : "not started"},
             {"settled", agent_.join_.bgp_settled()}};
-}
-
-json::object Report::bgp_routes() const
-{
-    json::array rows;
-    if (!agent_.peering_ || agent_.peering_->speaker() == nullptr)
-        return {{"routes", std::move(rows)}};
-    for (const bgp::RouteView& route : agent_.peering_->speaker()->routes()) {
-        json::object row{{"prefix", route.prefix.str()},
-                         {"peer", route.from ? route.from->str() : "own"},
-                         {"best", route.best},
-                         {"stale", route.stale},
-                         {"why", route.why}};
-        if (route.attributes) {
-            row["next_hop"] = route.attributes->next_hop.str();
-            row["local_pref"] = route.attributes->local_pref.value_or(100);
-            row["as_path"] = route.attributes->as_path.str();
-        }
-        rows.push_back(std::move(row));
-    }
-    return {{"routes", std::move(rows)}};
 }
 
 json::array Report::records() const

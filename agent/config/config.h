@@ -145,6 +145,7 @@ struct Config {
     // BGP
     std::uint16_t bgp_port = 0; // 0: BGPConfiguration's listenPort, else 179
     std::chrono::seconds bgp_hold_time{0};
+    std::string bird_socket; // where calicoctl looks for BIRD; empty: nowhere
 
     // The process
     std::string pin_root;

@@ -287,6 +287,12 @@ constexpr Setting kSettings[] = {
      "port BGP listens on; 0: as BGPConfiguration says, else 179", parse_bgp_port},
     {"bgp-hold-time", "MARGAY_BGP_HOLD_TIME", "240", "3 to 65535",
      "seconds without a message after which a BGP peer is lost", parse_hold_time},
+    {"bird-socket", "MARGAY_BIRD_SOCKET", "/var/run/calico/bird.ctl", "off, or an absolute path",
+     "where margayd answers as BIRD does, for calicoctl node status; it also has processes named "
+     "bird and calico-felix then",
+     [](std::string_view t, Config& c) {
+         return store_path(t == "off" ? std::string_view() : t, c.bird_socket);
+     }},
 
     {"pin-root", "MARGAY_PIN_ROOT", "/sys/fs/bpf/margay", kPath,
      "folder on a bpffs for pinned maps and programs",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/status/control.h"
 
-#include <sys/stat.h>
-#include <sys/un.h>
+#include "agent/status/unix_socket.h"
+
 #include <unistd.h>
 
 #include <boost/asio/buffers_iterator.hpp>
@@ -12,7 +12,6 @@
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/json.hpp>
-#include <filesystem>
 
 #include "margay/fd.h"
 
@@ -124,27 +123,13 @@ public:
 
     Status listen()
     {
-        if (path_.size() >= sizeof(sockaddr_un::sun_path))
-            return Error{Errc::Invalid, 0, "control socket path is too long: " + path_};
-        if (somebody_listens(path_))
+        const Status listening = listen_at(acceptor_, path_);
+        if (!listening && listening.error().code == Errc::Exists)
             return Error{Errc::Exists, 0,
                          "another margayd serves " + path_ +
                              "; stop it first, or use another --run-dir"};
-        std::error_code made;
-        std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), made);
-        ::unlink(path_.c_str());
-
-        boost::system::error_code ec;
-        const Protocol::endpoint endpoint(path_);
-        acceptor_.open(endpoint.protocol(), ec);
-        const auto before = ::umask(0177); // the socket is never open to others, not even briefly
-        if (!ec)
-            acceptor_.bind(endpoint, ec);
-        ::umask(before);
-        if (!ec)
-            acceptor_.listen(asio::socket_base::max_listen_connections, ec);
-        if (ec)
-            return system_error(ec.value(), "control socket " + path_);
+        if (!listening)
+            return listening;
         listening_ = true;
         accept();
         return {};
@@ -190,15 +175,6 @@ ControlServer::create(Executor& executor, Log log, const std::string& path, Cont
     if (const auto listening = server->listen(); !listening)
         return listening.error();
     return std::unique_ptr<ControlServer>(std::move(server));
-}
-
-bool somebody_listens(const std::string& path)
-{
-    asio::io_context context;
-    Protocol::socket probe(context);
-    boost::system::error_code ec;
-    probe.connect(Protocol::endpoint(path), ec);
-    return !ec;
 }
 
 Result<std::string> control_request(const std::string& path, const Request& request,

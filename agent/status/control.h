@@ -35,9 +35,6 @@ public:
     virtual ~ControlServer() = default; // closes and unlinks
 };
 
-// Whether a margayd has the socket, also one that is too busy to answer.
-bool somebody_listens(const std::string& path);
-
 // The client's half, blocking: for margayctl and tests. Unavailable: nobody listens, or no answer in
 // time.
 inline constexpr std::chrono::seconds kAnswerTime{15};
