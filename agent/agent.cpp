@@ -69,7 +69,8 @@ Status Agent::start_servers()
 {
     auto control = status::ControlServer::create(
         executor_, log_, config_.control_socket(),
-        [this](const status::Request& request) { return Report(*this).answer(request); });
+        [this](const status::Request& request) { return Report(*this).answer(request); },
+        {{"bgp-monitor", &bgp_feed_}});
     if (!control)
         return control.error();
     control_ = std::move(*control);
@@ -187,7 +188,8 @@ Status Agent::start_store()
         executor_, log_, config_, node_, adopted_,
         Peering::Callbacks{
             [this](std::span<const bgp::RouteChange> changes) { on_bgp_routes(changes); },
-            [this] { on_bgp_settled(); }, [this] { join_.begin_relearning(); }});
+            [this] { on_bgp_settled(); }, [this] { join_.begin_relearning(); },
+            [this](const bgp::PeerStatus& peer) { bgp_monitor_.on_peer(peer); }});
     registration_->begin(links_.table());
     store_->start(store::Callbacks{
         [this](std::vector<store::Entry> entries, std::int64_t revision) {
@@ -310,6 +312,7 @@ void Agent::use_neighbour(Ipv4 target)
 
 void Agent::on_bgp_routes(std::span<const bgp::RouteChange> changes)
 {
+    bgp_monitor_.on_routes(changes);
     for (const bgp::RouteChange& change : changes) {
         std::vector<Ipv4> hops;
         for (const bgp::NextHop& hop : change.best)

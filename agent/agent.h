@@ -12,6 +12,7 @@
 #include "agent/calc/inventory.h"
 #include "agent/config/config.h"
 #include "agent/datapath/datapath.h"
+#include "agent/explain/bgp_monitor.h"
 #include "agent/explain/presence.h"
 #include "agent/felix.h"
 #include "agent/kernel/links.h"
@@ -187,6 +188,8 @@ private:
     std::vector<std::string> refused_settings_; // of felix_
     std::map<std::string, std::string> warnings_; // by topic, what is wrong now
 
+    status::Feed bgp_feed_;
+    explain::BgpMonitor bgp_monitor_{bgp_feed_};
     std::unique_ptr<status::ControlServer> control_;
     std::unique_ptr<status::HttpServer> http_;
     std::unique_ptr<explain::Presence> presence_;

@@ -2,6 +2,8 @@
 #include "agent/report.h"
 
 #include "agent/agent.h"
+#include "agent/explain/bgp_metrics.h"
+#include "agent/explain/mrt_view.h"
 #include "agent/policy/describe.h"
 #include "agent/status/metrics.h"
 #include "maps/stages.h"
@@ -105,6 +107,8 @@ Result<std::string> Report::answer(const status::Request& request) const
         return text_of(bgp().routes(request.args));
     if (request.command == "bgp-peer")
         return text_of(bgp().peer(request.args.contains("peer") ? request.args.at("peer") : ""));
+    if (request.command == "bgp-dump")
+        return text_of(bgp_dump(request));
     const auto maker = kMakers.find(request.command);
     if (maker == kMakers.end())
         return Error{Errc::Invalid, 0,
@@ -344,6 +348,16 @@ explain::BgpView Report::bgp() const
             [peering](const std::string& peer) { return peering->peer_node(peer); }};
 }
 
+Result<json::object> Report::bgp_dump(const status::Request& request) const
+{
+    const Peering* peering = agent_.peering_.get();
+    if (!peering || !peering->speaker() || !peering->running())
+        return Error{Errc::Unavailable, 0,
+                     "BGP does not run on this node: " +
+                         (peering ? peering->trouble() : "not started")};
+    return explain::mrt_portion(*peering->speaker(), *peering->running(), request.args);
+}
+
 explain::BirdFacts Report::bird() const
 {
     explain::BirdFacts facts;
@@ -491,15 +505,7 @@ std::string Report::metrics() const
     text.gauge("margay_datapath_pending", "Changes not yet in the kernel",
                static_cast<double>(datapath.pending));
     if (agent_.peering_ && agent_.peering_->speaker() != nullptr)
-        for (const bgp::PeerStatus& peer : agent_.peering_->speaker()->peers()) {
-            const status::MetricLabels labels{{"peer", peer.name}};
-            text.gauge("margay_bgp_peer_up", "1 while the session is Established",
-                       peer.state == bgp::State::Established, labels);
-            text.gauge("margay_bgp_peer_prefixes", "Prefixes received",
-                       static_cast<double>(peer.prefixes_received), labels);
-            text.counter("margay_bgp_peer_sessions_total", "Sessions that were Established",
-                         static_cast<double>(peer.established_count), labels);
-        }
+        explain::add_bgp_metrics(*agent_.peering_->speaker(), text);
     return text.str();
 }
 

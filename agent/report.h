@@ -30,6 +30,7 @@ private:
     boost::json::object policies() const;
     boost::json::object routes() const;
     boost::json::object bgp_peers() const;
+    Result<boost::json::object> bgp_dump(const status::Request& request) const;
     boost::json::object drops() const;
     boost::json::object events() const;
     boost::json::object programs() const;

@@ -8,6 +8,7 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <memory>
 #include <utility>
@@ -290,6 +291,126 @@ int show_routes(const Place& place, const RoutesCommand& command)
     return 0;
 }
 
+// ---- News --------------------------------------------------------------------------------------
+
+std::string via_text(const json::object& event)
+{
+    const json::array& via = list_of(event, "via");
+    std::string text;
+    for (const json::value& hop : via)
+        if (hop.is_object())
+            text += (text.empty() ? " via " : ", ") + text_of(hop.as_object(), "next_hop") + " (" +
+                    text_of(hop.as_object(), "peer") + ")";
+    return text.empty() ? " gone, or our own" : text;
+}
+
+std::string news_text(const json::object& event)
+{
+    const std::string kind = text_of(event, "event");
+    if (kind == "dropped")
+        return "(" + cell(event.at("count")) + " left out: this reader was too slow)";
+    const std::string time = text_of(event, "time") + " ";
+    if (kind == "route")
+        return time + text_of(event, "prefix") + via_text(event);
+    const std::string why = text_of(event, "why");
+    return time + text_of(event, "peer") + " " + text_of(event, "state") +
+           (why.empty() ? "" : ": " + why);
+}
+
+// Until it is interrupted.
+int show_news(const Place& place)
+{
+    const Error end = status::control_stream(
+        place.socket(), {"bgp-monitor", {}}, [&place](const std::string& line) {
+            boost::system::error_code ec;
+            const json::value event = json::parse(line, ec);
+            if (place.json())
+                std::printf("%s\n", line.c_str());
+            else if (!ec && event.is_object())
+                std::printf("%s\n", news_text(event.as_object()).c_str());
+            std::fflush(stdout);
+        });
+    return fail(end);
+}
+
+void add_monitor(CLI::App& bgp, const Place& place, std::function<int()>& chosen)
+{
+    bgp.add_subcommand("monitor", "Changes of sessions and routes as they happen, until ^C")
+        ->callback([&place, &chosen] { chosen = [&place] { return show_news(place); }; });
+}
+
+// ---- The table as MRT --------------------------------------------------------------------------
+
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+bool write_hex(const std::string& hex, std::FILE* file)
+{
+    const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+    std::string octets;
+    for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+        octets += static_cast<char>(digit(hex[i]) << 4 | digit(hex[i + 1]));
+    return std::fwrite(octets.data(), 1, octets.size(), file) == octets.size();
+}
+
+Error write_error(const std::string& path)
+{
+    return system_error(errno, "write " + path);
+}
+
+// One portion after the other.
+Status write_dump(const Place& place, const std::string& path, std::FILE* file)
+{
+    Request request{"bgp-dump", {}};
+    do {
+        const auto answer = ask(place, request);
+        if (!answer)
+            return answer.error();
+        if (!write_hex(text_of(*answer, "mrt"), file))
+            return write_error(path);
+        request.args = {{"cursor", text_of(*answer, "next")},
+                        {"sequence", text_of(*answer, "sequence")},
+                        {"peers", text_of(*answer, "peers")}};
+    } while (!request.args["cursor"].empty());
+    return std::fflush(file) == 0 ? Status() : write_error(path);
+}
+
+Status copy_to_stdout(std::FILE* from)
+{
+    std::rewind(from);
+    std::string buffer(64 * 1024, '\0');
+    while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), from))
+        if (std::fwrite(buffer.data(), 1, got, stdout) != got)
+            return write_error("standard output");
+    return std::fflush(stdout) == 0 ? Status() : write_error("standard output");
+}
+
+// The file is there when it is whole. "-": standard output, also only then.
+int write_mrt(const Place& place, const std::string& path)
+{
+    const bool to_stdout = path == "-";
+    const std::string part = path + ".part";
+    const File file(to_stdout ? std::tmpfile() : std::fopen(part.c_str(), "wb"), &std::fclose);
+    if (!file)
+        return fail(write_error(part));
+    Status written = write_dump(place, path, file.get());
+    if (written && to_stdout)
+        written = copy_to_stdout(file.get());
+    if (written && !to_stdout && std::rename(part.c_str(), path.c_str()) != 0)
+        written = write_error(path);
+    if (!written && !to_stdout)
+        std::remove(part.c_str());
+    return written ? 0 : fail(written.error());
+}
+
+void add_dump(CLI::App& bgp, const Place& place, std::function<int()>& chosen)
+{
+    CLI::App* app = bgp.add_subcommand("dump", "Writes the tables as MRT (RFC 6396)");
+    const auto path = std::make_shared<std::string>();
+    app->add_option("FILE", *path, "where to; -: standard output")->required();
+    app->callback(
+        [path, &place, &chosen] { chosen = [path, &place] { return write_mrt(place, *path); }; });
+}
+
 void add_peers(CLI::App& bgp, const Place& place, std::function<int()>& chosen)
 {
     CLI::App* app = bgp.add_subcommand("peers", "Sessions, and why one is down");
@@ -331,6 +452,8 @@ void add_bgp_commands(CLI::App& app, const Place& place, std::function<int()>& c
     bgp->fallthrough();
     add_peers(*bgp, place, chosen);
     add_routes(*bgp, place, chosen);
+    add_monitor(*bgp, place, chosen);
+    add_dump(*bgp, place, chosen);
 }
 
 } // namespace margay::ctl

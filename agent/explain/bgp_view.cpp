@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/explain/bgp_view.h"
 
+#include "agent/explain/mrt_view.h"
 #include "bgp/wire/communities.h"
 
 #include <fmt/chrono.h>
@@ -9,7 +10,6 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 namespace margay::explain {
@@ -98,23 +98,6 @@ json::object exported_row(const bgp::ExportedView& exported)
     row["advertised"] = exported.told;
     row["why"] = exported.told ? "advertised" : exported.why;
     return row;
-}
-
-// "4:1234", the family and the entry.
-std::string cursor_text(const bgp::RouteCursor& cursor)
-{
-    return fmt::format("{}:{}", cursor.ipv6 ? 6 : 4, cursor.entry);
-}
-
-std::optional<bgp::RouteCursor> parse_cursor(std::string_view text)
-{
-    bgp::RouteCursor cursor;
-    if (!text.starts_with("4:") && !text.starts_with("6:"))
-        return std::nullopt;
-    cursor.ipv6 = text.front() == '6';
-    const char* end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data() + 2, end, cursor.entry);
-    return error == std::errc() && stop == end ? std::optional(cursor) : std::nullopt;
 }
 
 std::string argument(const Args& args, const char* name)

@@ -95,6 +95,49 @@ TEST_F(MargayctlTest, one_session_in_detail)
     EXPECT_THAT(n1("bgp peers --verbose"), HasSubstr("KEEPALIVE"));
 }
 
+TEST_F(MargayctlTest, metrics_tell_of_sessions_messages_and_the_table)
+{
+    const std::string text = pair->n1->metrics();
+    EXPECT_THAT(text, AllOf(HasSubstr("margay_bgp_peer_up{peer=\"Mesh_10_77_0_2\"} 1"),
+                            HasSubstr("margay_bgp_peer_state{peer=\"Mesh_10_77_0_2\"} 6"),
+                            HasSubstr("margay_bgp_peer_prefixes{peer=\"Mesh_10_77_0_2\"} 1")));
+    EXPECT_THAT(text,
+                AllOf(HasSubstr("margay_bgp_routes{family=\"ipv4\"} 1"),
+                      HasSubstr("margay_bgp_paths{family=\"ipv4\"} 1"),
+                      HasSubstr("margay_bgp_messages_total{direction=\"sent\",type=\"open\"}"),
+                      HasSubstr("margay_bgp_refused_connections_total 0")));
+}
+
+TEST_F(MargayctlTest, dump_is_read_by_bgpdump)
+{
+    const std::string file = pair->folder + "/rib.mrt";
+    const CommandResult dumped = pair->n1->ctl("bgp dump " + file);
+    ASSERT_TRUE(dumped) << dumped.output;
+    const CommandResult read = run_command("bgpdump -m " + file);
+    ASSERT_TRUE(read) << read.output;
+    const std::string block(routes("--received-from 10.77.0.2")[0].at("prefix").as_string());
+    // TABLE_DUMP2|time|B|peer|AS|prefix|path|origin|next hop|local pref|...
+    EXPECT_THAT(read.output, HasSubstr("|B|10.77.0.2|64512|" + block + "||IGP|10.77.0.2|"));
+    EXPECT_THAT(read.output, HasSubstr("|B|10.77.0.1|64512|")); // our own
+    EXPECT_EQ(pair->n1->ctl("bgp dump /nowhere/rib.mrt").status, 1);
+}
+
+TEST_F(MargayctlTest, monitor_tells_of_the_session_and_the_route_that_go_and_come)
+{
+    const Background monitor(nullptr,
+                             MARGAYCTL " --run-dir " + pair->folder + "/n1/run bgp monitor");
+    const auto says = [&monitor](const std::string& text) {
+        return eventually([&] { return monitor.output().find(text) != std::string::npos; },
+                          std::chrono::seconds(60));
+    };
+    // Which of them is first to be there is not known: news until one came.
+    EXPECT_TRUE(eventually([this] { return pair->n1->ctl("bgp peers").status == 0; }));
+    pair->n2->stop();
+    EXPECT_TRUE(says("Mesh_10_77_0_2 ")) << monitor.output();
+    pair->n2->start();
+    EXPECT_TRUE(says("Mesh_10_77_0_2 Established")) << monitor.output();
+}
+
 TEST_F(MargayctlTest, session_that_is_down_advertises_nothing_and_says_so)
 {
     pair->n2->stop();
