@@ -88,6 +88,9 @@ Status cleanup_host(const config::Config& config,
     step("nftables table " + std::string(kernel::kFirewallTable), remove_firewall());
     std::error_code ignored;
     std::filesystem::remove(config.control_socket(), ignored);
+    if (std::filesystem::is_socket(config.bird_socket, ignored) &&
+        !status::somebody_listens(config.bird_socket)) // it may be BIRD's
+        std::filesystem::remove(config.bird_socket, ignored);
     say("left as they are: sysctls (ip_forward and those of workload interfaces), a bpffs that was "
         "mounted, the datastore, " +
         config.nodename_file);
