@@ -3,6 +3,7 @@
 // agent_node.
 #include "agent/agent.h"
 
+#include "agent/bgp_report.h"
 #include "agent/kernel/sysctl.h"
 #include "agent/report.h"
 #include "agent/startup/datastore.h"
@@ -91,14 +92,16 @@ void Agent::start_presence()
 {
     if (config_.bird_socket.empty())
         return;
-    const auto facts = [this] { return Report(*this).bird(); };
-    const auto speaker = [this] { return peering_ ? peering_->speaker() : nullptr; };
+    explain::BirdFacts facts;
+    facts.version = MARGAY_VERSION;
+    facts.started = started_;
+    facts.device = [this](const Prefix4& prefix) {
+        const auto path = paths_.find(prefix);
+        return path == paths_.end() ? std::string() : path->second.device;
+    };
     presence_ = std::make_unique<explain::Presence>(
         executor_, log_, config_.bird_socket,
-        explain::BirdHandler{[facts] { return explain::bird_greeting(facts()); },
-                             [facts, speaker](const std::string& command) {
-                                 return explain::bird_answer(command, facts(), speaker);
-                             }});
+        bird_handler(std::move(facts), [this] { return peering_.get(); }));
     presence_->start();
 }
 

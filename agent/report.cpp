@@ -2,8 +2,8 @@
 #include "agent/report.h"
 
 #include "agent/agent.h"
+#include "agent/bgp_report.h"
 #include "agent/explain/bgp_metrics.h"
-#include "agent/explain/mrt_view.h"
 #include "agent/policy/describe.h"
 #include "agent/status/metrics.h"
 #include "maps/stages.h"
@@ -25,13 +25,6 @@ std::string timestamp(std::chrono::system_clock::time_point time)
 {
     return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
                        fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
-}
-
-Result<std::string> text_of(const Result<json::object>& answer)
-{
-    if (!answer)
-        return answer.error();
-    return json::serialize(*answer);
 }
 
 std::string mac_text(const datapath::MacBytes& mac)
@@ -103,12 +96,8 @@ Result<std::string> Report::answer(const status::Request& request) const
         {"bgp-peers", &Report::bgp_peers}, {"drops", &Report::drops},
         {"events", &Report::events},       {"programs", &Report::programs},
         {"config", &Report::config}};
-    if (request.command == "bgp-routes")
-        return text_of(bgp().routes(request.args));
-    if (request.command == "bgp-peer")
-        return text_of(bgp().peer(request.args.contains("peer") ? request.args.at("peer") : ""));
-    if (request.command == "bgp-dump")
-        return text_of(bgp_dump(request));
+    if (auto answer = bgp_answer(agent_.peering_.get(), request))
+        return std::move(*answer);
     const auto maker = kMakers.find(request.command);
     if (maker == kMakers.end())
         return Error{Errc::Invalid, 0,
@@ -226,7 +215,7 @@ json::object Report::status() const
         programs.push_back({{"name", name}, {"id", id}});
     out["programs"] = std::move(programs);
     out["maps"] = maps();
-    out["peers"] = bgp().peers();
+    out["peers"] = bgp_peer_rows(agent_.peering_.get());
     out["problems"] = problems();
     json::array warnings;
     for (const auto& [topic, text] : agent_.warnings_)
@@ -341,42 +330,9 @@ json::object Report::routes() const
     return {{"routes", std::move(rows)}};
 }
 
-explain::BgpView Report::bgp() const
-{
-    const Peering* peering = agent_.peering_.get();
-    return {peering ? peering->speaker() : nullptr, peering ? peering->trouble() : "not started",
-            [peering](const std::string& peer) { return peering->peer_node(peer); }};
-}
-
-Result<json::object> Report::bgp_dump(const status::Request& request) const
-{
-    const Peering* peering = agent_.peering_.get();
-    if (!peering || !peering->speaker() || !peering->running())
-        return Error{Errc::Unavailable, 0,
-                     "BGP does not run on this node: " +
-                         (peering ? peering->trouble() : "not started")};
-    return explain::mrt_portion(*peering->speaker(), *peering->running(), request.args);
-}
-
-explain::BirdFacts Report::bird() const
-{
-    explain::BirdFacts facts;
-    facts.version = MARGAY_VERSION;
-    facts.node = agent_.node_;
-    if (agent_.peering_ && agent_.peering_->running())
-        facts.router_id = agent_.peering_->running()->router_id;
-    facts.started = agent_.started_;
-    facts.now = std::chrono::system_clock::now();
-    facts.device = [&agent = agent_](const Prefix4& prefix) {
-        const auto path = agent.paths_.find(prefix);
-        return path == agent.paths_.end() ? std::string() : path->second.device;
-    };
-    return facts;
-}
-
 json::object Report::bgp_peers() const
 {
-    return {{"peers", bgp().peers()},
+    return {{"peers", bgp_peer_rows(agent_.peering_.get())},
             {"trouble", agent_.peering_ ? agent_.peering_->trouble() : "not started"},
             {"settled", agent_.join_.bgp_settled()}};
 }

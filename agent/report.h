@@ -3,8 +3,6 @@
 
 #pragma once
 
-#include "agent/explain/bgp_view.h"
-#include "agent/explain/bird_text.h"
 #include "agent/status/control.h"
 #include "agent/status/http.h"
 
@@ -22,7 +20,6 @@ public:
 
     Result<std::string> answer(const status::Request& request) const;
     status::HttpResponse http(const std::string& target) const;
-    explain::BirdFacts bird() const;
 
 private:
     boost::json::object status() const;
@@ -30,14 +27,12 @@ private:
     boost::json::object policies() const;
     boost::json::object routes() const;
     boost::json::object bgp_peers() const;
-    Result<boost::json::object> bgp_dump(const status::Request& request) const;
     boost::json::object drops() const;
     boost::json::object events() const;
     boost::json::object programs() const;
     boost::json::object config() const;
 
     boost::json::object store() const;
-    explain::BgpView bgp() const;
     boost::json::array problems() const;
     boost::json::array hooks() const;
     boost::json::array maps() const;

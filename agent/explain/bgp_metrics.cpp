@@ -88,19 +88,6 @@ void add_family(const char* family, const bgp::TableCounts::Family& counts, Metr
                labels);
 }
 
-void add_turns(const bgp::TurnCounts& counts, MetricsText& text)
-{
-    const auto seconds = [](std::chrono::nanoseconds time) {
-        return std::chrono::duration<double>(time).count();
-    };
-    text.counter("margay_bgp_turns_total", "Turns in which BGP decided and told",
-                 static_cast<double>(counts.turns));
-    text.counter("margay_bgp_turn_cpu_seconds_total", "CPU time of these turns",
-                 seconds(counts.total));
-    text.gauge("margay_bgp_turn_cpu_seconds_max", "CPU time of the longest of these turns",
-               seconds(counts.longest));
-}
-
 } // namespace
 
 void add_bgp_metrics(const bgp::Speaker& speaker, MetricsText& text)
@@ -117,7 +104,6 @@ void add_bgp_metrics(const bgp::Speaker& speaker, MetricsText& text)
     const bgp::TableCounts counts = speaker.table_counts();
     add_family("ipv4", counts.ipv4, text);
     add_family("ipv6", counts.ipv6, text);
-    add_turns(speaker.turn_counts(), text);
     text.gauge("margay_bgp_attribute_sets", "Sets of path attributes, each stored once",
                static_cast<double>(counts.attribute_sets));
     text.counter("margay_bgp_refused_connections_total", "Connections from who is no peer",

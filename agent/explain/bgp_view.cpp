@@ -178,9 +178,36 @@ json::object attributes_json(const bgp::Attributes& attributes)
     return out;
 }
 
-BgpView::BgpView(const bgp::Speaker* speaker, std::string trouble,
-                 std::function<std::string(const std::string&)> node_of)
-    : speaker_(speaker), trouble_(std::move(trouble)), node_of_(std::move(node_of))
+json::object peer_row(const bgp::PeerStatus& peer)
+{
+    std::string why = peer.why_down;
+    if (peer.routes_are_stale)
+        why += "; its routes are kept for the restart time";
+    return {{"name", peer.name},
+            {"address", peer.address.str()},
+            {"as", peer.remote_as.value},
+            {"identifier", peer.identifier ? json::value(peer.identifier->str()) : json::value()},
+            {"state", bgp::name_of(peer.state)},
+            {"since", utc_text(peer.since)},
+            {"families", family_names(peer)},
+            {"capabilities", capabilities(peer)},
+            {"prefixes", peer.prefixes_received},
+            {"advertised", peer.prefixes_advertised},
+            {"graceful_restart", peer.graceful_restart},
+            {"end_of_rib", peer.end_of_rib_received},
+            {"stale", peer.routes_are_stale},
+            {"hold_time", peer.hold_time.count()},
+            {"last_sent", peer.last_notification_sent},
+            {"last_received", peer.last_notification_received},
+            {"sessions", peer.established_count},
+            {"update_faults", peer.update_faults},
+            {"sent", counts_json(peer.sent)},
+            {"received", counts_json(peer.received)},
+            {"why", why}};
+}
+
+BgpView::BgpView(const bgp::Speaker* speaker, std::string trouble)
+    : speaker_(speaker), trouble_(std::move(trouble))
 {
 }
 
@@ -224,52 +251,14 @@ Result<bgp::PeerStatus> BgpView::find(const std::string& peer) const
                                  : "")};
 }
 
-json::object BgpView::peer_row(const bgp::PeerStatus& peer) const
-{
-    std::string why = peer.why_down;
-    if (peer.routes_are_stale)
-        why += "; its routes are kept for the restart time";
-    return {{"name", peer.name},
-            {"node", node_of_(peer.name)},
-            {"address", peer.address.str()},
-            {"as", peer.remote_as.value},
-            {"identifier", peer.identifier ? json::value(peer.identifier->str()) : json::value()},
-            {"state", bgp::name_of(peer.state)},
-            {"since", utc_text(peer.since)},
-            {"families", family_names(peer)},
-            {"capabilities", capabilities(peer)},
-            {"prefixes", peer.prefixes_received},
-            {"advertised", peer.prefixes_advertised},
-            {"graceful_restart", peer.graceful_restart},
-            {"end_of_rib", peer.end_of_rib_received},
-            {"stale", peer.routes_are_stale},
-            {"hold_time", peer.hold_time.count()},
-            {"last_sent", peer.last_notification_sent},
-            {"last_received", peer.last_notification_received},
-            {"sessions", peer.established_count},
-            {"update_faults", peer.update_faults},
-            {"sent", counts_json(peer.sent)},
-            {"received", counts_json(peer.received)},
-            {"why", why}};
-}
-
-json::array BgpView::peers() const
-{
-    json::array rows;
-    if (speaker_)
-        for (const bgp::PeerStatus& peer : speaker_->peers())
-            rows.push_back(peer_row(peer));
-    return rows;
-}
-
-Result<json::object> BgpView::peer(const std::string& peer) const
+Result<std::string> BgpView::session(const std::string& peer) const
 {
     if (const Status runs = running(); !runs)
         return runs.error();
     const auto found = find(peer);
     if (!found)
         return found.error();
-    return peer_row(*found);
+    return found->name;
 }
 
 Result<json::object> BgpView::routes(const Args& args) const

@@ -19,27 +19,25 @@ using Args = std::map<std::string, std::string>;
 
 class BgpView {
 public:
-    // `speaker` may be null, `trouble` says why then. `node_of`: the node behind a session's name.
-    BgpView(const bgp::Speaker* speaker, std::string trouble,
-            std::function<std::string(const std::string&)> node_of);
+    // `speaker` may be null, `trouble` says why then.
+    BgpView(const bgp::Speaker* speaker, std::string trouble);
 
-    boost::json::array peers() const;
-    // `peer`: a session's name or address.
-    Result<boost::json::object> peer(const std::string& peer) const;
+    Status running() const; // or why not
+    // The name of the session that has this name or address.
+    Result<std::string> session(const std::string& peer) const;
     // Arguments, each of which may be missing: received_from, advertised_to (a session's name or address),
     // prefix, match (exact, longer, shorter), cursor (what an answer before had as "next").
     Result<boost::json::object> routes(const Args& args) const;
 
 private:
-    Status running() const;
     Result<bgp::PeerStatus> find(const std::string& peer) const;
-    boost::json::object peer_row(const bgp::PeerStatus& peer) const;
 
     const bgp::Speaker* speaker_;
     std::string trouble_;
-    std::function<std::string(const std::string&)> node_of_;
 };
 
+// What the speaker knows of a session.
+boost::json::object peer_row(const bgp::PeerStatus& peer);
 boost::json::object attributes_json(const bgp::Attributes& attributes);
 
 std::string utc_text(std::chrono::system_clock::time_point time);

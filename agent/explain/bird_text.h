@@ -14,7 +14,6 @@ namespace margay::explain {
 
 struct BirdFacts {
     std::string version; // margayd's
-    std::string node;
     Ipv4 router_id;
     std::chrono::system_clock::time_point started;
     std::chrono::system_clock::time_point now;

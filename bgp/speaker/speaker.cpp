@@ -7,7 +7,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <ctime>
 #include <set>
 #include <unordered_map>
 
@@ -18,13 +17,6 @@ constexpr std::size_t kDecisionsPerTurn = 16384;
 constexpr std::size_t kPrefixesPerTurn = 4096; // told to a group of peers
 constexpr WalkBudget kPortion{16384, 512};
 constexpr auto kListenRetry = std::chrono::seconds(5);
-
-std::chrono::nanoseconds cpu_time()
-{
-    timespec now{};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-}
 
 RouteView& route_of(RouteView& view)
 {
@@ -81,7 +73,6 @@ public:
     Portion<ExportedView> exported_portion(const std::string& name, const RouteQuery& query,
                                            RouteCursor from) const;
     TableCounts counts() const;
-    const TurnCounts& turns() const { return turns_; }
     void lose_peer(const std::string& name, const std::string& why);
     void shutdown(Goodbye goodbye);
 
@@ -135,7 +126,6 @@ private:
                            const Path& path);
 
     void turn();
-    void take_turn();
     bool flush_peers();
     bool has_work() const { return ipv4_.rib().has_work() || ipv6_.rib().has_work(); }
     bool check_sync();
@@ -174,7 +164,6 @@ private:
     Peers peers_;
     std::unordered_map<PeerId, Peer*> by_id_;
     std::set<PeerId> changed_peers_;          // news for on_peer_state
-    TurnCounts turns_;
     bool turn_scheduled_ = false;
     bool stopped_ = false;
     bool peers_known_ = false;
@@ -432,19 +421,8 @@ void Speaker::Impl::schedule_turn()
         return;
     boost::asio::post(executor_, [self = weak_from_this()] {
         if (const auto alive = self.lock())
-            alive->take_turn();
+            alive->turn();
     });
-}
-
-// The caller holds us: a callback may let go of us.
-void Speaker::Impl::take_turn()
-{
-    const auto begin = cpu_time();
-    turn();
-    const auto took = cpu_time() - begin;
-    ++turns_.turns;
-    turns_.total += took;
-    turns_.longest = std::max(turns_.longest, took);
 }
 
 // 1. decide, 2. tell the peers, 3. tell the caller. The callbacks come last, because they may
@@ -752,11 +730,6 @@ Portion<ExportedView> Speaker::routes_to(const std::string& peer, const RouteQue
 TableCounts Speaker::table_counts() const
 {
     return impl_->counts();
-}
-
-const TurnCounts& Speaker::turn_counts() const
-{
-    return impl_->turns();
 }
 
 void Speaker::lose_peer(const std::string& peer, const std::string& why)

@@ -61,7 +61,6 @@ public:
     Portion<ExportedView> routes_to(const std::string& peer, const RouteQuery& query,
                                     const RouteCursor& from) const;
     TableCounts table_counts() const;
-    const TurnCounts& turn_counts() const;
     // Another protocol found the peer unreachable (BFD, RFC 5882): its session ends at once.
     void lose_peer(const std::string& peer, const std::string& why);
     bool initial_sync_done() const;

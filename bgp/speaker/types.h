@@ -162,13 +162,6 @@ struct TableCounts {
     std::size_t attribute_sets = 0;
 };
 
-// CPU time of the turns in which is decided, peers and caller are told. UPDATEs are read between them.
-struct TurnCounts {
-    std::uint64_t turns = 0;
-    std::chrono::nanoseconds total{0};
-    std::chrono::nanoseconds longest{0};
-};
-
 // Which routes somebody wants to see.
 struct RouteQuery {
     enum class Match {

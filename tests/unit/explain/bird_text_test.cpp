@@ -22,7 +22,7 @@ struct BirdTextTest : ::testing::Test {
         bgp::SpeakerConfig{
             .local_as = bgp::Asn{64512}, .router_id = Ipv4(0x0a000001), .listen_port = 0},
         {}};
-    BirdFacts facts{"1.2.3", "n1", Ipv4(0x0a000001), {}, {}, {}};
+    BirdFacts facts{"1.2.3", Ipv4(0x0a000001), {}, {}, {}};
 
     BirdTextTest()
     {

@@ -25,7 +25,7 @@ struct ViewTest : ::testing::Test {
         bgp::SpeakerConfig{
             .local_as = bgp::Asn{64512}, .router_id = Ipv4(0x0a000001), .listen_port = 0},
         {}};
-    BgpView view{&speaker, "", [](const std::string& name) { return "node of " + name; }};
+    BgpView view{&speaker, ""};
 
     ViewTest()
     {
@@ -125,21 +125,22 @@ TEST_F(ViewTest, bad_arguments_are_named)
 
 TEST_F(ViewTest, without_a_speaker_the_trouble_is_the_answer)
 {
-    const BgpView none{nullptr, "the node has no IPv4 address", {}};
-    EXPECT_TRUE(none.peers().empty());
+    const BgpView none{nullptr, "the node has no IPv4 address"};
+    EXPECT_FALSE(none.session("Mesh_0"));
     const auto answer = none.routes({});
     ASSERT_FALSE(answer);
     EXPECT_THAT(answer.error().what, HasSubstr("the node has no IPv4 address"));
 }
 
-TEST_F(ViewTest, peer_is_shown_with_its_node_and_why_it_is_down)
+TEST_F(ViewTest, session_is_found_by_address_and_shown_with_why_it_is_down)
 {
-    const auto peer = view.peer("10.0.0.3");
-    ASSERT_TRUE(peer) << peer.error().what;
-    EXPECT_EQ(peer->at("name"), "Mesh_2");
-    EXPECT_EQ(peer->at("node"), "node of Mesh_2");
-    EXPECT_FALSE(peer->at("why").as_string().empty());
-    EXPECT_EQ(peer->at("identifier"), json::value());
+    const auto name = view.session("10.0.0.3");
+    ASSERT_TRUE(name) << name.error().what;
+    EXPECT_EQ(*name, "Mesh_2");
+    const json::object row = peer_row(speaker.peers().at(2));
+    EXPECT_EQ(row.at("name"), "Mesh_2");
+    EXPECT_FALSE(row.at("why").as_string().empty());
+    EXPECT_EQ(row.at("identifier"), json::value());
 }
 
 } // namespace
