@@ -96,6 +96,10 @@ private:
         if (const auto request = parse_request(line); request && feeds_.contains(request->command))
             return stream(*feeds_.at(request->command));
         output_ = answer(handler_, line);
+        send();
+    }
+    void send()
+    {
         asio::async_write(socket_, asio::buffer(output_),
                           [self = shared_from_this()](boost::system::error_code, std::size_t) {});
     }
@@ -103,11 +107,16 @@ private:
     // News until the listener leaves, or does not take them for the time of the deadline.
     void stream(Feed& feed)
     {
-        deadline_.stop();
         news_ = feed.listen([weak = weak_from_this()] {
             if (const auto self = weak.lock())
                 asio::post(self->socket_.get_executor(), [self] { self->write_news(); });
         });
+        if (!news_) {
+            output_ = failure("there are " + std::to_string(Feed::kListeners) +
+                              " listeners already; end one of them");
+            return send();
+        }
+        deadline_.stop();
         output_ = "{\"ok\":true,\"stream\":true}\n";
         write_news();
         // He sends nothing more: what can be read is his end.

@@ -33,19 +33,23 @@ std::string FeedQueue::take()
     return text;
 }
 
-std::shared_ptr<FeedQueue> Feed::listen(std::function<void()> on_news)
-{
-    auto queue = std::make_shared<FeedQueue>(std::move(on_news));
-    queues_.push_back(queue);
-    return queue;
-}
-
 template <typename Visit>
 void Feed::for_each(const Visit& visit)
 {
     std::erase_if(queues_, [](const auto& queue) { return queue.expired(); });
     for (const auto& queue : queues_)
         visit(*queue.lock());
+}
+
+std::shared_ptr<FeedQueue> Feed::listen(std::function<void()> on_news)
+{
+    std::size_t listeners = 0;
+    for_each([&](FeedQueue&) { ++listeners; });
+    if (listeners >= kListeners)
+        return nullptr;
+    auto queue = std::make_shared<FeedQueue>(std::move(on_news));
+    queues_.push_back(queue);
+    return queue;
 }
 
 bool Feed::wanted()

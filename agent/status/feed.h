@@ -16,8 +16,9 @@ namespace margay::status {
 // One listener's queue. The transport takes from it, the feed puts in.
 class FeedQueue {
 public:
-    static constexpr std::size_t kLines = 8192;
-    static constexpr std::size_t kOctets = 2 << 20;
+    // Also what a turn of the event loop writes at most: some milliseconds.
+    static constexpr std::size_t kLines = 2048;
+    static constexpr std::size_t kOctets = 512 << 10;
 
     // `on_news`: something is there that was not before.
     explicit FeedQueue(std::function<void()> on_news) : on_news_(std::move(on_news)) {}
@@ -37,6 +38,9 @@ private:
 
 class Feed {
 public:
+    static constexpr std::size_t kListeners = 8; // others want to ask on the same socket
+
+    // Null: there are too many.
     std::shared_ptr<FeedQueue> listen(std::function<void()> on_news);
 
     bool wanted(); // somebody listens

@@ -48,6 +48,19 @@ TEST(FeedTest, long_lines_are_bounded_by_their_octets)
     EXPECT_LE(slow->take().size(), FeedQueue::kOctets + line.size());
 }
 
+TEST(FeedTest, listeners_are_bounded_in_number)
+{
+    Feed feed;
+    std::vector<std::shared_ptr<FeedQueue>> queues;
+    for (std::size_t i = 0; i < Feed::kListeners; ++i) {
+        queues.push_back(feed.listen([] {}));
+        EXPECT_TRUE(queues.back());
+    }
+    EXPECT_FALSE(feed.listen([] {}));
+    queues.pop_back();
+    EXPECT_TRUE(feed.listen([] {}));
+}
+
 TEST(FeedTest, listener_that_left_is_forgotten)
 {
     Feed feed;
