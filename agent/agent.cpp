@@ -3,6 +3,7 @@
 // agent_node.
 #include "agent/agent.h"
 
+#include "agent/bgp_report.h"
 #include "agent/kernel/sysctl.h"
 #include "agent/report.h"
 #include "agent/startup/datastore.h"
@@ -69,10 +70,12 @@ Status Agent::start_servers()
 {
     auto control = status::ControlServer::create(
         executor_, log_, config_.control_socket(),
-        [this](const status::Request& request) { return Report(*this).answer(request); });
+        [this](const status::Request& request) { return Report(*this).answer(request); },
+        {{"bgp-monitor", &bgp_feed_}});
     if (!control)
         return control.error();
     control_ = std::move(*control);
+    start_presence();
     if (config_.http.off())
         return {};
     const auto address = Ip::parse(config_.http.host);
@@ -83,6 +86,23 @@ Status Agent::start_servers()
         return http.error();
     http_ = std::move(*http);
     return {};
+}
+
+void Agent::start_presence()
+{
+    if (config_.bird_socket.empty())
+        return;
+    explain::BirdFacts facts;
+    facts.version = MARGAY_VERSION;
+    facts.started = started_;
+    facts.device = [this](const Prefix4& prefix) {
+        const auto path = paths_.find(prefix);
+        return path == paths_.end() ? std::string() : path->second.device;
+    };
+    presence_ = std::make_unique<explain::Presence>(
+        executor_, log_, config_.bird_socket,
+        bird_handler(std::move(facts), [this] { return peering_.get(); }));
+    presence_->start();
 }
 
 Status Agent::start_kernel()
@@ -171,7 +191,8 @@ Status Agent::start_store()
         executor_, log_, config_, node_, adopted_,
         Peering::Callbacks{
             [this](std::span<const bgp::RouteChange> changes) { on_bgp_routes(changes); },
-            [this] { on_bgp_settled(); }, [this] { join_.begin_relearning(); }});
+            [this] { on_bgp_settled(); }, [this] { join_.begin_relearning(); },
+            [this](const bgp::PeerStatus& peer) { bgp_monitor_.on_peer(peer); }});
     registration_->begin(links_.table());
     store_->start(store::Callbacks{
         [this](std::vector<store::Entry> entries, std::int64_t revision) {
@@ -197,6 +218,7 @@ void Agent::stop()
         peering_->shutdown(bgp::Speaker::Goodbye::None);
     if (store_)
         store_->stop();
+    presence_.reset();
     control_.reset();
     http_.reset();
 }
@@ -295,6 +317,7 @@ void Agent::use_neighbour(Ipv4 target)
 
 void Agent::on_bgp_routes(std::span<const bgp::RouteChange> changes)
 {
+    bgp_monitor_.on_routes(changes);
     for (const bgp::RouteChange& change : changes) {
         std::vector<Ipv4> hops;
         for (const bgp::NextHop& hop : change.best)

@@ -12,6 +12,8 @@
 #include "agent/calc/inventory.h"
 #include "agent/config/config.h"
 #include "agent/datapath/datapath.h"
+#include "agent/explain/bgp_monitor.h"
+#include "agent/explain/presence.h"
 #include "agent/felix.h"
 #include "agent/kernel/links.h"
 #include "agent/kernel/nftables.h"
@@ -61,6 +63,7 @@ private:
     Status start_datapath();
     Status start_store();
     Status start_servers();
+    void start_presence();
 
     // News.
     void on_snapshot(std::vector<store::Entry> entries, std::int64_t revision);
@@ -189,8 +192,11 @@ private:
     std::vector<std::string> refused_settings_; // of felix_
     std::map<std::string, std::string> warnings_; // by topic, what is wrong now
 
+    status::Feed bgp_feed_;
+    explain::BgpMonitor bgp_monitor_{bgp_feed_};
     std::unique_ptr<status::ControlServer> control_;
     std::unique_ptr<status::HttpServer> http_;
+    std::unique_ptr<explain::Presence> presence_;
     Timer turn_timer_;
     LoopStats loop_;
 };

@@ -7,6 +7,7 @@
 #include "agent/kernel/neighbours.h"
 #include "agent/kernel/nftables.h"
 #include "agent/kernel/tunnel_device.h"
+#include "agent/status/unix_socket.h"
 
 #include <filesystem>
 
@@ -88,6 +89,9 @@ Status cleanup_host(const config::Config& config,
     std::error_code ignored;
     std::filesystem::remove(config.control_socket(), ignored);
     std::filesystem::remove(config.reflector_mark(), ignored);
+    if (std::filesystem::is_socket(config.bird_socket, ignored) &&
+        !status::somebody_listens(config.bird_socket)) // it may be BIRD's
+        std::filesystem::remove(config.bird_socket, ignored);
     say("left as they are: sysctls (ip_forward and those of workload interfaces), a bpffs that was "
         "mounted, the datastore, " +
         config.nodename_file);

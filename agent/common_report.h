@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What margayd tells of the datastore and of BGP, whatever its role is. Reads, never writes; nullptr is
+// What margayd tells of itself and of the datastore, whatever its role is. Reads, never writes; nullptr is
 // what has not started.
 
 #pragma once
 
 #include "agent/config/config.h"
 #include "agent/model/quarantine.h"
-#include "agent/peering.h"
 #include "agent/status/http.h"
 #include "agent/status/metrics.h"
 #include "agent/store/store.h"
@@ -28,12 +27,6 @@ boost::json::array problems_report(const model::Quarantine& quarantine, const st
 void add_loop_metrics(status::MetricsText& text, const LoopStats& loop);
 void add_store_metrics(status::MetricsText& text, const store::Store* store);
 void add_problem_metrics(status::MetricsText& text, const boost::json::array& problems);
-
-boost::json::array bgp_peer_rows(const Peering* peering);
-boost::json::object bgp_peers_report(const Peering* peering);
-boost::json::object bgp_routes_report(const Peering* peering);
-std::vector<std::string> bgp_warnings(const Peering* peering);
-void add_bgp_metrics(status::MetricsText& text, const Peering* peering);
 
 // /healthz, /readyz and /metrics; `not_ready` says why, and is empty when all is well.
 status::HttpResponse http_report(const std::string& target,

@@ -3,6 +3,7 @@
 #include "agent/agent.h"
 #include "agent/config/config.h"
 #include "agent/reflector.h"
+#include "agent/explain/stand_in.h"
 
 #include <spdlog/sinks/stdout_sinks.h>
 
@@ -68,6 +69,8 @@ int cleanup(const Config& config)
 
 int main(int argc, char** argv)
 {
+    if (const auto status = margay::explain::stand_in(argc, argv))
+        return *status;
     std::signal(SIGPIPE, SIG_IGN);
     const Invocation invocation = margay::config::from_command_line(argc, argv, environ);
     if (!invocation.text.empty())

@@ -247,12 +247,15 @@ void Peering::restart(const bgp::SpeakerConfig& config)
 {
     if (speaker_)
         log_->info("BGP begins anew: own address, AS or port changed");
-    speaker_ = std::make_unique<bgp::Speaker>(
-        executor_, log_, config,
-        bgp::Callbacks{callbacks_.on_routes,
-                       [this](const bgp::PeerStatus& peer) { on_peer_state(peer); },
-                       callbacks_.on_settled,
-                       {}});
+    speaker_ = std::make_unique<bgp::Speaker>(executor_, log_, config,
+                                              bgp::Callbacks{callbacks_.on_routes,
+                                                             [this](const bgp::PeerStatus& peer) {
+                                                                 on_peer_state(peer);
+                                                                 if (callbacks_.on_peer)
+                                                                     callbacks_.on_peer(peer);
+                                                             },
+                                                             callbacks_.on_settled,
+                                                             {}});
     callbacks_.on_new_speaker();
     running_ = config;
     trouble_.clear();

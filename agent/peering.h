@@ -34,6 +34,7 @@ public:
         std::function<void()> on_settled; // bgp::Callbacks::on_initial_sync_done
         // A speaker begins or ends: what the one before told is old from now on.
         std::function<void()> on_new_speaker;
+        std::function<void(const bgp::PeerStatus&)> on_peer; // each change of a session
     };
 
     // `restarting`: a previous run left routes in force.

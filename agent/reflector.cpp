@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/reflector.h"
 
+#include "agent/bgp_report.h"
 #include "agent/common_report.h"
 #include "agent/config/config.h"
+#include "agent/explain/bgp_metrics.h"
 #include "agent/model/key.h"
 #include "agent/startup/datastore.h"
 
@@ -75,10 +77,12 @@ Status Reflector::start_servers()
 {
     auto control = status::ControlServer::create(
         executor_, log_, config_.control_socket(),
-        [this](const status::Request& request) { return answer(request); });
+        [this](const status::Request& request) { return answer(request); },
+        {{"bgp-monitor", &bgp_feed_}});
     if (!control)
         return control.error();
     control_ = std::move(*control);
+    start_presence();
     if (config_.http.off())
         return {};
     auto http = status::HttpServer::create(
@@ -91,6 +95,20 @@ Status Reflector::start_servers()
         return http.error();
     http_ = std::move(*http);
     return {};
+}
+
+void Reflector::start_presence()
+{
+    if (config_.bird_socket.empty())
+        return;
+    explain::BirdFacts facts;
+    facts.version = MARGAY_VERSION;
+    facts.started = started_;
+    facts.device = [](const Prefix4&) { return std::string(); }; // no route of its leads anywhere
+    presence_ = std::make_unique<explain::Presence>(
+        executor_, log_, config_.bird_socket,
+        bird_handler(std::move(facts), [this] { return peering_.get(); }));
+    presence_->start();
 }
 
 // The mark of an earlier run says that peers may still have what it told them: they are then asked to
@@ -112,12 +130,13 @@ Status Reflector::start_store()
     std::error_code ignored;
     peering_ = std::make_unique<Peering>(
         executor_, log_, config_, node_, std::filesystem::exists(config_.reflector_mark(), ignored),
-        Peering::Callbacks{[](std::span<const bgp::RouteChange>) {},
-                           [this] {
-                               log_->info("BGP has settled");
-                               std::ofstream(config_.reflector_mark()).flush();
-                           },
-                           [] {}});
+        Peering::Callbacks{
+            [this](std::span<const bgp::RouteChange> changes) { bgp_monitor_.on_routes(changes); },
+            [this] {
+                log_->info("BGP has settled");
+                std::ofstream(config_.reflector_mark()).flush();
+            },
+            [] {}, [this](const bgp::PeerStatus& peer) { bgp_monitor_.on_peer(peer); }});
     registration_->begin(links_.table());
     store_->start(store::Callbacks{
         [this](std::vector<store::Entry> entries, std::int64_t revision) {
@@ -140,6 +159,7 @@ void Reflector::stop()
         peering_->shutdown(bgp::Speaker::Goodbye::None);
     if (store_)
         store_->stop();
+    presence_.reset();
     control_.reset();
     http_.reset();
 }
@@ -238,8 +258,8 @@ Result<std::string> Reflector::answer(const status::Request& request) const
         return json::serialize(status());
     if (request.command == "bgp-peers")
         return json::serialize(bgp_peers_report(peering_.get()));
-    if (request.command == "bgp-routes")
-        return json::serialize(bgp_routes_report(peering_.get()));
+    if (auto answer = bgp_answer(peering_.get(), request))
+        return std::move(*answer);
     if (request.command == "config")
         return config::print_json(config_);
     return Error{Errc::Invalid, 0,
@@ -292,7 +312,8 @@ std::string Reflector::metrics() const
     add_loop_metrics(text, loop_);
     add_store_metrics(text, store_.get());
     add_problem_metrics(text, problems_report(quarantine_, store_.get()));
-    add_bgp_metrics(text, peering_.get());
+    if (peering_ && peering_->speaker())
+        explain::add_bgp_metrics(*peering_->speaker(), text);
     return text.str();
 }
 

@@ -10,6 +10,8 @@
 
 #include "agent/calc/bgp_calc.h"
 #include "agent/config/config.h"
+#include "agent/explain/bgp_monitor.h"
+#include "agent/explain/presence.h"
 #include "agent/kernel/links.h"
 #include "agent/model/quarantine.h"
 #include "agent/peering.h"
@@ -44,6 +46,7 @@ private:
     Status start();
     Status start_servers();
     Status start_store();
+    void start_presence();
 
     void on_snapshot(std::vector<store::Entry> entries, std::int64_t revision);
     void on_changes(std::vector<store::Change> changes);
@@ -69,7 +72,10 @@ private:
     std::unique_ptr<Registration> registration_;
     model::Quarantine quarantine_;
     calc::BgpCalc calc_;
+    status::Feed bgp_feed_;
+    explain::BgpMonitor bgp_monitor_{bgp_feed_};
     std::unique_ptr<Peering> peering_;
+    std::unique_ptr<explain::Presence> presence_;
     LoopStats loop_;
     bool synced_ = false;
     bool was_registered_ = false; // the own Node was there

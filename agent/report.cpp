@@ -2,7 +2,9 @@
 #include "agent/report.h"
 
 #include "agent/agent.h"
+#include "agent/bgp_report.h"
 #include "agent/common_report.h"
+#include "agent/explain/bgp_metrics.h"
 #include "agent/policy/describe.h"
 #include "agent/status/metrics.h"
 #include "maps/stages.h"
@@ -86,9 +88,11 @@ Result<std::string> Report::answer(const status::Request& request) const
     static const std::map<std::string, Maker> kMakers = {
         {"status", &Report::status},       {"endpoints", &Report::endpoints},
         {"policies", &Report::policies},   {"routes", &Report::routes},
-        {"bgp-peers", &Report::bgp_peers}, {"bgp-routes", &Report::bgp_routes},
-        {"drops", &Report::drops},         {"events", &Report::events},
-        {"programs", &Report::programs},   {"config", &Report::config}};
+        {"bgp-peers", &Report::bgp_peers}, {"drops", &Report::drops},
+        {"events", &Report::events},       {"programs", &Report::programs},
+        {"config", &Report::config}};
+    if (auto answer = bgp_answer(agent_.peering_.get(), request))
+        return std::move(*answer);
     const auto maker = kMakers.find(request.command);
     if (maker == kMakers.end())
         return Error{Errc::Invalid, 0,
@@ -177,6 +181,9 @@ json::object Report::status() const
             warnings.push_back(json::object{{"text", topic + ": " + text}});
     for (const std::string& text : bgp_warnings(agent_.peering_.get()))
         warnings.push_back(json::object{{"text", text}});
+    if (agent_.presence_ && !agent_.presence_->trouble().empty())
+        warnings.push_back(json::object{
+            {"text", "calicoctl cannot see this node: " + agent_.presence_->trouble()}});
     for (const std::string& text : agent_.config_.warnings)
         warnings.push_back(json::object{{"text", text}});
     out["warnings"] = std::move(warnings);
@@ -286,11 +293,6 @@ json::object Report::bgp_peers() const
     auto out = bgp_peers_report(agent_.peering_.get());
     out["settled"] = agent_.join_.bgp_settled();
     return out;
-}
-
-json::object Report::bgp_routes() const
-{
-    return bgp_routes_report(agent_.peering_.get());
 }
 
 json::array Report::records() const
@@ -407,7 +409,8 @@ std::string Report::metrics() const
     }
     text.gauge("margay_datapath_pending", "Changes not yet in the kernel",
                static_cast<double>(datapath.pending));
-    add_bgp_metrics(text, agent_.peering_.get());
+    if (agent_.peering_ && agent_.peering_->speaker() != nullptr)
+        explain::add_bgp_metrics(*agent_.peering_->speaker(), text);
     return text.str();
 }
 

@@ -27,7 +27,6 @@ private:
     boost::json::object policies() const;
     boost::json::object routes() const;
     boost::json::object bgp_peers() const;
-    boost::json::object bgp_routes() const;
     boost::json::object drops() const;
     boost::json::object events() const;
     boost::json::object programs() const;

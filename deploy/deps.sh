@@ -45,7 +45,7 @@ packages=(
     netcat-openbsd curl util-linux openssl
 )
 if [ "$want" != demo ]; then
-    packages+=(bird2 frr openbgpd gobgpd clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 socat ethtool
+    packages+=(bird2 frr openbgpd gobgpd bgpdump clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 socat ethtool
         qemu-system-x86 busybox-static cpio xz-utils zstd)
 fi
 

@@ -152,6 +152,7 @@ struct Config {
     std::chrono::milliseconds bfd_interval{0};
     std::uint8_t bfd_multiplier = 0;
     std::optional<Ipv4> cluster_id; // written to the own Node's routeReflectorClusterID
+    std::string bird_socket; // where calicoctl looks for BIRD; empty: nowhere
 
     // The process
     Role role = Role::Node;

@@ -333,6 +333,12 @@ constexpr Setting kSettings[] = {
      "folder with the Secrets that BGPPeers name, as Kubernetes mounts them: SECRET/KEY; unset: "
      "sessions with a password do not start",
      [](std::string_view t, Config& c) { return store_path(t, c.bgp_password_folder); }},
+    {"bird-socket", "MARGAY_BIRD_SOCKET", "/var/run/calico/bird.ctl", "off, or an absolute path",
+     "where margayd answers as BIRD does, for calicoctl node status; it also has processes named "
+     "bird and calico-felix then",
+     [](std::string_view t, Config& c) {
+         return store_path(t == "off" ? std::string_view() : t, c.bird_socket);
+     }},
 
     {"role", "MARGAY_ROLE", "node", "node, route-reflector",
      "route-reflector: BGP alone, for a machine without pods", parse_role},

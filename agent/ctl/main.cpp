@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // margayctl: asks the margayd of this node over its control socket and prints the answer.
+#include "agent/ctl/bgp.h"
 #include "agent/ctl/table.h"
 #include "agent/status/control.h"
 
@@ -15,10 +16,10 @@ namespace {
 namespace json = boost::json;
 using margay::ctl::Column;
 using margay::ctl::fields;
+using margay::ctl::Place;
 using margay::ctl::table;
 using margay::status::Request;
 
-constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 
 const json::array& list(const json::value& answer, std::string_view key)
@@ -119,7 +120,7 @@ std::string show_drops(const json::value& answer)
 }
 
 struct Command {
-    const char* name; // as typed; the last word of "bgp peers"
+    const char* name;
     const char* request;
     const char* help;
     std::function<std::string(const json::value&)> show;
@@ -172,27 +173,15 @@ const std::vector<Command> kCommands = {
                        {"PURPOSE", "purpose"}})},
 };
 
-const std::vector<Command> kBgpCommands = {
-    {"peers", "bgp-peers", "Sessions, and why one is down", listing("peers", kPeerColumns)},
-    {"routes", "bgp-routes", "Learned and own routes",
-     listing("routes", {{"PREFIX", "prefix"},
-                        {"NEXT HOP", "next_hop"},
-                        {"PEER", "peer"},
-                        {"LOCAL PREF", "local_pref"},
-                        {"AS PATH", "as_path"},
-                        {"BEST", "best"},
-                        {"STALE", "stale"}})},
-};
-
-int run(const std::string& run_dir, const std::string& output, const Command& command)
+int run(const Place& place, const Command& command)
 {
     const auto reply =
-        margay::status::control_request(run_dir + "/control.sock", Request{command.request, {}});
+        margay::status::control_request(place.socket(), Request{command.request, {}});
     if (!reply) {
         std::fprintf(stderr, "margayctl: %s\n", reply.error().what.c_str());
-        return kFailed;
+        return margay::ctl::kFailed;
     }
-    if (output == "json")
+    if (place.json())
         std::printf("%s\n", reply->c_str());
     else
         std::printf("%s", command.show(json::parse(*reply)).c_str());
@@ -207,33 +196,25 @@ int main(int argc, char** argv)
     app.set_version_flag("--version", "margayctl " MARGAY_VERSION);
     app.require_subcommand(1);
     app.fallthrough();
-    std::string run_dir = "/var/run/margay";
-    std::string output = "table";
-    app.add_option("--run-dir", run_dir, "margayd's run folder")
+    Place place{"/var/run/margay", "table"};
+    app.add_option("--run-dir", place.run_dir, "margayd's run folder")
         ->envname("MARGAY_RUN_DIR")
         ->capture_default_str();
-    app.add_option("-o,--output", output, "table for people, json for programs")
+    app.add_option("-o,--output", place.output, "table for people, json for programs")
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();
 
-    const Command* chosen = nullptr;
-    const auto add = [&chosen](CLI::App& parent, const Command& command) {
-        parent.add_subcommand(command.name, command.help)->callback([&chosen, &command] {
-            chosen = &command;
-        });
-    };
+    std::function<int()> chosen;
     for (const Command& command : kCommands)
-        add(app, command);
-    CLI::App* bgp = app.add_subcommand("bgp", "BGP speaker");
-    bgp->require_subcommand(1);
-    bgp->fallthrough();
-    for (const Command& command : kBgpCommands)
-        add(*bgp, command);
+        app.add_subcommand(command.name, command.help)->callback([&] {
+            chosen = [&] { return run(place, command); };
+        });
+    margay::ctl::add_bgp_commands(app, place, chosen);
 
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : kUsage;
     }
-    return run(run_dir, output, *chosen);
+    return chosen();
 }

@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace margay::ctl {
 namespace {
@@ -50,25 +51,28 @@ std::string cell(const json::value& value)
 
 std::string table(const json::array& rows, const std::vector<Column>& columns)
 {
+    Layout layout;
+    return table(rows, columns, layout);
+}
+
+std::string table(const json::array& rows, const std::vector<Column>& columns, Layout& layout)
+{
     std::vector<std::vector<std::string>> cells;
-    std::vector<std::size_t> widths;
-    cells.emplace_back();
-    for (const Column& column : columns) {
-        cells.front().emplace_back(column.title);
-        widths.push_back(width(column.title));
-    }
-    for (const auto& row : rows) {
-        auto& line = cells.emplace_back();
-        for (std::size_t i = 0; i < columns.size(); i++) {
-            line.push_back(row.is_object() ? cell_of(row.as_object(), columns[i].key) : "-");
-            widths[i] = std::max(widths[i], width(line.back()));
-        }
-    }
+    layout.widths.resize(columns.size());
+    if (!std::exchange(layout.titled, true))
+        for (auto& line = cells.emplace_back(); const Column& column : columns)
+            line.emplace_back(column.title);
+    for (const auto& row : rows)
+        for (auto& line = cells.emplace_back(); const Column& column : columns)
+            line.push_back(row.is_object() ? cell_of(row.as_object(), column.key) : "-");
+    for (const auto& line : cells)
+        for (std::size_t i = 0; i < line.size(); i++)
+            layout.widths[i] = std::max(layout.widths[i], width(line[i]));
     std::string text;
     for (const auto& line : cells) {
         std::string out;
         for (std::size_t i = 0; i < line.size(); i++)
-            pad(out, line[i], i + 1 == line.size() ? 0 : widths[i] + 2);
+            pad(out, line[i], i + 1 == line.size() ? 0 : layout.widths[i] + 2);
         text += out + "\n";
     }
     return text;

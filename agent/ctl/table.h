@@ -22,6 +22,14 @@ std::string cell(const boost::json::value& value);
 // `rows` is an array of objects. Columns as wide as their widest cell, the last one ragged.
 std::string table(const boost::json::array& rows, const std::vector<Column>& columns);
 
+// A table in portions: titles once, columns that only grow.
+struct Layout {
+    std::vector<std::size_t> widths;
+    bool titled = false;
+};
+std::string table(const boost::json::array& rows, const std::vector<Column>& columns,
+                  Layout& layout);
+
 // "key  value" lines of an object's scalars.
 std::string fields(const boost::json::object& object, const std::vector<Column>& lines);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/status/control.h"
 
-#include <sys/stat.h>
-#include <sys/un.h>
+#include "agent/status/unix_socket.h"
+
 #include <unistd.h>
 
 #include <boost/asio/buffers_iterator.hpp>
@@ -12,7 +12,6 @@
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/json.hpp>
-#include <filesystem>
 
 #include "margay/fd.h"
 
@@ -64,8 +63,9 @@ std::string answer(const ControlHandler& handler, const std::string& line)
 class ControlSession : public std::enable_shared_from_this<ControlSession> {
 public:
     ControlSession(Executor& executor, Protocol::socket socket, const ControlHandler& handler,
-                   std::shared_ptr<std::size_t> open)
-        : socket_(std::move(socket)), deadline_(executor), handler_(handler), open_(std::move(open))
+                   const ControlFeeds& feeds, std::shared_ptr<std::size_t> open)
+        : socket_(std::move(socket)), deadline_(executor), handler_(handler), feeds_(feeds),
+          open_(std::move(open))
     {
         ++*open_;
     }
@@ -74,10 +74,8 @@ public:
     void run()
     {
         deadline_.start(kDeadline, [weak = weak_from_this()] {
-            if (const auto self = weak.lock()) {
-                boost::system::error_code ignored;
-                self->socket_.close(ignored);
-            }
+            if (const auto self = weak.lock())
+                self->close();
         });
         asio::async_read_until(
             socket_, input_, '\n',
@@ -94,14 +92,73 @@ private:
     void reply(std::size_t length)
     {
         const auto begin = asio::buffers_begin(input_.data());
-        output_ = answer(handler_, std::string(begin, begin + static_cast<std::ptrdiff_t>(length)));
+        const std::string line(begin, begin + static_cast<std::ptrdiff_t>(length));
+        if (const auto request = parse_request(line); request && feeds_.contains(request->command))
+            return stream(*feeds_.at(request->command));
+        output_ = answer(handler_, line);
+        send();
+    }
+    void send()
+    {
         asio::async_write(socket_, asio::buffer(output_),
                           [self = shared_from_this()](boost::system::error_code, std::size_t) {});
+    }
+
+    // News until the listener leaves, or does not take them for the time of the deadline.
+    void stream(Feed& feed)
+    {
+        news_ = feed.listen([weak = weak_from_this()] {
+            if (const auto self = weak.lock())
+                asio::post(self->socket_.get_executor(), [self] { self->write_news(); });
+        });
+        if (!news_) {
+            output_ = failure("there are " + std::to_string(Feed::kListeners) +
+                              " listeners already; end one of them");
+            return send();
+        }
+        deadline_.stop();
+        output_ = "{\"ok\":true,\"stream\":true}\n";
+        write_news();
+        // He sends nothing more: what can be read is his end.
+        asio::async_read(socket_, input_, [self = shared_from_this()](auto, std::size_t) {
+            self->close();
+            self->news_.reset();
+        });
+    }
+    void write_news()
+    {
+        if (writing_ || !news_)
+            return;
+        output_ += news_->take();
+        if (output_.empty())
+            return;
+        writing_ = true;
+        deadline_.start(kDeadline, [weak = weak_from_this()] {
+            if (const auto self = weak.lock())
+                self->close();
+        });
+        asio::async_write(socket_, asio::buffer(output_),
+                          [self = shared_from_this()](boost::system::error_code ec, std::size_t) {
+                              self->writing_ = false;
+                              self->deadline_.stop();
+                              self->output_.clear();
+                              if (ec)
+                                  self->news_.reset();
+                              self->write_news();
+                          });
+    }
+    void close()
+    {
+        boost::system::error_code ignored;
+        socket_.close(ignored);
     }
 
     Protocol::socket socket_;
     Timer deadline_;
     ControlHandler handler_; // a copy: the server may go first
+    ControlFeeds feeds_;
+    std::shared_ptr<FeedQueue> news_;
+    bool writing_ = false;
     std::shared_ptr<std::size_t> open_;
     asio::streambuf input_{kRequestMax};
     std::string output_;
@@ -109,9 +166,11 @@ private:
 
 class ControlListener final : public ControlServer {
 public:
-    ControlListener(Executor& executor, Log log, std::string path, ControlHandler handler)
+    ControlListener(Executor& executor, Log log, std::string path, ControlHandler handler,
+                    ControlFeeds feeds)
         : executor_(executor), log_(std::move(log)), path_(std::move(path)),
-          handler_(std::move(handler)), acceptor_(executor), pause_(executor)
+          handler_(std::move(handler)), feeds_(std::move(feeds)), acceptor_(executor),
+          pause_(executor)
     {
     }
     ~ControlListener() override
@@ -124,27 +183,13 @@ public:
 
     Status listen()
     {
-        if (path_.size() >= sizeof(sockaddr_un::sun_path))
-            return Error{Errc::Invalid, 0, "control socket path is too long: " + path_};
-        if (somebody_listens(path_))
+        const Status listening = listen_at(acceptor_, path_);
+        if (!listening && listening.error().code == Errc::Exists)
             return Error{Errc::Exists, 0,
                          "another margayd serves " + path_ +
                              "; stop it first, or use another --run-dir"};
-        std::error_code made;
-        std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), made);
-        ::unlink(path_.c_str());
-
-        boost::system::error_code ec;
-        const Protocol::endpoint endpoint(path_);
-        acceptor_.open(endpoint.protocol(), ec);
-        const auto before = ::umask(0177); // the socket is never open to others, not even briefly
-        if (!ec)
-            acceptor_.bind(endpoint, ec);
-        ::umask(before);
-        if (!ec)
-            acceptor_.listen(asio::socket_base::max_listen_connections, ec);
-        if (ec)
-            return system_error(ec.value(), "control socket " + path_);
+        if (!listening)
+            return listening;
         listening_ = true;
         accept();
         return {};
@@ -164,7 +209,8 @@ private:
                 return pause_.start(kAcceptPause, [this] { accept(); });
             }
             if (*open_ < kSessionsMax)
-                std::make_shared<ControlSession>(executor_, std::move(socket), handler_, open_)
+                std::make_shared<ControlSession>(executor_, std::move(socket), handler_, feeds_,
+                                                 open_)
                     ->run();
             accept();
         });
@@ -174,6 +220,7 @@ private:
     Log log_;
     std::string path_;
     ControlHandler handler_;
+    ControlFeeds feeds_;
     Protocol::acceptor acceptor_;
     Timer pause_;
     std::shared_ptr<std::size_t> open_ = std::make_shared<std::size_t>(0);
@@ -182,30 +229,22 @@ private:
 
 } // namespace
 
-Result<std::unique_ptr<ControlServer>>
-ControlServer::create(Executor& executor, Log log, const std::string& path, ControlHandler handler)
+Result<std::unique_ptr<ControlServer>> ControlServer::create(Executor& executor, Log log,
+                                                             const std::string& path,
+                                                             ControlHandler handler,
+                                                             ControlFeeds feeds)
 {
-    auto server =
-        std::make_unique<ControlListener>(executor, std::move(log), path, std::move(handler));
+    auto server = std::make_unique<ControlListener>(executor, std::move(log), path,
+                                                    std::move(handler), std::move(feeds));
     if (const auto listening = server->listen(); !listening)
         return listening.error();
     return std::unique_ptr<ControlServer>(std::move(server));
 }
 
-bool somebody_listens(const std::string& path)
-{
-    asio::io_context context;
-    Protocol::socket probe(context);
-    boost::system::error_code ec;
-    probe.connect(Protocol::endpoint(path), ec);
-    return !ec;
-}
+namespace {
 
-Result<std::string> control_request(const std::string& path, const Request& request,
-                                    std::chrono::seconds timeout)
+Status send_request(Protocol::socket& socket, const std::string& path, const Request& request)
 {
-    asio::io_context context;
-    Protocol::socket socket(context);
     boost::system::error_code ec;
     socket.connect(Protocol::endpoint(path), ec);
     if (ec)
@@ -222,6 +261,26 @@ Result<std::string> control_request(const std::string& path, const Request& requ
     if (ec)
         return Error{Errc::Unavailable, ec.value(),
                      "margayd closed the connection: " + ec.message()};
+    return {};
+}
+
+Error refusal(const json::object& answer)
+{
+    const auto* error = answer.if_contains("error");
+    return Error{Errc::Invalid, 0,
+                 error != nullptr && error->is_string() ? error->as_string().c_str()
+                                                        : "no reason given"};
+}
+
+} // namespace
+
+Result<std::string> control_request(const std::string& path, const Request& request,
+                                    std::chrono::seconds timeout)
+{
+    asio::io_context context;
+    Protocol::socket socket(context);
+    if (const Status sent = send_request(socket, path, request); !sent)
+        return sent.error();
     std::string reply;
     bool whole = false;
     asio::async_read(socket, asio::dynamic_buffer(reply),
@@ -232,6 +291,7 @@ Result<std::string> control_request(const std::string& path, const Request& requ
                      "margayd at " + path + " takes the request and does not answer within " +
                          std::to_string(timeout.count()) + " s; see its log"};
 
+    boost::system::error_code ec;
     const json::value parsed = json::parse(reply, ec);
     if (ec || !parsed.is_object())
         return Error{Errc::Internal, 0, "margayd's answer is not JSON"};
@@ -239,10 +299,36 @@ Result<std::string> control_request(const std::string& path, const Request& requ
     const auto* ok = object.if_contains("ok");
     if (ok != nullptr && ok->is_bool() && ok->as_bool() && object.contains("result"))
         return json::serialize(object.at("result"));
-    const auto* error = object.if_contains("error");
-    return Error{Errc::Invalid, 0,
-                 error != nullptr && error->is_string() ? error->as_string().c_str()
-                                                        : "no reason given"};
+    return refusal(object);
+}
+
+Error control_stream(const std::string& path, const Request& request,
+                     const std::function<void(const std::string&)>& on_line)
+{
+    asio::io_context context;
+    Protocol::socket socket(context);
+    if (const Status sent = send_request(socket, path, request); !sent)
+        return sent.error();
+    std::string held;
+    bool begun = false;
+    for (;;) {
+        boost::system::error_code ec;
+        const std::size_t length = asio::read_until(socket, asio::dynamic_buffer(held), '\n', ec);
+        if (ec)
+            return Error{Errc::Unavailable, ec.value(),
+                         "margayd ended the stream: it stopped, or this reader was too slow"};
+        const std::string line = held.substr(0, length - 1);
+        held.erase(0, length);
+        if (std::exchange(begun, true)) {
+            on_line(line);
+            continue;
+        }
+        const json::value first = json::parse(line, ec);
+        if (ec || !first.is_object() || !first.as_object().contains("stream"))
+            return ec || !first.is_object()
+                       ? Error{Errc::Internal, 0, "margayd's answer is not JSON"}
+                       : refusal(first.as_object());
+    }
 }
 
 } // namespace margay::status

@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "agent/status/feed.h"
 #include "margay/executor.h"
 #include "margay/log.h"
 #include "margay/result.h"
@@ -27,21 +28,25 @@ struct Request {
 // Returns the JSON text of the result. Runs on the executor.
 using ControlHandler = std::function<Result<std::string>(const Request&)>;
 
+// Commands whose answer does not end: a first line {"ok": true, "stream": true}, then one of JSON for each
+// piece of news. The feeds outlive the server.
+using ControlFeeds = std::map<std::string, Feed*>;
+
 class ControlServer {
 public:
     // Takes the path over from a dead predecessor; refuses when somebody answers there.
     static Result<std::unique_ptr<ControlServer>> create(Executor&, Log, const std::string& path,
-                                                         ControlHandler);
+                                                         ControlHandler, ControlFeeds feeds = {});
     virtual ~ControlServer() = default; // closes and unlinks
 };
-
-// Whether a margayd has the socket, also one that is too busy to answer.
-bool somebody_listens(const std::string& path);
 
 // The client's half, blocking: for margayctl and tests. Unavailable: nobody listens, or no answer in
 // time.
 inline constexpr std::chrono::seconds kAnswerTime{15};
 Result<std::string> control_request(const std::string& path, const Request&,
                                     std::chrono::seconds timeout = kAnswerTime);
+// Calls `on_line` with each piece of news; returns why there are no more.
+Error control_stream(const std::string& path, const Request&,
+                     const std::function<void(const std::string&)>& on_line);
 
 } // namespace margay::status

@@ -689,6 +689,8 @@ PeerStatus Peer::status() const
         status.families.push_back(family_of<P>());
         status.add_path |= wire<P>().add_path_in || wire<P>().add_path_out;
     });
+    status.route_refresh = session_->negotiated.route_refresh;
+    status.identifier = session_->negotiated.peer_identifier;
     status.extended_messages = session.max_message > kMaxMessage;
     status.graceful_restart = session_->negotiated.peer_restart.has_value();
     status.end_of_rib_received = (!session.ipv4.carried || session_->ipv4.end_of_rib_received) &&

@@ -15,7 +15,31 @@ namespace {
 
 constexpr std::size_t kDecisionsPerTurn = 2048; // each may be news for the caller
 constexpr std::size_t kPrefixesPerTurn = 4096; // told to a group of peers
+constexpr WalkBudget kPortion{16384, 512};
 constexpr auto kListenRetry = std::chrono::seconds(5);
+
+RouteView& route_of(RouteView& view)
+{
+    return view;
+}
+
+RouteView& route_of(ExportedView& view)
+{
+    return view.route;
+}
+
+// Once for many routes: there may be a thousand peers.
+template <typename View>
+void name_peers(const std::map<Ip, const std::string*>& names, std::vector<View>& views)
+{
+    for (View& each : views) {
+        RouteView& view = route_of(each);
+        if (!view.from)
+            continue;
+        if (const auto name = names.find(*view.from); name != names.end())
+            view.peer = *name->second;
+    }
+}
 
 } // namespace
 
@@ -45,6 +69,10 @@ public:
     std::vector<PeerStatus> peer_statuses() const;
     std::vector<RouteView> route_views() const;
     std::vector<ExportedView> exported_views(const std::string& name) const;
+    Portion<RouteView> route_portion(const RouteQuery& query, RouteCursor from) const;
+    Portion<ExportedView> exported_portion(const std::string& name, const RouteQuery& query,
+                                           RouteCursor from) const;
+    TableCounts counts() const;
     void lose_peer(const std::string& name, const std::string& why);
     void shutdown(Goodbye goodbye);
 
@@ -86,7 +114,14 @@ private:
     }
     void remove_peer(Peers::iterator at, std::uint8_t subcode);
     Peer* peer_by_id(PeerId id) const;
-    void name_peer(RouteView& view) const;
+    using Names = std::map<Ip, const std::string*>;
+    Names names_by_address() const;
+    template <typename P>
+    std::optional<WalkQuery<P>> walk_query(const RouteQuery& query) const;
+    template <typename View, typename Walk>
+    Portion<View> portion(const RouteQuery& query, RouteCursor from, const Walk& walk) const;
+    template <typename P>
+    TableCounts::Family count(const Tables<P>& tables) const;
 
     template <typename P>
     AttributesPtr imported(const RouteFilter& filter, PeerId id, const P& prefix,
@@ -103,6 +138,14 @@ private:
 
     template <typename P>
     Tables<P>& tables()
+    {
+        if constexpr (std::is_same_v<P, Prefix4>)
+            return ipv4_;
+        else
+            return ipv6_;
+    }
+    template <typename P>
+    const Tables<P>& tables() const
     {
         if constexpr (std::is_same_v<P, Prefix4>)
             return ipv4_;
@@ -469,25 +512,25 @@ std::vector<PeerStatus> Speaker::Impl::peer_statuses() const
     return statuses;
 }
 
+Speaker::Impl::Names Speaker::Impl::names_by_address() const
+{
+    Names names;
+    for (const auto& [name, peer] : peers_)
+        names[peer->config().address] = &name;
+    return names;
+}
+
 std::vector<RouteView> Speaker::Impl::route_views() const
 {
     std::vector<RouteView> views;
-    ipv4_.append_views(views);
-    ipv6_.append_views(views);
-    for (RouteView& view : views)
-        name_peer(view);
+    ipv4_.append_views({}, 0, kWholeWalk, views);
+    ipv6_.append_views({}, 0, kWholeWalk, views);
+    name_peers(names_by_address(), views);
     std::ranges::sort(views, [](const RouteView& a, const RouteView& b) {
         return std::tie(a.prefix, b.best, a.from, a.path) <
                std::tie(b.prefix, a.best, b.from, b.path);
     });
     return views;
-}
-
-void Speaker::Impl::name_peer(RouteView& view) const
-{
-    for (const auto& [name, peer] : peers_)
-        if (view.from == peer->config().address)
-            view.peer = name;
 }
 
 std::vector<ExportedView> Speaker::Impl::exported_views(const std::string& name) const
@@ -498,13 +541,101 @@ std::vector<ExportedView> Speaker::Impl::exported_views(const std::string& name)
         return views;
     const Peer& peer = *found->second;
     if (peer.carries<Prefix4>())
-        ipv4_.append_exported(peer.id(), peer.export_view<Prefix4>(), peer.config(), views);
+        ipv4_.append_exported(peer.id(), peer.export_view<Prefix4>(), peer.config(), {}, 0,
+                              kWholeWalk, views);
     if (peer.carries<Prefix6>())
-        ipv6_.append_exported(peer.id(), peer.export_view<Prefix6>(), peer.config(), views);
-    for (ExportedView& view : views)
-        name_peer(view.route);
+        ipv6_.append_exported(peer.id(), peer.export_view<Prefix6>(), peer.config(), {}, 0,
+                              kWholeWalk, views);
+    name_peers(names_by_address(), views);
     std::ranges::sort(views, {}, [](const ExportedView& view) { return view.route.prefix; });
     return views;
+}
+
+// Empty: nothing of this family is wanted.
+template <typename P>
+std::optional<WalkQuery<P>> Speaker::Impl::walk_query(const RouteQuery& query) const
+{
+    WalkQuery<P> walk;
+    walk.match = query.match;
+    if (!query.received_from.empty()) {
+        const auto peer = peers_.find(query.received_from);
+        if (peer == peers_.end())
+            return std::nullopt;
+        walk.from = peer->second->id();
+    }
+    if (!query.prefix)
+        return walk;
+    if constexpr (std::is_same_v<P, Prefix4>) {
+        if (!query.prefix->is_v4())
+            return std::nullopt;
+        walk.prefix = query.prefix->v4().network();
+    } else {
+        if (query.prefix->is_v4())
+            return std::nullopt;
+        walk.prefix = query.prefix->v6().network();
+    }
+    return walk;
+}
+
+// IPv4 first, then IPv6 from its beginning: a portion is of one family.
+template <typename View, typename Walk>
+Portion<View> Speaker::Impl::portion(const RouteQuery& query, RouteCursor from,
+                                     const Walk& walk) const
+{
+    Portion<View> portion;
+    if (!from.ipv6) {
+        const auto wanted = walk_query<Prefix4>(query);
+        const EntryId next = wanted ? walk(*wanted, from.entry, portion.views) : kNoEntry;
+        if (next != kNoEntry)
+            portion.next = RouteCursor{false, next};
+        else if (walk_query<Prefix6>(query))
+            portion.next = RouteCursor{true, 0};
+    } else if (const auto wanted = walk_query<Prefix6>(query)) {
+        if (const EntryId next = walk(*wanted, from.entry, portion.views); next != kNoEntry)
+            portion.next = RouteCursor{true, next};
+    }
+    name_peers(names_by_address(), portion.views);
+    return portion;
+}
+
+Portion<RouteView> Speaker::Impl::route_portion(const RouteQuery& query, RouteCursor from) const
+{
+    return portion<RouteView>(
+        query, from, [this]<typename P>(const WalkQuery<P>& wanted, EntryId entry, auto& views) {
+            return tables<P>().append_views(wanted, entry, kPortion, views);
+        });
+}
+
+Portion<ExportedView> Speaker::Impl::exported_portion(const std::string& name,
+                                                      const RouteQuery& query,
+                                                      RouteCursor from) const
+{
+    const auto found = peers_.find(name);
+    if (found == peers_.end() || !found->second->up())
+        return {};
+    const Peer& peer = *found->second;
+    return portion<ExportedView>(
+        query, from,
+        [this, &peer]<typename P>(const WalkQuery<P>& wanted, EntryId entry, auto& views) {
+            if (!peer.carries<P>())
+                return kNoEntry;
+            return tables<P>().append_exported(peer.id(), peer.export_view<P>(), peer.config(),
+                                               wanted, entry, kPortion, views);
+        });
+}
+
+template <typename P>
+TableCounts::Family Speaker::Impl::count(const Tables<P>& tables) const
+{
+    TableCounts::Family counts{tables.rib().table().size(), tables.reachable(), 0};
+    for (const auto& [id, peer] : by_id_)
+        counts.paths += tables.rib().count(id);
+    return counts;
+}
+
+TableCounts Speaker::Impl::counts() const
+{
+    return {count(ipv4_), count(ipv6_), pool_.size()};
 }
 
 void Speaker::Impl::lose_peer(const std::string& name, const std::string& why)
@@ -590,6 +721,22 @@ std::vector<RouteView> Speaker::routes() const
 std::vector<ExportedView> Speaker::routes_to(const std::string& peer) const
 {
     return impl_->exported_views(peer);
+}
+
+Portion<RouteView> Speaker::routes(const RouteQuery& query, const RouteCursor& from) const
+{
+    return impl_->route_portion(query, from);
+}
+
+Portion<ExportedView> Speaker::routes_to(const std::string& peer, const RouteQuery& query,
+                                         const RouteCursor& from) const
+{
+    return impl_->exported_portion(peer, query, from);
+}
+
+TableCounts Speaker::table_counts() const
+{
+    return impl_->counts();
 }
 
 void Speaker::lose_peer(const std::string& peer, const std::string& why)

@@ -56,6 +56,11 @@ public:
     std::vector<RouteView> routes() const;
     // What the peer is told, and what it is not and why; empty when it has no session.
     std::vector<ExportedView> routes_to(const std::string& peer) const;
+    // The same in portions, each of which takes some milliseconds at most; not in the order of prefixes.
+    Portion<RouteView> routes(const RouteQuery& query, const RouteCursor& from) const;
+    Portion<ExportedView> routes_to(const std::string& peer, const RouteQuery& query,
+                                    const RouteCursor& from) const;
+    TableCounts table_counts() const;
     // Another protocol found the peer unreachable (BFD, RFC 5882): its session ends at once.
     void lose_peer(const std::string& peer, const std::string& why);
     bool initial_sync_done() const;

@@ -178,15 +178,47 @@ bool Tables<P>::report_reachable(EntryId id, bool reachable)
 
 // ---- Views -------------------------------------------------------------------------------------
 
+// Calls `append(id)` for each entry that matches by prefix; it gives the number of paths found there.
+// What is looked up is few: one prefix, or those that cover it. The rest is a walk by number.
 template <typename P>
-void Tables<P>::append_views(std::vector<RouteView>& views) const
+template <typename Append>
+EntryId Tables<P>::walk(const WalkQuery<P>& query, EntryId from, const WalkBudget& budget,
+                        const Append& append) const
 {
-    for (EntryId id = 0; id < rib_.table().end(); ++id) {
+    const auto& table = rib_.table();
+    if (query.prefix && query.match != RouteQuery::Match::Within) {
+        const int shortest = query.match == RouteQuery::Match::Exact ? query.prefix->length : 0;
+        for (int length = query.prefix->length; length >= shortest; --length) {
+            const P prefix{query.prefix->addr, static_cast<std::uint8_t>(length)};
+            if (const EntryId id = table.find(prefix.network()); id != kNoEntry)
+                append(id);
+        }
+        return kNoEntry;
+    }
+    std::size_t found = 0;
+    std::size_t seen = 0;
+    EntryId id = from;
+    for (; id < table.end() && seen < budget.entries && found < budget.paths; ++id, ++seen)
+        if (!query.prefix || query.prefix->contains(table.at(id).prefix))
+            found += append(id);
+    return id < table.end() ? id : kNoEntry;
+}
+
+template <typename P>
+EntryId Tables<P>::append_views(const WalkQuery<P>& query, EntryId from, const WalkBudget& budget,
+                                std::vector<RouteView>& views) const
+{
+    return walk(query, from, budget, [&](EntryId id) {
+        const std::size_t before = views.size();
         const Entry& entry = rib_.table().at(id);
         const auto steps = rib_.explain(entry.paths);
-        for (std::size_t i = 0; i < steps.size(); ++i)
-            views.push_back(view(entry.prefix, entry.paths.all()[i], steps[i]));
-    }
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            const Path& path = entry.paths.all()[i];
+            if (!query.from || path.peer == *query.from)
+                views.push_back(view(entry.prefix, path, steps[i]));
+        }
+        return views.size() - before;
+    });
 }
 
 template <typename P>
@@ -201,32 +233,46 @@ RouteView Tables<P>::view(const P& prefix, const Path& path, const std::optional
     view.stale = rib_.is_stale(path);
     view.best = step == Step::Best;
     view.multipath = step && !view.best && usable_beside_best(*step);
+    view.rejected = !step;
     view.why = step ? describe(*step) : describe(path.rejected);
     return view;
 }
 
 template <typename P>
-void Tables<P>::append_exported(PeerId peer, const ExportView& to, const PeerConfig& config,
+EntryId Tables<P>::append_exported(PeerId peer, const ExportView& to, const PeerConfig& config,
+                                   const WalkQuery<P>& query, EntryId from,
+                                   const WalkBudget& budget, std::vector<ExportedView>& views) const
+{
+    return walk(query, from, budget, [&](EntryId id) {
+        const std::size_t before = views.size();
+        append_exported(id, peer, to, config, query, views);
+        return views.size() - before;
+    });
+}
+
+template <typename P>
+void Tables<P>::append_exported(EntryId id, PeerId peer, const ExportView& to,
+                                const PeerConfig& config, const WalkQuery<P>& query,
                                 std::vector<ExportedView>& views) const
 {
-    for (EntryId id = 0; id < rib_.table().end(); ++id) {
-        const Entry& entry = rib_.table().at(id);
-        const auto steps = rib_.explain(entry.paths);
-        for (std::size_t i = 0; i < steps.size(); ++i) {
-            const Path& path = entry.paths.all()[i];
-            if (!path.best && !(to.encoding.add_path && path.accepted))
-                continue;
-            ExportedView& exported = views.emplace_back();
-            exported.route = view(entry.prefix, path, steps[i]);
-            const PeerTraits& from = rib_.traits(path.peer);
-            const AttributesPtr policed =
-                may_pass<P>(path, from, to) ? policy_(config, to, entry.prefix, path) : nullptr;
-            exported.why = why_not_told(peer, to, path, policed);
-            exported.told = exported.why.empty();
-            if (exported.told)
-                exported.route.attributes =
-                    rewritten(*policed, rewrite_for<P>(*policed, path.peer, from, to));
-        }
+    const Entry& entry = rib_.table().at(id);
+    const auto steps = rib_.explain(entry.paths);
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        const Path& path = entry.paths.all()[i];
+        if (!path.best && !(to.encoding.add_path && path.accepted))
+            continue;
+        if (query.from && path.peer != *query.from)
+            continue;
+        ExportedView& exported = views.emplace_back();
+        exported.route = view(entry.prefix, path, steps[i]);
+        const PeerTraits& from = rib_.traits(path.peer);
+        const AttributesPtr policed =
+            may_pass<P>(path, from, to) ? policy_(config, to, entry.prefix, path) : nullptr;
+        exported.why = why_not_told(peer, to, path, policed);
+        exported.told = exported.why.empty();
+        if (exported.told)
+            exported.route.attributes =
+                rewritten(*policed, rewrite_for<P>(*policed, path.peer, from, to));
     }
 }
 

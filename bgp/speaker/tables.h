@@ -13,6 +13,21 @@
 
 namespace margay::bgp {
 
+// A portion of a walk over the entries. Bounded in what is looked at and in what is found, so that a turn
+// of the event loop stays short whatever is asked for.
+struct WalkBudget {
+    std::size_t entries;
+    std::size_t paths; // the last entry may have some more
+};
+inline constexpr WalkBudget kWholeWalk{~std::size_t{0}, ~std::size_t{0}};
+
+template <typename P>
+struct WalkQuery {
+    std::optional<P> prefix; // empty: all
+    RouteQuery::Match match = RouteQuery::Match::Exact;
+    std::optional<PeerId> from; // who told it
+};
+
 template <typename P>
 class Tables {
 public:
@@ -43,10 +58,13 @@ public:
     void forget_changed();
     std::size_t reachable() const { return reported_count_; }
 
-    void append_views(std::vector<RouteView>& views) const;
-    // All that could be told a peer with this view.
-    void append_exported(PeerId peer, const ExportView& view, const PeerConfig& config,
-                         std::vector<ExportedView>& views) const;
+    // From this entry on; the entry to go on with, or kNoEntry at the end.
+    EntryId append_views(const WalkQuery<P>& query, EntryId from, const WalkBudget& budget,
+                         std::vector<RouteView>& views) const;
+    // The same of all that could be told a peer with this view.
+    EntryId append_exported(PeerId peer, const ExportView& view, const PeerConfig& config,
+                            const WalkQuery<P>& query, EntryId from, const WalkBudget& budget,
+                            std::vector<ExportedView>& views) const;
 
 private:
     using Entry = typename Rib<P>::Table::Entry;
@@ -56,6 +74,11 @@ private:
     void leave(PeerId peer, Group& group);
     bool note_change(EntryId id);
     bool report_reachable(EntryId id, bool reachable);
+    template <typename Append>
+    EntryId walk(const WalkQuery<P>& query, EntryId from, const WalkBudget& budget,
+                 const Append& append) const;
+    void append_exported(EntryId id, PeerId peer, const ExportView& to, const PeerConfig& config,
+                         const WalkQuery<P>& query, std::vector<ExportedView>& views) const;
     RouteView view(const P& prefix, const Path& path, const std::optional<Step>& step) const;
     std::string why_not_told(PeerId peer, const ExportView& view, const Path& path,
                              const AttributesPtr& policed) const;
@@ -68,7 +91,7 @@ private:
     std::vector<RouteChangeOf<P>> changes_;
     std::vector<NextHop> hops_;
     std::vector<std::size_t> hop_ends_; // of each change
-    std::vector<bool> reported_;        // by entry: the caller believes it reachable
+    std::vector<bool> reported_; // by entry: the caller believes it reachable
     std::size_t reported_count_ = 0;
 };
 

@@ -134,6 +134,8 @@ struct PeerStatus {
     bool routes_are_stale = false; // session down, routes kept for the restart time
     bool end_of_rib_received = false;
     Seconds hold_time{0}; // negotiated
+    bool route_refresh = false;
+    std::optional<Ipv4> identifier; // the peer's, while the session is up
 };
 
 struct RouteView {
@@ -145,6 +147,7 @@ struct RouteView {
     bool best = false;
     bool multipath = false; // used beside the best
     bool stale = false;
+    bool rejected = false; // no candidate for the decision
     std::string why; // best, or by which step of the decision it lost, or why it is not used
 };
 
@@ -153,6 +156,44 @@ struct ExportedView {
     RouteView route; // the attributes as the peer gets them
     bool told = false;
     std::string why; // empty if told
+};
+
+struct TableCounts {
+    struct Family {
+        std::size_t prefixes = 0;
+        std::size_t reachable = 0; // by what peers told
+        std::size_t paths = 0; // of peers
+    };
+    Family ipv4;
+    Family ipv6;
+    std::size_t attribute_sets = 0;
+};
+
+// Which routes somebody wants to see.
+struct RouteQuery {
+    enum class Match {
+        Exact,
+        Within, // the prefix and what is more specific
+        Covering, // the prefix and what is less specific
+    };
+    std::optional<IpPrefix> prefix; // empty: all, of both families
+    Match match = Match::Exact;
+    std::string received_from; // a peer's name; empty: anybody, and ourselves
+};
+
+// Where a walk over the tables goes on: the family, and the number of the entry. Between two portions the
+// tables change; a route that is there all the time is seen once.
+struct RouteCursor {
+    bool ipv6 = false;
+    std::uint32_t entry = 0;
+
+    bool operator==(const RouteCursor&) const = default;
+};
+
+template <typename View>
+struct Portion {
+    std::vector<View> views;
+    std::optional<RouteCursor> next; // empty: that was all
 };
 
 struct FilterContext {

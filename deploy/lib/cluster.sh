@@ -71,6 +71,7 @@ exec_in_node() {
     local node=$1
     shift
     exec env PATH="$bin:$PATH" MARGAY_PIN_ROOT="$state/$node/bpf/margay" MARGAY_RUN_DIR="$state/$node/run" \
+        MARGAY_BIRD_SOCKET="$state/$node/run/bird.ctl" \
         nsenter --net="/run/netns/$(ns "$node")" -- "$@"
 }
 show_in() { # show_in NODE CMD...

@@ -318,6 +318,38 @@ TEST_F(PairTest, other_filters_for_a_peer_change_what_it_hears_and_not_its_sessi
     EXPECT_EQ(a.peer("c").established_count, 1u);
 }
 
+// What margayctl bgp routes asks.
+TEST_F(PairTest, portions_tell_who_told_what_was_rejected_and_what_goes_out)
+{
+    Node a(executor, 1, 1790), b(executor, 2, 1790);
+    a.speaker().set_import_filter(
+        [](const FilterContext& context, const AttributesPtr& attributes) -> AttributesPtr {
+            return context.prefix.length() == 27 ? nullptr : attributes;
+        });
+    a.speaker().announce(net("10.1.0.0/26"));
+    a.speaker().set_peers({peer_config(1, 2, 1790, "b")});
+    b.speaker().set_peers({peer_config(2, 1, 1790)});
+    b.speaker().announce(net("10.2.0.0/26"));
+    b.speaker().announce(net("10.2.0.64/27"));
+    EXPECT_TRUE(until([&] { return a.speaker().routes().size() == 3 && b.known() == 1; }));
+
+    const auto received = a.speaker().routes({.prefix = {}, .match = {}, .received_from = "b"}, {});
+    ASSERT_EQ(received.views.size(), 2u);
+    for (const RouteView& route : received.views) {
+        EXPECT_EQ(route.peer, "b");
+        EXPECT_EQ(route.rejected, route.prefix.length() == 27);
+        EXPECT_EQ(route.why, route.rejected ? "rejected by the import filter" : "best");
+    }
+    const auto own = a.speaker().routes_to("b", {.prefix = IpPrefix(net("10.1.0.0/26"))}, {});
+    ASSERT_EQ(own.views.size(), 1u);
+    EXPECT_TRUE(own.views[0].told);
+    EXPECT_EQ(own.views[0].route.attributes->next_hop, lab_address(1));
+    const auto back = a.speaker().routes_to("b", {.prefix = IpPrefix(net("10.2.0.0/26"))}, {});
+    ASSERT_EQ(back.views.size(), 1u);
+    EXPECT_EQ(back.views[0].why, "it told us");
+    EXPECT_TRUE(a.speaker().routes_to("nobody", {}, {}).views.empty());
+}
+
 TEST_F(PairTest, stranger_is_refused_and_counted)
 {
     Node a(executor, 1, 1790);

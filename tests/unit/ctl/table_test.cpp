@@ -35,5 +35,14 @@ TEST(TableTest, fields_align_their_values)
     EXPECT_EQ(fields(object, {{"Node", "n"}, {"Revision", "r"}}), "Node      n1\nRevision  5\n");
 }
 
+TEST(TableTest, portions_have_one_title_and_columns_that_only_grow)
+{
+    const std::vector<Column> columns = {{"A", "a"}, {"B", "b"}};
+    Layout layout;
+    EXPECT_EQ(table({json::object{{"a", "wide"}, {"b", 1}}}, columns, layout),
+              "A     B\nwide  1\n");
+    EXPECT_EQ(table({json::object{{"a", "x"}, {"b", 2}}}, columns, layout), "x     2\n");
+}
+
 } // namespace
 } // namespace margay::ctl

@@ -5,6 +5,10 @@
 #include <spdlog/sinks/null_sink.h>
 #include <sys/stat.h>
 
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/write.hpp>
+
+#include <algorithm>
 #include <thread>
 
 namespace margay::status {
@@ -88,6 +92,87 @@ TEST_F(ControlTest, daemon_that_takes_the_request_and_says_nothing_is_not_waited
     const auto reply = control_request(path, {"echo", {}}, std::chrono::seconds(0));
     ASSERT_FALSE(reply);
     EXPECT_THAT(reply.error().what, HasSubstr("does not answer within"));
+}
+
+// ---- News --------------------------------------------------------------------------------------
+
+struct ControlFeedTest : ControlTest {
+    using Client = boost::asio::local::stream_protocol::socket;
+
+    Feed feed;
+    boost::asio::io_context outside;
+
+    void SetUp() override
+    {
+        auto made = ControlServer::create(
+            executor, log, path,
+            [](const Request&) -> Result<std::string> { return std::string("1"); },
+            {{"news", &feed}});
+        ASSERT_TRUE(made) << made.error().what;
+        server = std::move(*made);
+    }
+    bool until(const std::function<bool()>& done)
+    {
+        for (int i = 0; i < 4000 && !done(); ++i) {
+            executor.run_for(std::chrono::milliseconds(5));
+            executor.restart();
+        }
+        return done();
+    }
+    Client listen()
+    {
+        Client client(outside);
+        client.connect(boost::asio::local::stream_protocol::endpoint(path));
+        boost::asio::write(client, boost::asio::buffer(std::string("{\"command\":\"news\"}\n")));
+        client.non_blocking(true);
+        EXPECT_TRUE(until([this] { return feed.wanted(); }));
+        return client;
+    }
+    // What comes until `end` is at its end.
+    std::string hear(Client& client, const std::string& end)
+    {
+        std::string all;
+        EXPECT_TRUE(until([&] {
+            char buffer[65536];
+            boost::system::error_code ec;
+            const std::size_t got = client.read_some(boost::asio::buffer(buffer), ec);
+            all.append(buffer, got);
+            return all.ends_with(end);
+        }));
+        return all;
+    }
+};
+
+TEST_F(ControlFeedTest, listener_gets_a_line_for_each_piece_of_news_until_it_leaves)
+{
+    Client client = listen();
+    feed.publish("1");
+    feed.publish("2");
+    EXPECT_EQ(hear(client, "2\n"), "{\"ok\":true,\"stream\":true}\n1\n2\n");
+    feed.publish("3");
+    EXPECT_EQ(hear(client, "3\n"), "3\n");
+    client.close();
+    EXPECT_TRUE(until([this] { return !feed.wanted(); }));
+}
+
+TEST_F(ControlFeedTest, slow_listener_hears_how_much_it_missed)
+{
+    Client client = listen();
+    const std::string line(1000, 'x');
+    std::size_t published = 0;
+    for (; published < 4 * FeedQueue::kLines; ++published) {
+        feed.publish(line);
+        if (published % 64 == 0) {
+            executor.poll(); // the server writes, nobody reads
+            executor.restart();
+        }
+    }
+    const std::string all = hear(client, "}\n");
+    const auto note = all.find("\"event\":\"dropped\",\"count\":");
+    ASSERT_NE(note, std::string::npos);
+    const std::size_t missed = std::stoul(all.substr(note + 26));
+    EXPECT_GT(missed, 0u);
+    EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(all, '\n')) - 2 + missed, published);
 }
 
 } // namespace

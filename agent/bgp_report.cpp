@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/bgp_report.h"
+
+#include "agent/explain/mrt_view.h"
+
+#include <boost/json.hpp>
+
+#include <utility>
+
+namespace margay {
+namespace {
+
+namespace json = boost::json;
+
+const bgp::Speaker* speaker_of(const Peering* peering)
+{
+    return peering ? peering->speaker() : nullptr;
+}
+
+explain::BgpView view_of(const Peering* peering)
+{
+    return {speaker_of(peering), peering ? peering->trouble() : "not started"};
+}
+
+Result<json::object> peer_answer(const Peering* peering, const status::Request& request)
+{
+    const auto wanted = request.args.find("peer");
+    const auto name = view_of(peering).session(wanted == request.args.end() ? "" : wanted->second);
+    if (!name)
+        return name.error();
+    for (json::value& row : bgp_peer_rows(peering))
+        if (row.at("name").as_string() == *name)
+            return std::move(row.as_object());
+    return Error{Errc::NotFound, 0, "the session '" + *name + "' is gone"};
+}
+
+Result<json::object> dump_answer(const Peering* peering, const status::Request& request)
+{
+    if (const Status runs = view_of(peering).running(); !runs)
+        return runs.error();
+    return explain::mrt_portion(*peering->speaker(), *peering->running(), request.args);
+}
+
+Result<std::string> text_of(const Result<json::object>& answer)
+{
+    if (!answer)
+        return answer.error();
+    return json::serialize(*answer);
+}
+
+// A session that did not start.
+json::object refused_row(const std::string& name, const std::string& why,
+                         const model::BgpSession& session)
+{
+    return {{"name", name},
+            {"from", origin_text(session)},
+            {"node", session.node},
+            {"address", session.address.str()},
+            {"as", session.as_number},
+            {"state", "Refused"},
+            {"prefixes", 0},
+            {"advertised", 0},
+            {"sessions", 0},
+            {"why", why}};
+}
+
+} // namespace
+
+json::array bgp_peer_rows(const Peering* peering)
+{
+    json::array rows;
+    const bgp::Speaker* speaker = speaker_of(peering);
+    if (!speaker)
+        return rows;
+    const auto& sessions = peering->sessions();
+    const auto bfd = peering->bfd_states();
+    for (const bgp::PeerStatus& peer : speaker->peers()) {
+        const auto session = sessions.find(peer.name);
+        if (session == sessions.end())
+            continue;
+        json::object row = explain::peer_row(peer);
+        row["from"] = origin_text(session->second);
+        row["node"] = session->second.node;
+        if (const auto state = bfd.find(peer.address); state != bfd.end())
+            row["bfd"] = state->second;
+        rows.push_back(std::move(row));
+    }
+    for (const auto& [name, why] : peering->refused())
+        if (const auto session = sessions.find(name); session != sessions.end())
+            rows.push_back(refused_row(name, why, session->second));
+    return rows;
+}
+
+json::object bgp_peers_report(const Peering* peering)
+{
+    return {{"peers", bgp_peer_rows(peering)},
+            {"trouble", peering ? peering->trouble() : "not started"}};
+}
+
+std::vector<std::string> bgp_warnings(const Peering* peering)
+{
+    if (!peering)
+        return {};
+    auto warnings = peering->warnings();
+    if (!peering->trouble().empty())
+        warnings.insert(warnings.begin(), "BGP: " + peering->trouble());
+    return warnings;
+}
+
+std::optional<Result<std::string>> bgp_answer(const Peering* peering,
+                                              const status::Request& request)
+{
+    if (request.command == "bgp-routes")
+        return text_of(view_of(peering).routes(request.args));
+    if (request.command == "bgp-peer")
+        return text_of(peer_answer(peering, request));
+    if (request.command == "bgp-dump")
+        return text_of(dump_answer(peering, request));
+    return std::nullopt;
+}
+
+explain::BirdHandler bird_handler(explain::BirdFacts facts, std::function<const Peering*()> peering)
+{
+    explain::BirdHandler handler;
+    handler.greeting = [facts] { return explain::bird_greeting(facts); };
+    handler.answer = [facts, peering](const std::string& command) {
+        explain::BirdFacts now = facts;
+        now.now = std::chrono::system_clock::now();
+        if (const Peering* running = peering(); running && running->running())
+            now.router_id = running->running()->router_id;
+        return explain::bird_answer(command, now, [peering] { return speaker_of(peering()); });
+    };
+    return handler;
+}
+
+} // namespace margay
