@@ -256,7 +256,7 @@ bool Fsm::survives_collisions(ConnId id, const Open& open, Time now, Actions& ou
         end(*old,
             DownReason{DownReason::Kind::Replaced, std::nullopt,
                        "the peer opened a new connection: it has restarted"},
-            old->negotiated.peer_restart->covers(kIpv4Unicast), now, out);
+            old->negotiated.keeps_routes(), now, out);
     }
     for (const State state : {State::OpenSent, State::OpenConfirm}) {
         const Connection* rival = find_other(id, state);

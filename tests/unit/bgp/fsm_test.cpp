@@ -372,6 +372,22 @@ TEST_F(FsmTest, established_session_survives_a_new_connection_until_its_open)
     EXPECT_EQ(take(fsm.received(restarted, KeepaliveSeen{}, now)), "up 3");
 }
 
+TEST_F(FsmTest, new_connection_keeps_the_routes_of_a_session_that_carries_ipv6_alone)
+{
+    FsmConfig ipv6 = config();
+    ipv6.session.families = {kIpv6Unicast};
+    fsm = Fsm(ipv6);
+    Open open = peer_open();
+    open.capabilities.families = {kIpv6Unicast};
+    open.capabilities.graceful_restart->entries = {{kIpv6Unicast, true}};
+    take(fsm.start(now));
+    take(fsm.dialed(1, now));
+    take(fsm.received(1, open, now));
+    ASSERT_EQ(take(fsm.received(1, KeepaliveSeen{}, now)), "up 1");
+    const ConnId restarted = accept();
+    EXPECT_EQ(take(fsm.received(restarted, open, now)), "close 1, down keep, keepalive 2");
+}
+
 TEST_F(FsmTest, established_session_without_graceful_restart_refuses_a_new_connection)
 {
     FsmConfig without = config();
