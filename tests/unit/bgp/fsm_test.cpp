@@ -388,6 +388,19 @@ TEST_F(FsmTest, new_connection_keeps_the_routes_of_a_session_that_carries_ipv6_a
     EXPECT_EQ(take(fsm.received(restarted, open, now)), "close 1, down keep, keepalive 2");
 }
 
+TEST_F(FsmTest, silence_may_be_another_password)
+{
+    FsmConfig signing = config();
+    signing.authenticated = true;
+    for (const FsmConfig& each : {signing, config()}) {
+        fsm = Fsm(each);
+        take(fsm.start(now));
+        wait(each.connect_timeout);
+        EXPECT_THAT(fsm.last_down().text, HasSubstr("timed out"));
+        EXPECT_EQ(fsm.last_down().text.find("TCP MD5") != std::string::npos, each.authenticated);
+    }
+}
+
 TEST_F(FsmTest, established_session_without_graceful_restart_refuses_a_new_connection)
 {
     FsmConfig without = config();
