@@ -35,6 +35,8 @@ public:
         config.local_as = kOurAs;
         config.router_id = lab_address(kUs).v4();
         config.listen_port = 0;
+        config.address4 = lab_address(kUs).v4();
+        config.address6 = lab_address6(kUs).v6();
         Callbacks callbacks;
         const auto note = [this](const auto& changes) {
             for (const auto& change : changes)
@@ -120,7 +122,7 @@ TEST_P(FeaturesTest, password_of_both_ends_makes_the_session)
     right.password = "correct-horse";
     node.speaker().announce(net(kOurs));
     node.speaker().set_peers({wrong});
-    EXPECT_FALSE(until([&] { return node.up(); }, 2s)) << "with another password";
+    EXPECT_FALSE(until([&] { return node.up(); }, 1s)) << "with another password";
     node.speaker().set_peers({right});
     if (!until([&] { return node.way(kTheirs) == "10.99.0.2"; }, 15s) &&
         daemon->log().find("PF_KEY not available") != std::string::npos)
@@ -288,6 +290,9 @@ TEST_P(FeaturesTest, long_message_goes_through_them)
     node.speaker().announce(net(kOurs), announcement);
     node.speaker().set_peers({peer()});
     other.speaker().set_peers({peer(kOurAs, kDaemon, "peer", kThird)});
+    ASSERT_TRUE(until([&] { return node.up(); })) << node.peer().why_down;
+    if (!node.peer().extended_messages)
+        return not_applicable(daemon->offers(lab_address(kUs)));
     ASSERT_TRUE(until([&] { return !other.way(kOurs).empty(); }))
         << node.peer().why_down << other.peer().why_down << daemon->offers(lab_address(kUs));
     EXPECT_EQ(route(other, kOurs)->communities.size(), kCount);

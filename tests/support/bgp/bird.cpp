@@ -58,8 +58,12 @@ std::string bird_session(const DaemonConfig& config, const Neighbor& neighbor, s
     out << "protocol bgp n" << index << " {\n"
         << "  local " << own_address(config, neighbor) << " as " << config.as.value << ";\n"
         << "  neighbor " << neighbor.address.str() << " as " << neighbor.as.value << ";\n"
-        << "  multihop; strict bind;\n" // hosts of no common network; other daemons beside us
+        << "  strict bind;\n" // other daemons are beside us
         << "  connect delay time 1; connect retry time 1; error wait time 1, 2;\n";
+    if (neighbor.ttl_security > 0)
+        out << "  multihop " << neighbor.ttl_security << "; ttl security on;\n";
+    else
+        out << "  multihop;\n"; // hosts of no common network
     if (neighbor.client)
         out << "  rr client;\n";
     if (!neighbor.password.empty())
@@ -139,6 +143,7 @@ public:
         return between(about(neighbor), "Local capabilities", "Neighbor capabilities");
     }
     void refresh(const Ip& neighbor) override { say("reload in " + name_of(neighbor)); }
+    void reset(const Ip& neighbor) override { say("restart " + name_of(neighbor)); }
     void shut(const Ip& neighbor, const std::string& text) override
     {
         say("disable " + name_of(neighbor) + " \"" + text + "\"");
