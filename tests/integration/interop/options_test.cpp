@@ -3,6 +3,8 @@
 
 #include "interop.h"
 
+#include "support/bgp/raw_peer.h"
+
 #include <algorithm>
 #include <cctype>
 
@@ -199,6 +201,38 @@ TEST_P(OptionsTest, routes_outlive_the_notification_of_a_reset)
         return not_applicable(offered);
     const bool back = until([&] { return node.up(); }, 3s); // GoBGP stays away for 30 s
     EXPECT_EQ(node.losses(kTheirs), 0) << (back ? "after" : "during") << " the restart";
+}
+
+// ---- Long OPENs ----
+
+// BIRD alone can be made to send one: FRR that is told to takes no short one in return.
+struct LongOpenTest : OptionsTest {};
+
+INSTANTIATE_TEST_SUITE_P(With, LongOpenTest, ::testing::Values(daemon_kinds().front()), kind_name);
+
+TEST_P(LongOpenTest, open_of_more_than_255_octets_of_parameters_is_understood)
+{
+    row("extended optional parameters of OPEN (RFC 9072)");
+    Neighbor neighbor = us();
+    neighbor.extended_parameters = true;
+    neighbor.families = {kIpv4Unicast, kIpv6Unicast};
+    neighbor.add_path = neighbor.extended_next_hop = true;
+    neighbor.restart_time = Seconds(30);
+    ASSERT_TRUE(daemon->start(with(kOurAs, neighbor, {{kTheirs, {}, {}, {}}})));
+    std::vector<RawMessage> said;
+    {
+        RawPeer raw(executor, kUs, kDaemon, kPort);
+        ASSERT_TRUE(until_told([&] {
+            said = raw.messages();
+            return !said.empty();
+        }));
+    }
+    ASSERT_EQ(said.front().type, MessageType::Open);
+    constexpr std::size_t kParametersAt = 9;
+    ASSERT_EQ(said.front().body[kParametersAt], 255) << "its parameters are short";
+    Node node(executor, kUs, kPort);
+    node.speaker().set_peers({peer()});
+    EXPECT_TRUE(until([&] { return !node.way(kTheirs).empty(); })) << node.peer().why_down;
 }
 
 } // namespace

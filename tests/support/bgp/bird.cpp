@@ -5,6 +5,7 @@
 #include "support/bgp/lab.h"
 
 #include <algorithm>
+#include <array>
 #include <sstream>
 
 namespace margay::bgp::lab {
@@ -52,6 +53,32 @@ std::string bird_channel(const Neighbor& neighbor, bool v6)
     return text + " };\n";
 }
 
+// So many families that their capabilities are longer than 255 octets (RFC 9072).
+constexpr std::array kManyFamilies{"ipv4 multicast", "ipv6 multicast", "vpn4 mpls", "vpn6 mpls",
+                                   "ipv4 mpls",      "ipv6 mpls",      "flow4",     "flow6"};
+
+std::string name_of_table(std::string family)
+{
+    std::ranges::replace(family, ' ', '_');
+    return "t_" + family;
+}
+
+std::string bird_table(const std::string& family)
+{
+    return family.substr(0, family.find(' ')) + " table " + name_of_table(family) + ";\n";
+}
+
+std::string bird_many_channels()
+{
+    std::string text = "  long lived graceful restart on;\n";
+    for (const std::string family : kManyFamilies) {
+        const bool v4 = family.find('4') != std::string::npos && !family.starts_with("flow");
+        text += "  " + family + " { table " + name_of_table(family) + "; add paths on; " +
+                (v4 ? "extended next hop on; " : "") + "import none; export none; };\n";
+    }
+    return text;
+}
+
 std::string bird_session(const DaemonConfig& config, const Neighbor& neighbor, std::size_t index)
 {
     std::ostringstream out;
@@ -77,6 +104,8 @@ std::string bird_session(const DaemonConfig& config, const Neighbor& neighbor, s
         out << "  enable as4 off;\n";
     if (neighbor.extended_messages)
         out << "  enable extended messages on;\n";
+    if (neighbor.extended_parameters)
+        out << bird_many_channels();
     if (has_family(neighbor, kIpv4Unicast))
         out << bird_channel(neighbor, false);
     if (has_family(neighbor, kIpv6Unicast))
@@ -167,6 +196,8 @@ protected:
                            "protocol direct { ipv4; ipv6; }\n" + // by which next hops are resolved
                            bird_static(config, false) +
                            bird_static(config, true);
+        for (const std::string family : kManyFamilies)
+            text += bird_table(family);
         for (std::size_t i = 0; i < config.neighbors.size(); ++i)
             text += bird_session(config, config.neighbors[i], i);
         return text;

@@ -65,6 +65,7 @@ struct Hostile {
     std::optional<Notify> told; // the NOTIFICATION that came
     std::vector<RawMessage> heard; // everything
     std::size_t updates = 0, keepalives = 0;
+    std::size_t begins = 0, ends_of_refresh = 0; // RFC 7313
 
     explicit Hostile(Asn as = kRawAs) : Hostile(hostile_peer(as)) {}
     explicit Hostile(const PeerConfig& peer)
@@ -85,6 +86,8 @@ struct Hostile {
             heard.push_back(message);
             updates += message.type == MessageType::Update;
             keepalives += message.type == MessageType::Keepalive;
+            begins += message.type == MessageType::RouteRefresh && message.body[2] == 1;
+            ends_of_refresh += message.type == MessageType::RouteRefresh && message.body[2] == 2;
             if (message.type == MessageType::Notification)
                 told = decode_notification(message.body);
         }

@@ -97,6 +97,19 @@ TEST_F(FsmTest, dials_opens_confirms_and_is_established)
     EXPECT_EQ(fsm.state(), State::Established);
 }
 
+TEST_F(FsmTest, silence_may_be_another_password)
+{
+    FsmConfig signing = config();
+    signing.authenticated = true;
+    for (const FsmConfig& each : {signing, config()}) {
+        fsm = Fsm(each);
+        take(fsm.start(now));
+        wait(each.connect_timeout);
+        EXPECT_THAT(fsm.last_down().text, HasSubstr("timed out"));
+        EXPECT_EQ(fsm.last_down().text.find("TCP MD5") != std::string::npos, each.authenticated);
+    }
+}
+
 TEST_F(FsmTest, passive_peer_waits_and_never_dials)
 {
     fsm = Fsm(config(true));
@@ -372,7 +385,7 @@ TEST_F(FsmTest, established_session_survives_a_new_connection_until_its_open)
     EXPECT_EQ(take(fsm.received(restarted, KeepaliveSeen{}, now)), "up 3");
 }
 
-TEST_F(FsmTest, new_connection_keeps_the_routes_of_a_session_that_carries_ipv6_alone)
+TEST_F(FsmTest, replaced_session_keeps_the_routes_of_any_family)
 {
     FsmConfig ipv6 = config();
     ipv6.session.families = {kIpv6Unicast};
@@ -386,19 +399,6 @@ TEST_F(FsmTest, new_connection_keeps_the_routes_of_a_session_that_carries_ipv6_a
     ASSERT_EQ(take(fsm.received(1, KeepaliveSeen{}, now)), "up 1");
     const ConnId restarted = accept();
     EXPECT_EQ(take(fsm.received(restarted, open, now)), "close 1, down keep, keepalive 2");
-}
-
-TEST_F(FsmTest, silence_may_be_another_password)
-{
-    FsmConfig signing = config();
-    signing.authenticated = true;
-    for (const FsmConfig& each : {signing, config()}) {
-        fsm = Fsm(each);
-        take(fsm.start(now));
-        wait(each.connect_timeout);
-        EXPECT_THAT(fsm.last_down().text, HasSubstr("timed out"));
-        EXPECT_EQ(fsm.last_down().text.find("TCP MD5") != std::string::npos, each.authenticated);
-    }
 }
 
 TEST_F(FsmTest, established_session_without_graceful_restart_refuses_a_new_connection)
