@@ -584,8 +584,9 @@ TEST_P(FaultyIpv6Update, gets_the_treatment_of_its_case)
     EXPECT_TRUE(hostile.node.up());
     const auto left = route("fd02::/64");
     EXPECT_EQ(left.has_value(), GetParam().expected == Replaced);
-    if (left)
+    if (left) {
         EXPECT_EQ(left->attributes->next_hop, lab_address6(kRawHost));
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(
