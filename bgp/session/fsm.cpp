@@ -49,6 +49,14 @@ Notify worded_for(const Negotiated& session, bool established, const Notify& not
     return kept && is_for_good(notify) && !notify.is_hard_reset() ? hard_reset(notify) : notify;
 }
 
+// The kernel drops what is signed with another key, and tells neither end.
+std::string password_hint(const FsmConfig& config)
+{
+    return config.authenticated
+               ? "; with another TCP MD5 password on its side it would look the same"
+               : "";
+}
+
 template <typename... Fs>
 struct Overloaded : Fs... {
     using Fs::operator()...;
@@ -72,7 +80,7 @@ Actions Fsm::start(Time now)
     started_ = true;
     idle_hold_ = config_.idle_hold_min;
     if (config_.passive)
-        last_down_.text = "passive: waits for the peer to connect";
+        last_down_.text = "passive: waits for the peer to connect" + password_hint(config_);
     else
         dial_at_ = now;
     return tick(now);
@@ -385,7 +393,8 @@ void Fsm::on_expiry(Connection& c, Time now, Actions& out)
     if (c.state == State::Connect) {
         const ConnId id = c.id;
         out.push_back(Close{id});
-        for (Action& action : lost(id, "no answer: the connection attempt timed out", now))
+        const std::string why = "no answer: the connection attempt timed out";
+        for (Action& action : lost(id, why + password_hint(config_), now))
             out.push_back(std::move(action));
         return;
     }

@@ -35,6 +35,7 @@ const char* name_of(State state);
 struct FsmConfig {
     SessionConfig session;
     bool passive = false; // never dials
+    bool authenticated = false; // TCP MD5
     Duration delay_open{0}; // RFC 4271 8.1.1, DelayOpenTime
     Duration connect_retry = std::chrono::seconds(5);
     Duration connect_timeout = std::chrono::seconds(10);

@@ -45,16 +45,24 @@ std::string explain(const error_code& error, const std::string& peer)
 // kernel. Ours starts with the highest, too.
 error_code set_ttl_security(int socket, bool v4, int hops)
 {
-    const int ttl = 255;
-    const int least = 256 - hops;
+    const int least = kHighestTtl + 1 - hops;
     const int level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
-    if (::setsockopt(socket, level, v4 ? IP_TTL : IPV6_UNICAST_HOPS, &ttl, sizeof(ttl)) != 0 ||
+    int failure = set_ttl(socket, v4, kHighestTtl);
+    if (failure == 0 &&
         ::setsockopt(socket, level, v4 ? IP_MINTTL : IPV6_MINHOPCOUNT, &least, sizeof(least)) != 0)
-        return {errno, boost::system::system_category()};
-    return {};
+        failure = errno;
+    return {failure, boost::system::system_category()};
 }
 
 } // namespace
+
+int set_ttl(int socket, bool v4, int ttl)
+{
+    const int failed =
+        v4 ? ::setsockopt(socket, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl))
+           : ::setsockopt(socket, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &ttl, sizeof(ttl));
+    return failed ? errno : 0;
+}
 
 int set_tcp_md5(int socket, const Ip& peer, const std::string& password)
 {
@@ -140,8 +148,9 @@ void Connection::adopt(Tcp::socket socket, const TcpOptions& options)
     socket_ = std::move(socket);
     error_code unknown;
     const bool v4 = socket_.local_endpoint(unknown).address().is_v4();
-    if (options.ttl_security > 0 &&
-        set_ttl_security(socket_.native_handle(), v4, options.ttl_security))
+    if (options.ttl_security == 0)
+        set_ttl(socket_.native_handle(), v4, kDefaultTtl); // the listener's is the highest
+    else if (set_ttl_security(socket_.native_handle(), v4, options.ttl_security))
         return asio::post(executor_,
                           [self = shared_from_this()] { self->lose("cannot use TTL security"); });
     begin();

@@ -98,6 +98,10 @@ private:
 // RFC 2385: segments from and to `peer` are signed; empty takes the key away. An errno.
 int set_tcp_md5(int socket, const Ip& peer, const std::string& password);
 
+// What our packets begin with, or the system's default; an errno.
+int set_ttl(int socket, bool v4, int ttl);
+inline constexpr int kHighestTtl = 255, kDefaultTtl = -1;
+
 Ip to_ip(const boost::asio::ip::address& address);
 boost::asio::ip::address to_asio(const Ip& ip);
 

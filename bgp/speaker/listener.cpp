@@ -12,7 +12,7 @@ namespace margay::bgp {
 
 namespace {
 constexpr auto kPause = std::chrono::milliseconds(200);
-}
+} // namespace
 
 using boost::system::error_code;
 
@@ -31,6 +31,10 @@ Status Listener::open(const Ip& address, std::uint16_t port)
     v4_ = address.is_v4();
     if (!error && !v4_) // IPv4 has a listener of its own
         acceptor_.set_option(boost::asio::ip::v6_only(true), error);
+    // The SYN-ACK goes out before we see for whom, and a peer with GTSM drops all but the highest.
+    if (!error)
+        error.assign(set_ttl(acceptor_.native_handle(), v4_, kHighestTtl),
+                     boost::system::system_category());
     if (!error)
         acceptor_.bind(endpoint, error);
     if (!error)

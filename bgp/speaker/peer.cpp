@@ -37,6 +37,7 @@ FsmConfig fsm_config(const SpeakerConfig& speaker, const PeerConfig& peer)
     config.session.restart_on_notification = peer.restart_on_notification;
     config.session.restart_time = peer.restart_time;
     config.passive = peer.passive;
+    config.authenticated = !peer.password.empty();
     config.delay_open = peer.delay_open;
     config.connect_retry = peer.connect_retry;
     config.idle_hold_min = peer.idle_hold;

@@ -3,8 +3,7 @@
 // and what the speaker says and does about each. The same faults in the decoder alone are the
 // business of unit/bgp.
 
-#include "support/bgp/lab.h"
-#include "support/bgp/raw_peer.h"
+#include "support/bgp/hostile.h"
 
 #include <gmock/gmock.h>
 
@@ -13,82 +12,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using namespace std::chrono_literals;
-
-constexpr std::uint16_t kOurPort4 = 1790;
-constexpr int kOurHost = 1, kRawHost = 3;
-constexpr Asn kRawAs{65001};
-
-Bytes together(std::initializer_list<Bytes> parts)
-{
-    Bytes all;
-    for (const Bytes& part : parts)
-        all.insert(all.end(), part.begin(), part.end());
-    return all;
-}
-
-// A message with any length and type in its header, true or not.
-Bytes raw_message(std::size_t length, std::uint8_t type, const Bytes& body = {})
-{
-    Bytes bytes(16, 0xff);
-    ByteWriter writer(bytes);
-    writer.u16(static_cast<std::uint16_t>(length));
-    writer.u8(type);
-    writer.bytes(body);
-    return bytes;
-}
-Bytes whole_message(std::uint8_t type, const Bytes& body = {})
-{
-    return raw_message(kHeaderSize + body.size(), type, body);
-}
-
-// ---- A speaker and its hostile peer ----
-
-struct Hostile {
-    Executor executor;
-    Node node{executor, kOurHost, kOurPort4};
-    std::optional<RawPeer> raw;
-    std::optional<Notify> told; // the NOTIFICATION that came
-    std::size_t updates = 0, keepalives = 0;
-    std::size_t begins = 0, ends_of_refresh = 0; // RFC 7313
-
-    explicit Hostile(Asn as = kRawAs)
-    {
-        PeerConfig peer = peer_config(kOurHost, kRawHost, kOurPort4);
-        peer.remote_as = as;
-        peer.passive = true;
-        node.speaker().set_peers({peer});
-        raw.emplace(executor, kRawHost, kOurHost, kOurPort4);
-    }
-    bool until(const std::function<bool()>& done)
-    {
-        return run_until(
-            executor,
-            [&] {
-                listen();
-                return done();
-            },
-            10s);
-    }
-    void listen()
-    {
-        for (const RawMessage& message : raw->messages()) {
-            updates += message.type == MessageType::Update;
-            keepalives += message.type == MessageType::Keepalive;
-            begins += message.type == MessageType::RouteRefresh && message.body[2] == 1;
-            ends_of_refresh += message.type == MessageType::RouteRefresh && message.body[2] == 2;
-            if (message.type == MessageType::Notification)
-                told = decode_notification(message.body);
-        }
-    }
-    bool ends()
-    {
-        return until([&] { return raw->ended(); });
-    }
-    bool comes_to(State state)
-    {
-        return until([&] { return node.peer().state == state; });
-    }
-};
 
 // ---- Header, OPEN and unexpected messages ----
 
@@ -264,18 +187,6 @@ const Bytes kPath{0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xe9};
 const Bytes kInnerPath{0x40, 2, 0};
 const Bytes kHop{0x40, 3, 4, 10, 99, 0, 3};
 const Bytes kPreference{0x40, 5, 4, 0, 0, 0, 100};
-
-Bytes update_message(const Bytes& withdrawn, const Bytes& attributes, const Bytes& nlri)
-{
-    Bytes body;
-    ByteWriter writer(body);
-    writer.u16(static_cast<std::uint16_t>(withdrawn.size()));
-    writer.bytes(withdrawn);
-    writer.u16(static_cast<std::uint16_t>(attributes.size()));
-    writer.bytes(attributes);
-    writer.bytes(nlri);
-    return whole_message(2, body);
-}
 
 // RFC 7606 section 2; Replaced: there is no fault, the new route is taken as it is.
 enum class Treatment { Replaced, Discarded, Withdrawn, Reset };
@@ -589,6 +500,146 @@ INSTANTIATE_TEST_SUITE_P(
         UpdateCase{"MP_UNREACH_NLRI, prefix cut", false,
                    external_with({0x80, 15, 5, 0, 1, 1, 24, 1}), Reset, 9}));
 
+// ---- IPv6, in MP_REACH_NLRI and MP_UNREACH_NLRI of a session that carries it (RFC 7606 5 and 7.11) ----
+
+// The parts of MP_REACH_NLRI: family, next hop with its length, reserved octet, prefixes.
+const Bytes kFamily6{0, 2, 1};
+const Bytes kHop6{16, 0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3};
+const Bytes kLinkLocal{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3};
+const Bytes kNet6{64, 0xfd, 2, 0, 0, 0, 0, 0, 0};
+const Bytes kLater6{64, 0xfd, 3, 0, 0, 0, 0, 0, 0};
+
+Bytes hop6_of(std::uint8_t length, std::uint8_t fill = 0xfd)
+{
+    Bytes bytes(1u + length, fill);
+    bytes.front() = length;
+    return bytes;
+}
+Bytes reach6(const Bytes& hop, const Bytes& nlri, std::uint8_t reserved = 0)
+{
+    const Bytes value = together({kFamily6, hop, {reserved}, nlri});
+    return together({{0x80, 14, static_cast<std::uint8_t>(value.size())}, value});
+}
+Bytes unreach6(const Bytes& nlri)
+{
+    const Bytes value = together({kFamily6, nlri});
+    return together({{0x80, 15, static_cast<std::uint8_t>(value.size())}, value});
+}
+Bytes external6(const Bytes& attributes)
+{
+    return update_message({}, together({attributes, kIncomplete, kPath}), {});
+}
+
+struct Ipv6Case {
+    const char* name;
+    Bytes message;
+    Treatment expected;
+    std::uint8_t subcode = 0;
+};
+
+std::ostream& operator<<(std::ostream& out, const Ipv6Case& c)
+{
+    return out << c.name;
+}
+
+class FaultyIpv6Update : public ::testing::TestWithParam<Ipv6Case> {
+protected:
+    void SetUp() override
+    {
+        if (!enter_private_network())
+            GTEST_SKIP() << "needs root";
+    }
+};
+
+TEST_P(FaultyIpv6Update, gets_the_treatment_of_its_case)
+{
+    PeerConfig peer = hostile_peer();
+    peer.families = {kIpv4Unicast, kIpv6Unicast};
+    Hostile hostile(peer);
+    const auto route = [&](const char* prefix) -> std::optional<RouteView> {
+        for (const RouteView& view : hostile.node.speaker().routes())
+            if (view.prefix == *IpPrefix::parse(prefix))
+                return view;
+        return std::nullopt;
+    };
+    const auto good = [](const Bytes& nlri) {
+        return update_message({}, together({reach6(kHop6, nlri), kOrigin, kPath}), {});
+    };
+    Open open = raw_open_of(kRawHost, kRawAs);
+    open.capabilities.families = peer.families;
+    hostile.raw->say(together({message_of(open), whole_message(4), good(kNet6)}));
+    ASSERT_TRUE(hostile.until([&] { return route("fd02::/64").has_value(); }))
+        << hostile.node.peer().why_down;
+    hostile.raw->say(GetParam().message);
+    hostile.raw->say(good(kLater6));
+    if (GetParam().expected == Reset) {
+        ASSERT_TRUE(hostile.ends());
+        ASSERT_TRUE(hostile.told);
+        EXPECT_EQ(describe(*hostile.told), describe({ErrorCode::Update, GetParam().subcode, {}}));
+        EXPECT_TRUE(hostile.until([&] { return hostile.node.speaker().routes().empty(); }));
+        return;
+    }
+    ASSERT_TRUE(hostile.until([&] { return route("fd03::/64").has_value(); }))
+        << hostile.node.peer().why_down;
+    EXPECT_TRUE(hostile.node.up());
+    const auto left = route("fd02::/64");
+    EXPECT_EQ(left.has_value(), GetParam().expected == Replaced);
+    if (left) {
+        EXPECT_EQ(left->attributes->next_hop, lab_address6(kRawHost));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Ipv6, FaultyIpv6Update,
+    ::testing::Values(
+        Ipv6Case{"no fault", external6(reach6(kHop6, kNet6)), Replaced},
+        Ipv6Case{"withdrawn", update_message({}, unreach6(kNet6), {}), Withdrawn},
+        Ipv6Case{"next hop with a link-local one",
+                 external6(reach6(
+                     together({{32}, Bytes(kHop6.begin() + 1, kHop6.end()), kLinkLocal}), kNet6)),
+                 Replaced},
+        Ipv6Case{"reserved octet that is not 0", external6(reach6(kHop6, kNet6, 7)), Replaced},
+        Ipv6Case{"next hop of 0", external6(reach6(hop6_of(0), kNet6)), Reset, 9},
+        Ipv6Case{"next hop of 4", external6(reach6(hop6_of(4), kNet6)), Reset, 9},
+        Ipv6Case{"next hop of 15", external6(reach6(hop6_of(15), kNet6)), Reset, 9},
+        Ipv6Case{"next hop of 24", external6(reach6(hop6_of(24), kNet6)), Reset, 9},
+        Ipv6Case{"next hop of 33", external6(reach6(hop6_of(33), kNet6)), Reset, 9},
+        Ipv6Case{"next hop longer than the attribute",
+                 external6({0x80, 14, 6, 0, 2, 1, 16, 0xfd, 0x99}), Reset, 9},
+        Ipv6Case{"next hop ::", external6(reach6(hop6_of(16, 0), kNet6)), Withdrawn},
+        Ipv6Case{"next hop of multicast", external6(reach6(hop6_of(16, 0xff), kNet6)), Withdrawn},
+        Ipv6Case{"no reserved octet", external6(together({{0x80, 14, 20}, kFamily6, kHop6})), Reset,
+                 9},
+        Ipv6Case{"prefix of 129 bits", external6(reach6(kHop6, together({{129}, Bytes(17, 1)}))),
+                 Reset, 9},
+        Ipv6Case{"prefix of 255 bits", external6(reach6(kHop6, {255})), Reset, 9},
+        Ipv6Case{"prefix cut", external6(reach6(kHop6, {64, 0xfd, 2, 0})), Reset, 9},
+        Ipv6Case{"a good prefix before one that is cut",
+                 external6(reach6(kHop6, together({kNet6, {64, 0xfd}}))), Reset, 9},
+        Ipv6Case{"withdrawn prefix of 129 bits",
+                 update_message({}, unreach6(together({{129}, Bytes(17, 1)})), {}), Reset, 9},
+        Ipv6Case{"withdrawn prefix cut", update_message({}, unreach6({64, 0xfd}), {}), Reset, 9},
+        Ipv6Case{"MP_REACH_NLRI twice",
+                 external6(together({reach6(kHop6, kNet6), reach6(kHop6, kLater6)})), Reset, 1},
+        Ipv6Case{"MP_UNREACH_NLRI twice",
+                 update_message({}, together({unreach6(kNet6), unreach6(kLater6)}), {}), Reset, 1},
+        Ipv6Case{"no AS_PATH", update_message({}, together({reach6(kHop6, kNet6), kOrigin}), {}),
+                 Withdrawn},
+        Ipv6Case{"no ORIGIN", update_message({}, together({reach6(kHop6, kNet6), kPath}), {}),
+                 Withdrawn},
+        Ipv6Case{"ORIGIN 3",
+                 update_message({}, together({reach6(kHop6, kNet6), {0x40, 1, 1, 3}, kPath}), {}),
+                 Withdrawn},
+        // RFC 7606 5.2: what it was about cannot be known.
+        Ipv6Case{"a fault, and no prefix of any kind",
+                 update_message({}, together({{0x40, 1, 1, 3}, kPath}), {}), Reset, 1},
+        Ipv6Case{"multicast of IPv6, which is not carried",
+                 external6({0x80, 14, 14, 0, 2, 2, 0, 0, 64, 0xfd, 2, 0, 0, 0, 0, 0, 0}), Replaced},
+        Ipv6Case{"a family that nobody knows", external6({0x80, 14, 6, 0x40, 4, 71, 0, 0, 9}),
+                 Replaced},
+        Ipv6Case{"MP_UNREACH_NLRI of a family that nobody knows",
+                 update_message({}, {0x80, 15, 4, 0x40, 4, 71, 9}, {}), Replaced}));
+
 // ---- What is no fault, and how sessions end ----
 
 struct MalformedTest : ::testing::Test {
@@ -667,7 +718,8 @@ TEST_F(MalformedTest, refresh_of_a_family_that_is_not_carried_is_ignored)
     hostile.node.speaker().announcements_complete();
     hostile.raw->say(raw_greeting(kRawHost, kRawAs));
     ASSERT_TRUE(hostile.until([&] { return hostile.updates == 2; })) << "the route, End-of-RIB";
-    hostile.raw->say(whole_message(5, {0, 25, 0, 70}));
+    for (const Bytes& other : {Bytes{0, 25, 0, 70}, Bytes{0, 2, 0, 1}, Bytes{0, 1, 0, 2}})
+        hostile.raw->say(whole_message(5, other));
     hostile.raw->say(whole_message(5, kRefresh));
     EXPECT_TRUE(hostile.until([&] { return hostile.updates == 3; }));
     run_for(hostile.executor, 50ms);

@@ -5,6 +5,7 @@
 #include "support/bgp/lab.h"
 
 #include <algorithm>
+#include <array>
 #include <sstream>
 
 namespace margay::bgp::lab {
@@ -52,14 +53,44 @@ std::string bird_channel(const Neighbor& neighbor, bool v6)
     return text + " };\n";
 }
 
+// So many families that their capabilities are longer than 255 octets (RFC 9072).
+constexpr std::array kManyFamilies{"ipv4 multicast", "ipv6 multicast", "vpn4 mpls", "vpn6 mpls",
+                                   "ipv4 mpls",      "ipv6 mpls",      "flow4",     "flow6"};
+
+std::string name_of_table(std::string family)
+{
+    std::ranges::replace(family, ' ', '_');
+    return "t_" + family;
+}
+
+std::string bird_table(const std::string& family)
+{
+    return family.substr(0, family.find(' ')) + " table " + name_of_table(family) + ";\n";
+}
+
+std::string bird_many_channels()
+{
+    std::string text = "  long lived graceful restart on;\n";
+    for (const std::string family : kManyFamilies) {
+        const bool v4 = family.find('4') != std::string::npos && !family.starts_with("flow");
+        text += "  " + family + " { table " + name_of_table(family) + "; add paths on; " +
+                (v4 ? "extended next hop on; " : "") + "import none; export none; };\n";
+    }
+    return text;
+}
+
 std::string bird_session(const DaemonConfig& config, const Neighbor& neighbor, std::size_t index)
 {
     std::ostringstream out;
     out << "protocol bgp n" << index << " {\n"
         << "  local " << own_address(config, neighbor) << " as " << config.as.value << ";\n"
         << "  neighbor " << neighbor.address.str() << " as " << neighbor.as.value << ";\n"
-        << "  multihop; strict bind;\n" // hosts of no common network; other daemons beside us
+        << "  strict bind;\n" // other daemons are beside us
         << "  connect delay time 1; connect retry time 1; error wait time 1, 2;\n";
+    if (neighbor.ttl_security > 0)
+        out << "  multihop " << neighbor.ttl_security << "; ttl security on;\n";
+    else
+        out << "  multihop;\n"; // hosts of no common network
     if (neighbor.client)
         out << "  rr client;\n";
     if (!neighbor.password.empty())
@@ -73,6 +104,8 @@ std::string bird_session(const DaemonConfig& config, const Neighbor& neighbor, s
         out << "  enable as4 off;\n";
     if (neighbor.extended_messages)
         out << "  enable extended messages on;\n";
+    if (neighbor.extended_parameters)
+        out << bird_many_channels();
     if (has_family(neighbor, kIpv4Unicast))
         out << bird_channel(neighbor, false);
     if (has_family(neighbor, kIpv6Unicast))
@@ -139,6 +172,7 @@ public:
         return between(about(neighbor), "Local capabilities", "Neighbor capabilities");
     }
     void refresh(const Ip& neighbor) override { say("reload in " + name_of(neighbor)); }
+    void reset(const Ip& neighbor) override { say("restart " + name_of(neighbor)); }
     void shut(const Ip& neighbor, const std::string& text) override
     {
         say("disable " + name_of(neighbor) + " \"" + text + "\"");
@@ -162,6 +196,8 @@ protected:
                            "protocol direct { ipv4; ipv6; }\n" + // by which next hops are resolved
                            bird_static(config, false) +
                            bird_static(config, true);
+        for (const std::string family : kManyFamilies)
+            text += bird_table(family);
         for (std::size_t i = 0; i < config.neighbors.size(); ++i)
             text += bird_session(config, config.neighbors[i], i);
         return text;

@@ -49,6 +49,10 @@ struct Neighbor {
     bool add_path = false;          // both ways
     bool extended_next_hop = false; // RFC 8950
     bool extended_messages = false; // RFC 8654
+    bool enhanced_refresh = false;  // RFC 7313
+    bool extended_parameters = false; // RFC 9072
+    bool restart_on_notification = false; // RFC 8538, beside restart_time
+    int ttl_security = 0; // RFC 5082: hops to us at most
 };
 
 struct DaemonConfig {
@@ -93,6 +97,8 @@ public:
     virtual std::string offers(const Ip& neighbor) = 0;
     virtual std::vector<LearnedPath> learned(const std::string& prefix, const Ip& neighbor) = 0;
     virtual void refresh(const Ip& neighbor) = 0; // asks for everything again
+    // Ends the session by a NOTIFICATION, and begins another.
+    virtual void reset(const Ip& neighbor) = 0;
     // Ends the session with a text for people (RFC 9003).
     virtual void shut(const Ip& neighbor, const std::string& text) = 0;
 

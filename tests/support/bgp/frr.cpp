@@ -58,6 +58,8 @@ std::string frr_session(const DaemonConfig& config, const Neighbor& neighbor)
         << head << "advertisement-interval 0\n";
     if (!is_internal(config, neighbor)) // hosts of no common network
         out << head << "disable-connected-check\n";
+    if (neighbor.ttl_security > 0)
+        out << head << "ttl-security hops " << neighbor.ttl_security << "\n";
     if (!neighbor.password.empty())
         out << head << "password " << neighbor.password << "\n";
     if (neighbor.hold_time)
@@ -106,7 +108,8 @@ std::string frr_restart(const DaemonConfig& config)
         if (neighbor.restart_time)
             return " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n"
                    " bgp graceful-restart restart-time " +
-                   std::to_string(neighbor.restart_time->count()) + "\n";
+                   std::to_string(neighbor.restart_time->count()) + "\n" +
+                   (neighbor.restart_on_notification ? " no bgp hard-administrative-reset\n" : "");
     return " bgp graceful-restart-disable\n coalesce-time 0\n";
 }
 
@@ -150,6 +153,7 @@ public:
     {
         ask(vtysh({"clear bgp ipv4 unicast " + neighbor.str() + " soft in"}));
     }
+    void reset(const Ip& neighbor) override { ask(vtysh({"clear bgp " + neighbor.str()})); }
     void shut(const Ip& neighbor, const std::string& text) override
     {
         ask(vtysh({"configure terminal", router(),

@@ -37,14 +37,18 @@ std::string gobgp_session(const DaemonConfig& config, const Neighbor& neighbor)
     if (neighbor.hold_time)
         out << "    hold-time = " << neighbor.hold_time->count()
             << "\n    keepalive-interval = " << neighbor.hold_time->count() / 3 << "\n";
-    if (!is_internal(config, neighbor))
+    if (neighbor.ttl_security > 0)
+        out << "  [neighbors.ttl-security.config]\n    enabled = true\n    ttl-min = "
+            << 256 - neighbor.ttl_security << "\n";
+    else if (!is_internal(config, neighbor))
         out << "  [neighbors.ebgp-multihop.config]\n    enabled = true\n    multihop-ttl = 2\n";
     if (neighbor.client)
         out << "  [neighbors.route-reflector.config]\n    route-reflector-client = true\n"
             << "    route-reflector-cluster-id = \"" << lab_address(config.host).str() << "\"\n";
     if (neighbor.restart_time)
         out << "  [neighbors.graceful-restart.config]\n    enabled = true\n    restart-time = "
-            << neighbor.restart_time->count() << "\n";
+            << neighbor.restart_time->count() << "\n    notification-enabled = "
+            << (neighbor.restart_on_notification ? "true" : "false") << "\n";
     if (has_family(neighbor, kIpv4Unicast))
         out << gobgp_family(neighbor, false);
     if (has_family(neighbor, kIpv6Unicast))
@@ -119,6 +123,7 @@ public:
     {
         ask(gobgp({"neighbor", neighbor.str(), "softresetin"}));
     }
+    void reset(const Ip& neighbor) override { ask(gobgp({"neighbor", neighbor.str(), "reset"})); }
     void shut(const Ip& neighbor, const std::string& text) override
     {
         ask(gobgp({"neighbor", neighbor.str(), "shutdown", "--reason", text}));

@@ -22,9 +22,11 @@ namespace {
 
 constexpr int kHosts = 9;
 
-Log lab_log()
+} // namespace
+
+std::shared_ptr<spdlog::logger> lab_log()
 {
-    static const Log log = [] {
+    static const auto log = [] {
         auto made = std::make_shared<spdlog::logger>(
             "bgp", std::make_shared<spdlog::sinks::stderr_sink_st>());
         const bool loud = std::getenv("MARGAY_TEST_LOG") != nullptr;
@@ -33,8 +35,6 @@ Log lab_log()
     }();
     return log;
 }
-
-} // namespace
 
 bool enter_private_network()
 {

@@ -29,6 +29,8 @@ Ip lab_address(int host); // 10.99.0.<host>
 Ip lab_address6(int host); // fd99::<host>
 Prefix4 net(const std::string& text);
 
+std::shared_ptr<spdlog::logger> lab_log(); // for speakers; MARGAY_TEST_LOG=1 makes it talk
+
 // One speaker of ours and everything that it said.
 class Node {
 public:

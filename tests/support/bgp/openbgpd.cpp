@@ -34,7 +34,11 @@ std::string openbgpd_session(const DaemonConfig& config, const Neighbor& neighbo
         << "  announce restart " << (neighbor.restart_time ? "yes" : "no") << "\n"
         << "  announce IPv4 " << (has_family(neighbor, kIpv4Unicast) ? "unicast" : "none") << "\n"
         << "  announce IPv6 " << (has_family(neighbor, kIpv6Unicast) ? "unicast" : "none") << "\n";
-    if (!is_internal(config, neighbor))
+    if (neighbor.ttl_security > 0)
+        out << "  ttl-security yes\n";
+    if (neighbor.ttl_security > 1)
+        out << "  multihop " << neighbor.ttl_security << "\n";
+    else if (neighbor.ttl_security == 0 && !is_internal(config, neighbor))
         out << "  multihop 2\n";
     if (neighbor.client)
         out << "  route-reflector " << lab_address(config.host).str() << "\n";
@@ -48,6 +52,10 @@ std::string openbgpd_session(const DaemonConfig& config, const Neighbor& neighbo
         out << "  announce add-path recv yes\n  announce add-path send all\n";
     if (neighbor.extended_next_hop)
         out << "  announce extended nexthop yes\n";
+    if (neighbor.enhanced_refresh)
+        out << "  announce enhanced refresh yes\n";
+    if (neighbor.restart_on_notification)
+        out << "  announce graceful notification yes\n";
     if (neighbor.extended_messages)
         out << "  announce extended message yes\n";
     out << "}\n";
@@ -96,6 +104,7 @@ public:
     {
         ask(bgpctl({"neighbor", neighbor.str(), "refresh"}));
     }
+    void reset(const Ip& neighbor) override { ask(bgpctl({"neighbor", neighbor.str(), "clear"})); }
     void shut(const Ip& neighbor, const std::string& text) override
     {
         ask(bgpctl({"neighbor", neighbor.str(), "down", text}));

@@ -56,7 +56,7 @@ public:
         stream_.insert(stream_.end(), more.begin(), more.end());
         std::vector<RawMessage> found;
         for (;;) {
-            const auto next = next_frame(stream_);
+            const auto next = next_frame(stream_, kMaxExtendedMessage);
             const Frame* frame = std::get_if<Frame>(&next);
             if (!frame)
                 return found;
@@ -74,8 +74,8 @@ private:
     bool ended_ = false;
 };
 
-// An OPEN of the peer at `host`, with what a speaker of ours offers.
-inline Bytes raw_open(int host, Asn as = Asn{64512}, Seconds hold_time = Seconds(240))
+// An OPEN of the peer at `host`, with what a speaker of ours offered at first.
+inline Open raw_open_of(int host, Asn as = Asn{64512}, Seconds hold_time = Seconds(240))
 {
     SessionConfig config;
     config.local_as = as;
@@ -84,9 +84,17 @@ inline Bytes raw_open(int host, Asn as = Asn{64512}, Seconds hold_time = Seconds
     config.add_path = false;
     Open open = make_open(config, {});
     open.capabilities.extended_message = open.capabilities.enhanced_refresh = false;
+    return open;
+}
+inline Bytes message_of(const Open& open)
+{
     Bytes bytes;
     encode_open_message(open, bytes);
     return bytes;
+}
+inline Bytes raw_open(int host, Asn as = Asn{64512}, Seconds hold_time = Seconds(240))
+{
+    return message_of(raw_open_of(host, as, hold_time));
 }
 
 // That and the KEEPALIVE that agrees to what the other side says.

@@ -97,6 +97,19 @@ TEST_F(FsmTest, dials_opens_confirms_and_is_established)
     EXPECT_EQ(fsm.state(), State::Established);
 }
 
+TEST_F(FsmTest, silence_may_be_another_password)
+{
+    FsmConfig signing = config();
+    signing.authenticated = true;
+    for (const FsmConfig& each : {signing, config()}) {
+        fsm = Fsm(each);
+        take(fsm.start(now));
+        wait(each.connect_timeout);
+        EXPECT_THAT(fsm.last_down().text, HasSubstr("timed out"));
+        EXPECT_EQ(fsm.last_down().text.find("TCP MD5") != std::string::npos, each.authenticated);
+    }
+}
+
 TEST_F(FsmTest, passive_peer_waits_and_never_dials)
 {
     fsm = Fsm(config(true));
