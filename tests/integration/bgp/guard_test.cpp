@@ -51,7 +51,7 @@ Bytes greeting(const std::function<void(Capabilities&)>& with)
     with(open.capabilities);
     return together({message_of(open), whole_message(4)});
 }
-Bytes enhanced_greeting()
+Bytes refreshing_greeting()
 {
     return greeting([](Capabilities& c) { c.enhanced_refresh = true; });
 }
@@ -208,7 +208,7 @@ TEST_F(GuardTest, refresh_of_bad_length_has_its_own_error_where_that_was_agreed_
         for (const Bytes& body : bodies) {
             SCOPED_TRACE(::testing::Message() << body.size() << " octets, enhanced: " << enhanced);
             Hostile hostile;
-            hostile.raw->say(enhanced ? enhanced_greeting() : raw_greeting(kRawHost, kRawAs));
+            hostile.raw->say(enhanced ? refreshing_greeting() : raw_greeting(kRawHost, kRawAs));
             ASSERT_TRUE(hostile.comes_to(State::Established));
             const Bytes message = whole_message(5, body);
             hostile.raw->say(message);
@@ -227,7 +227,7 @@ TEST_F(GuardTest, refresh_of_bad_length_has_its_own_error_where_that_was_agreed_
 TEST_F(GuardTest, what_is_not_told_again_in_a_refresh_goes_at_its_end)
 {
     Hostile hostile;
-    hostile.raw->say(together({enhanced_greeting(), telling({kFirst, kSecond})}));
+    hostile.raw->say(together({refreshing_greeting(), telling({kFirst, kSecond})}));
     Bytes end;
     encode_end_of_rib(kIpv4Unicast, end);
     hostile.raw->say(end);
@@ -257,7 +257,7 @@ TEST_F(GuardTest, beginning_and_end_of_a_refresh_mean_nothing_where_they_were_no
 TEST_F(GuardTest, unknown_kind_of_refresh_is_ignored)
 {
     Hostile hostile;
-    hostile.raw->say(together({enhanced_greeting(), whole_message(5, {0, 1, 3, 1}),
+    hostile.raw->say(together({refreshing_greeting(), whole_message(5, {0, 1, 3, 1}),
                                whole_message(5, {0, 1, 255, 1}), telling({kFirst})}));
     EXPECT_TRUE(hostile.until([&] { return hostile.node.known() == 1; }));
     EXPECT_TRUE(hostile.node.up());
@@ -269,7 +269,7 @@ TEST_F(GuardTest, our_answer_to_a_refresh_is_beginning_routes_and_end)
     hostile.node.speaker().announce(net("10.1.0.0/26"));
     hostile.node.speaker().announce(net("10.1.1.0/26"), Announcement{1, 7, {}});
     hostile.node.speaker().announcements_complete();
-    hostile.raw->say(enhanced_greeting());
+    hostile.raw->say(refreshing_greeting());
     ASSERT_TRUE(hostile.until([&] { return hostile.updates == 3; })) << "two routes, End-of-RIB";
     const auto said_before = static_cast<std::ptrdiff_t>(hostile.heard.size());
     hostile.raw->say(refresh_message(RouteRefresh::Kind::Request));
