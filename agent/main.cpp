@@ -2,8 +2,8 @@
 // margayd: reads its configuration and runs the agent, or the route reflector, until it is told to stop.
 #include "agent/agent.h"
 #include "agent/config/config.h"
-#include "agent/reflector.h"
 #include "agent/explain/stand_in.h"
+#include "agent/reflector.h"
 
 #include <spdlog/sinks/stdout_sinks.h>
 
