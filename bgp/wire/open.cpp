@@ -67,9 +67,12 @@ bool decode_extended_next_hop(ByteReader in, Capabilities& caps)
     return in.ok();
 }
 
-// RFC 7911 section 4: an entry that says neither is ignored; of several for a family the first counts.
+// RFC 7911 section 4: with a value that it does not name the capability is not understood; of several
+// entries for a family the first counts.
 bool decode_add_path(ByteReader in, Capabilities& caps)
 {
+    std::vector<AddPath> entries;
+    bool understood = true;
     while (in.ok() && !in.at_end()) {
         AddPath entry;
         entry.family.afi = in.u16();
@@ -77,10 +80,12 @@ bool decode_add_path(ByteReader in, Capabilities& caps)
         const std::uint8_t what = in.u8();
         entry.receive = what & kReceives;
         entry.send = what & kSends;
-        if (in.ok() && what >= kReceives && what <= (kReceives | kSends) &&
-            std::ranges::find(caps.add_path, entry.family, &AddPath::family) == caps.add_path.end())
-            caps.add_path.push_back(entry);
+        understood &= what >= kReceives && what <= (kReceives | kSends);
+        if (std::ranges::find(entries, entry.family, &AddPath::family) == entries.end())
+            entries.push_back(entry);
     }
+    if (in.ok() && understood)
+        caps.add_path = std::move(entries);
     return in.ok();
 }
 

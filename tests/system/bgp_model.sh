@@ -29,7 +29,7 @@ tor_session() { peer n1 $tor '{sessions, since}' | jq -c .; }
 learned() { in_node n1 margayctl bgp routes -o json | jq -e --arg p "$1" '.routes[] | select(.prefix == $p and .best)'; }
 from_peer() { # from_peer NODE PREFIX PEER NEXT_HOP
     in_node "$1" margayctl bgp routes -o json |
-        jq -e --arg p "$2" --arg f "$3" --arg h "$4" '.routes[] | select(.prefix == $p and .peer == $f and .next_hop == $h and .best)'
+        jq -e --arg p "$2" --arg f "$3" --arg h "$4" '.routes[] | select(.prefix == $p and .from == $f and .next_hop == $h and .best)'
 }
 warned() { in_node n1 margayctl status -o json | jq -e --arg t "$1" '.warnings[] | select(.text | contains($t))'; }
 block_of() { in_node "$1" margayctl status -o json | jq -er '.blocks[0]'; }

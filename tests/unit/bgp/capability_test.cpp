@@ -103,18 +103,16 @@ TEST(Capability, extended_parameters_are_read_whatever_the_short_length_says)
     EXPECT_TRUE(std::holds_alternative<Notify>(decode_open(open_with(short_of_one))));
 }
 
-TEST(Capability, add_path_entries_that_say_nothing_are_ignored)
+// RFC 7911 section 4.
+TEST(Capability, add_path_with_a_value_that_it_does_not_name_is_not_understood)
 {
-    const Open open =
-        open_with_capability({69, 16, 0, 1, 1, 3, 0, 2, 1, 0, 0, 2, 1, 4, 0, 1, 1, 1});
-    EXPECT_THAT(open.capabilities.add_path, ElementsAre(AddPath{kIpv4Unicast, true, true}))
+    for (const std::uint8_t what : {std::uint8_t{0}, std::uint8_t{4}, std::uint8_t{0xff}})
+        EXPECT_THAT(open_with_capability({69, 8, 0, 1, 1, 3, 0, 2, 1, what}).capabilities.add_path,
+                    IsEmpty())
+            << int{what};
+    EXPECT_THAT(open_with_capability({69, 8, 0, 1, 1, 3, 0, 1, 1, 1}).capabilities.add_path,
+                ElementsAre(AddPath{kIpv4Unicast, true, true}))
         << "the first of a family counts";
-}
-
-TEST(Capability, wide_safi_of_an_extended_next_hop_is_not_cut)
-{
-    const Bytes body = {4, 0xfd, 0xe8, 0, 90, 1, 1, 1, 1, 10, 2, 8, 5, 6, 0, 1, 1, 1, 0, 2};
-    EXPECT_FALSE(std::get<Open>(decode_open(body)).capabilities.takes_ipv6_next_hops(kIpv4Unicast));
 }
 
 TEST(Capability, next_hops_of_another_family_are_ignored)
