@@ -25,16 +25,16 @@ struct SpeakerConfig {
     Asn local_as;
     Ipv4 router_id;
     std::uint16_t listen_port = kBgpPort; // 0: does not listen
-    std::optional<Ip> listen_address;     // all addresses of both families
+    std::optional<Ip> listen_address{};     // all addresses of both families
     // The previous run left routes in force, which are kept until the peers have told theirs
     // again (RFC 4724 4.1). Also bounds that time, see Callbacks::on_initial_sync_done.
     bool restarting = false;
     Seconds restart_time{120};
     // Ours, as the next hop of IPv6 routes on sessions over IPv4, and the other way round.
-    std::optional<Ipv4> address4;
-    std::optional<Ipv6> address6;
+    std::optional<Ipv4> address4{};
+    std::optional<Ipv6> address6{};
     // RFC 4456: as a reflector, for the peers that are its clients. By default the router id.
-    std::optional<Ipv4> cluster_id;
+    std::optional<Ipv4> cluster_id{};
 };
 
 // Two configs that differ in nothing but the policy mean the same session: set_peers() leaves it alone.
@@ -176,9 +176,9 @@ struct RouteQuery {
         Within, // the prefix and what is more specific
         Covering, // the prefix and what is less specific
     };
-    std::optional<IpPrefix> prefix; // empty: all, of both families
+    std::optional<IpPrefix> prefix{}; // empty: all, of both families
     Match match = Match::Exact;
-    std::string received_from; // a peer's name; empty: anybody, and ourselves
+    std::string received_from{}; // a peer's name; empty: anybody, and ourselves
 };
 
 // Where a walk over the tables goes on: the family, and the number of the entry. Between two portions the
