@@ -262,6 +262,30 @@ TEST_F(Group, withdrawal_is_owed_to_who_is_behind_also_when_the_policy_changes_m
     EXPECT_TRUE(has_told_all(group, slow));
 }
 
+// The entry has moved on, so that the member meets the others before it comes there.
+TEST_F(Group, member_that_missed_a_withdrawal_hears_it_though_the_route_is_its_own_by_then)
+{
+    const PeerId source = add(false), slow = add(true, true), fast = add(true, true);
+    ExportView view = internal_view();
+    view.client = true;
+    UpdateGroup<Prefix4> group(rib, view, {});
+    group.join(slow);
+    group.join(fast);
+    learn(source, 1);
+    settle(group);
+    ASSERT_EQ(heard[slow].routes.size(), 1u);
+    full = {slow};
+    rib.withdraw(source, net(1));
+    settle(group);
+    EXPECT_THAT(heard[fast].routes, IsEmpty());
+    learn(slow, 1, 2);
+    decide();
+    full.clear();
+    settle(group);
+    EXPECT_THAT(heard[slow].routes, IsEmpty());
+    EXPECT_EQ(heard[fast].routes.size(), 1u);
+}
+
 // A peer changes its mind faster than decisions are made; its paths are never the best.
 TEST_F(Group, entries_that_are_never_decided_for_long_are_told_all_the_same)
 {
