@@ -97,12 +97,12 @@ template <typename P>
 void UpdateGroup<P>::policy_changed()
 {
     rib_.table().rewind(cursor_);
-    policy_walk_until_ = rib_.table().last_change();
+    const std::uint64_t last_change = rib_.table().last_change();
     for (auto& [peer, member] : members_) {
         if (!member.behind)
             continue;
         rib_.table().rewind(*member.behind);
-        member.alone_until = policy_walk_until_;
+        member.alone_until = last_change;
     }
 }
 

@@ -146,7 +146,6 @@ private:
     const ExportView view_;
     Policy policy_;
     CursorId cursor_;
-    std::uint64_t policy_walk_until_ = 0; // up to this change an older policy may have told
     std::map<PeerId, Member> members_;
     std::uint32_t audience_ = 0; // another one whenever somebody joins those that hear the group
     // By entry: 0 when nothing was told, else one more than the peer whose route it was. And kUnsure.

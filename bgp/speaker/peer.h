@@ -157,18 +157,12 @@ private:
     template <typename P>
     Tables<P>& tables() const
     {
-        if constexpr (std::is_same_v<P, Prefix4>)
-            return host_.ipv4();
-        else
-            return host_.ipv6();
+        return of_family<P>(host_.ipv4(), host_.ipv6());
     }
     template <typename P>
     static const WireFamily& wire_of(const Negotiated& negotiated)
     {
-        if constexpr (std::is_same_v<P, Prefix4>)
-            return negotiated.wire.ipv4;
-        else
-            return negotiated.wire.ipv6;
+        return of_family<P>(negotiated.wire.ipv4, negotiated.wire.ipv6);
     }
     template <typename P>
     const WireFamily& wire() const
@@ -178,15 +172,12 @@ private:
     template <typename P>
     FamilySession& family()
     {
-        if constexpr (std::is_same_v<P, Prefix4>)
-            return session_->ipv4;
-        else
-            return session_->ipv6;
+        return of_family<P>(session_->ipv4, session_->ipv6);
     }
     template <typename P>
     bool& stale()
     {
-        return stale_[std::is_same_v<P, Prefix4> ? 0 : 1];
+        return of_family<P>(stale_[0], stale_[1]);
     }
     bool has_stale() const { return stale_[0] || stale_[1]; }
 

@@ -139,18 +139,12 @@ private:
     template <typename P>
     Tables<P>& tables()
     {
-        if constexpr (std::is_same_v<P, Prefix4>)
-            return ipv4_;
-        else
-            return ipv6_;
+        return of_family<P>(ipv4_, ipv6_);
     }
     template <typename P>
     const Tables<P>& tables() const
     {
-        if constexpr (std::is_same_v<P, Prefix4>)
-            return ipv4_;
-        else
-            return ipv6_;
+        return of_family<P>(ipv4_, ipv6_);
     }
 
     Executor& executor_;

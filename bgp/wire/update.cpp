@@ -300,7 +300,7 @@ void UpdateDecoder::announce(std::vector<Nlri<P>>& prefixes, const Ip& next_hop)
 {
     if (prefixes.empty())
         return;
-    FamilyUpdate<P>& update = update_.of<P>();
+    FamilyUpdate<P>& update = of_family<P>(update_.ipv4, update_.ipv6);
     if (to_withdraw()) {
         update.withdrawn.insert(update.withdrawn.end(), prefixes.begin(), prefixes.end());
         return;

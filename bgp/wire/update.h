@@ -29,6 +29,16 @@ constexpr Family family_of<Prefix6>()
     return kIpv6Unicast;
 }
 
+// Of two things that stand side by side for the families, the one for P.
+template <typename P, typename Of4, typename Of6>
+constexpr auto& of_family(Of4& ipv4, Of6& ipv6)
+{
+    if constexpr (std::is_same_v<P, Prefix4>)
+        return ipv4;
+    else
+        return ipv6;
+}
+
 // A prefix as messages have it.
 template <typename P>
 struct Nlri {
@@ -58,20 +68,6 @@ struct Update {
     FamilyUpdate<Prefix6> ipv6;
     std::vector<AttributeFault> faults;
     std::optional<Family> end_of_rib; // RFC 4724 section 2
-
-    template <typename P>
-    FamilyUpdate<P>& of()
-    {
-        if constexpr (std::is_same_v<P, Prefix4>)
-            return ipv4;
-        else
-            return ipv6;
-    }
-    template <typename P>
-    const FamilyUpdate<P>& of() const
-    {
-        return const_cast<Update*>(this)->of<P>();
-    }
 };
 
 class UpdateDecoder {
