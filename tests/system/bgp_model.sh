@@ -20,7 +20,7 @@ foreign=10.244.99.0/26 # of the pool, and no node's: only BGP knows it
 # --- asking ----------------------------------------------------------------------------------------
 peers() { in_node "$1" margayctl bgp peers -o json; }
 peer() { peers "$1" | jq -e ".peers[] | select(.name == \"$2\") | $3"; } # peer NODE NAME JQ
-up() { peer "$1" "$2" '.state == "Established"' | grep -qx true; }
+up() { peer "$1" "$2" '.state == "Established"' | grep -x true >/dev/null; }
 names() { peers "$1" | jq -r '[.peers[].name] | sort | join(" ")'; }
 has_sessions() { [ "$(names "$1")" = "${*:2}" ]; }
 # The mesh's sessions of all nodes with how often they came up and since when they are as they are.
@@ -194,7 +194,7 @@ check_untouched "pools and communities"
 
 bold "a password"
 bgp_peer "password: {secretKeyRef: {name: bgp, key: tor}}"
-refused() { peer n1 $tor '.state == "Refused"' | grep -qx true; }
+refused() { peer n1 $tor '.state == "Refused"' | grep -x true >/dev/null; }
 check "without its file the session does not start" eventually 20 refused
 check "margayctl status names BGPPeer and file" eventually 10 warned "(BGPPeer tor): no password: $state/secrets/bgp/tor"
 refuse "and BIRD has none" eventually 3 told "$block1"
@@ -276,7 +276,7 @@ done
 show_in rr margayctl status
 [[ $(in_node rr margayctl drops 2>&1) = *"is a route reflector and has no 'drops'"* ]] || fail "margayctl says what it does not have"
 ok "margayctl says what it does not have"
-in_ns rr curl -fsS http://127.0.0.1:9099/metrics | grep -q 'margay_bgp_peer_up{peer="Node_172_31_1_11"} 1' || fail "metrics of its sessions"
+in_ns rr curl -fsS http://127.0.0.1:9099/metrics | grep -F 'margay_bgp_peer_up{peer="Node_172_31_1_11"} 1' >/dev/null || fail "metrics of its sessions"
 ok "metrics of its sessions"
 gone nodes/rr
 check "its Node is deleted, and back" eventually 20 cluster
