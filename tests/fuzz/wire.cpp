@@ -237,7 +237,7 @@ void Codec::check_announcement(const Reach<P>& reach, bool four_octet_as)
         const auto frame = next_frame(message, session_.max_message);
         claim(std::holds_alternative<Frame>(frame), "an UPDATE of ours is a message");
         claim(!again_.decode(std::get<Frame>(frame).body, reader), "an UPDATE of ours is accepted");
-        const FamilyUpdate<P>& read = again_.update().template of<P>();
+        const FamilyUpdate<P>& read = of_family<P>(again_.update().ipv4, again_.update().ipv6);
         claim(again_.update().faults.empty(), "an UPDATE of ours has no fault");
         claim(read.withdrawn.empty() && read.announced.size() == 1, "it announces, once");
         claim(read.announced[0].attributes == reach.attributes, "its attributes are the same");
@@ -259,7 +259,8 @@ void Codec::check_withdrawal(const std::vector<Nlri<P>>& prefixes)
         const auto frame = next_frame(message, session_.max_message);
         claim(std::holds_alternative<Frame>(frame), "a withdrawal of ours is a message");
         claim(!again_.decode(std::get<Frame>(frame).body, session_), "it is accepted");
-        claim(std::ranges::equal(again_.update().template of<P>().withdrawn, rest.first(count)),
+        claim(std::ranges::equal(of_family<P>(again_.update().ipv4, again_.update().ipv6).withdrawn,
+                                 rest.first(count)),
               "it withdraws the same");
         claim(!again_.update().end_of_rib, "it is no End-of-RIB");
         rest = rest.subspan(count);
