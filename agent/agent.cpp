@@ -17,12 +17,7 @@ Agent::Agent(Executor& executor, Log log, const config::Config& config, std::str
     : executor_(executor), log_(std::move(log)), config_(config), settings_(config),
       node_(std::move(node)), links_(executor, [this](const auto& changes) { on_links(changes); }),
       resolver_(executor, [this](const auto& targets) { on_targets(targets); }),
-      kernel_routes_(executor, kernel::RouteTable::Callbacks{
-                                   [this](const std::string& name) { return is_workload(name); },
-                                   [this] { schedule_turn(); },
-                                   [this](const kernel::RouteReport& report) {
-                                       log_->warn("kernel route: {}", report.text);
-                                   }}),
+      kernel_routes_(executor, route_callbacks()),
       routes_([this](const Prefix4& prefix, const datapath::RouteWant* route) -> Status {
           if (route == nullptr) {
               datapath_->forget_route(prefix);
@@ -38,8 +33,31 @@ Agent::Agent(Executor& executor, Log log, const config::Config& config, std::str
                                     return id ? std::optional(*id) : std::nullopt;
                                 },
                                 [this](const std::string& name) { datapath_->release_set(name); }}),
+      remote_(
+          [this](Ipv4 hop) {
+              (void)resolver_.watch(hop);
+              // A neighbour that the kernel knew already is no news that on_targets() would bring.
+              use_neighbour(hop);
+          },
+          [this](Ipv4 hop) { resolver_.unwatch(hop); }),
       turn_timer_(executor)
 {
+}
+
+kernel::RouteTable::Callbacks Agent::route_callbacks()
+{
+    kernel::RouteTable::Callbacks callbacks;
+    callbacks.is_workload = [this](const std::string& name) { return is_workload(name); };
+    callbacks.on_settled = [this] { schedule_turn(); };
+    callbacks.on_report = [this](const kernel::RouteReport& report) {
+        log_->warn("kernel route: {}", report.text);
+    };
+    callbacks.on_written = [this](std::span<const kernel::RouteOperation> operations) {
+        for (const kernel::RouteOperation& operation : operations)
+            resolver_.on_route(operation.route.destination);
+    };
+    callbacks.on_trouble = [this](const std::string& text) { warn_once("kernel routes", text); };
+    return callbacks;
 }
 
 Agent::~Agent() = default;
@@ -96,8 +114,8 @@ void Agent::start_presence()
     facts.version = MARGAY_VERSION;
     facts.started = started_;
     facts.device = [this](const Prefix4& prefix) {
-        const auto path = paths_.find(prefix);
-        return path == paths_.end() ? std::string() : path->second.device;
+        const PlannedPath* path = remote_.plan_of(prefix);
+        return path == nullptr ? std::string() : path->device;
     };
     presence_ = std::make_unique<explain::Presence>(
         executor_, log_, config_.bird_socket,
@@ -135,9 +153,9 @@ Status Agent::start_kernel()
         warn_once("sysctl", set.error().what);
     if (auto started = links_.start(); !started)
         return started;
-    if (auto started = resolver_.start(); !started)
+    if (auto started = kernel_routes_.start(); !started)
         return started;
-    return kernel_routes_.start();
+    return resolver_.start(kernel_routes_.own_port());
 }
 
 // The guard of an earlier run goes on as it is, with the interfaces that it lets through: what we
@@ -284,8 +302,7 @@ void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
     }
     want_host_addresses();
     uplinks_due_ = true;
-    for (const auto& [prefix, path] : paths_)
-        paths_due_.insert(prefix); // MTU or MAC of an uplink may have changed
+    remote_.set_all_due(); // MTU or MAC of an uplink may have changed
     ensure_tunnel_device();
     if (peering_)
         want_peer_routes();
@@ -296,9 +313,7 @@ void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
 
 void Agent::on_targets(const std::vector<Ipv4>& targets)
 {
-    for (const Ipv4 target : targets)
-        if (const auto waiting = prefixes_by_hop_.find(target); waiting != prefixes_by_hop_.end())
-            paths_due_.insert(waiting->second.begin(), waiting->second.end());
+    remote_.set_due(targets);
     for (const Ipv4 target : targets)
         use_neighbour(target);
     schedule_turn();

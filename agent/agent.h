@@ -23,6 +23,7 @@
 #include "agent/paths.h"
 #include "agent/peering.h"
 #include "agent/registration.h"
+#include "agent/remote_paths.h"
 #include "agent/route_claims.h"
 #include "agent/routing/join.h"
 #include "agent/status/control.h"
@@ -36,6 +37,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unordered_map>
 
 namespace margay {
 
@@ -60,6 +62,7 @@ private:
     // run left it, then the sources of news.
     Status start();
     Status start_kernel();
+    kernel::RouteTable::Callbacks route_callbacks();
     Status start_datapath();
     Status start_store();
     Status start_servers();
@@ -98,12 +101,12 @@ private:
     // Pieces of wanted state.
     void want_endpoint(const std::string& interface);
     void want_local_route(const Prefix4& prefix, const model::WantedRoute& route);
-    void plan(const Prefix4& prefix);
-    void want_kernel_route(const Prefix4& prefix, const std::optional<kernel::Route>& before,
-                           const std::optional<kernel::Route>& wanted);
+    using Plans = std::unordered_map<const routing::Decision*, PlannedPathPtr>; // of one pass
+    void plan(const Prefix4& prefix, Plans& plans);
+    void want_kernel_route(const Prefix4& prefix, const PlannedPath* before,
+                           const PlannedPath* planned);
     const kernel::Link* link_towards(Ipv4 gateway) const;
     bool is_announced(const Prefix4& prefix) const;
-    void watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops);
     void write_static_neighbours();
     void want_node(const Prefix4& source, bool external);
     void forget_node(const Prefix4& source);
@@ -178,10 +181,7 @@ private:
     std::set<Prefix4> external_nodes_;
     std::map<Prefix4, bool> refused_nodes_; // no room in the data path; true: external
     std::map<Prefix4, model::WantedPool> pools_;
-    std::map<Prefix4, PlannedPath> paths_;
-    std::map<Prefix4, std::vector<Ipv4>> hops_of_;
-    std::map<Ipv4, std::set<Prefix4>> prefixes_by_hop_;
-    std::set<Prefix4> paths_due_;
+    RemotePaths remote_;
     std::map<Prefix4, kernel::Route> peer_routes_; // to BGP peers with reachableBy
     std::set<Ipv4> host_addresses_;
     model::OwnNode own_node_; // as it is in force

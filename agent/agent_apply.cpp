@@ -81,7 +81,7 @@ void Agent::apply_routes(const model::Changes& changes)
         if (route && !remote) {
             local_routes_[prefix] = *route;
             want_local_route(prefix, *route);
-            paths_due_.insert(prefix); // a local route keeps a remote one out of the kernel
+            remote_.set_due(prefix); // a local route keeps a remote one out of the kernel
         } else if (const auto known = local_routes_.find(prefix); known != local_routes_.end()) {
             if (known->second.kind == model::RouteKind::LocalWorkload)
                 kernel_routes_.unwant(workload_route(prefix, 0).key());
@@ -89,7 +89,7 @@ void Agent::apply_routes(const model::Changes& changes)
                 kernel_routes_.unwant(kernel::blackhole_route(prefix).key());
             local_routes_.erase(known);
             routes_.forget(RouteClaims::Layer::Local, prefix);
-            paths_due_.insert(prefix);
+            remote_.set_due(prefix);
         }
     }
 }
@@ -245,8 +245,7 @@ void Agent::take_own_node()
     if (!own_node_.tunnel_address && registration_->state().tunnel_address == held)
         own_node_.tunnel_address = held;
     own_node_stated_ |= own_node_.present;
-    for (const auto& [prefix, path] : paths_)
-        paths_due_.insert(prefix); // the outer source may have changed
+    remote_.set_all_due(); // the outer source may have changed
     set_datapath_config();
     ensure_tunnel_device();
     firewall_rules_dirty_ = true;
@@ -274,8 +273,7 @@ void Agent::apply_felix(const model::FelixConfiguration& felix)
     set_datapath_config();
     ensure_tunnel_device();
     firewall_rules_dirty_ = true;
-    for (const auto& [prefix, path] : paths_)
-        paths_due_.insert(prefix);
+    remote_.set_all_due();
 }
 
 // Interfaces that are workloads' now, and those that no longer are.

@@ -29,91 +29,71 @@ datapath::XdpMode xdp_mode(config::XdpMode mode)
 // At most so many prefixes a turn, so that a full table does not hold up a KEEPALIVE.
 void Agent::apply_paths()
 {
-    constexpr std::size_t kPrefixesATurn = 500;
-    for (const routing::Change& change : join_.take_changes(kPrefixesATurn)) {
-        paths_due_.insert(change.prefix);
-        watch_hops(change.prefix,
-                   change.decision ? change.decision->next_hops : std::vector<Ipv4>{});
-    }
-    for (std::size_t n = 0; n < kPrefixesATurn && !paths_due_.empty(); ++n) {
-        plan(paths_due_.extract(paths_due_.begin()).value());
-        uplinks_due_ = true;
-    }
-    if (join_.pending() || !paths_due_.empty())
+    constexpr std::size_t kPrefixesATurn = 2000;
+    for (routing::Change& change : join_.take_changes(kPrefixesATurn))
+        remote_.decide(change.prefix, std::move(change.decision));
+    Plans plans;
+    for (std::size_t n = 0; n < kPrefixesATurn && remote_.any_due(); ++n)
+        plan(remote_.take_due(), plans);
+    if (join_.pending() || remote_.any_due())
         schedule_turn(std::chrono::milliseconds(0));
+    uplinks_due_ |= remote_.take_devices_changed();
     if (std::exchange(uplinks_due_, false))
         update_uplinks();
 }
 
-void Agent::watch_hops(const Prefix4& prefix, const std::vector<Ipv4>& hops)
+void Agent::plan(const Prefix4& prefix, Plans& plans)
 {
-    const std::vector<Ipv4> before = std::exchange(hops_of_[prefix], hops);
-    for (const Ipv4 hop : hops) {
-        const auto [waiting, fresh] = prefixes_by_hop_.try_emplace(hop);
-        waiting->second.insert(prefix);
-        if (!fresh)
-            continue;
-        // A neighbour that the kernel knew already is no news that on_targets() would bring.
-        (void)resolver_.watch(hop);
-        use_neighbour(hop);
-    }
-    for (const Ipv4 hop : before) {
-        if (std::ranges::find(hops, hop) != hops.end())
-            continue;
-        const auto waiting = prefixes_by_hop_.find(hop);
-        waiting->second.erase(prefix);
-        if (!waiting->second.empty())
-            continue;
-        resolver_.unwatch(hop);
-        prefixes_by_hop_.erase(waiting);
-    }
-    if (hops.empty())
-        hops_of_.erase(prefix);
-}
-
-void Agent::plan(const Prefix4& prefix)
-{
-    const auto decision = join_.decisions().find(prefix);
-    const auto before = paths_.find(prefix);
-    if (decision == join_.decisions().end()) {
-        if (before == paths_.end())
-            return;
-        want_kernel_route(prefix, before->second.kernel_route, std::nullopt);
+    const RemotePaths::Path& path = *remote_.find(prefix);
+    const PlannedPathPtr before = path.plan;
+    if (!path.decision) {
+        want_kernel_route(prefix, before.get(), nullptr);
         routes_.forget(RouteClaims::Layer::Remote, prefix);
         firewall_dirty_ |= firewall_sets_.tunnel_blocks.erase(prefix) > 0;
-        paths_.erase(before);
+        remote_.erase(prefix);
         return;
     }
-    PlannedPath planned = plan_path(prefix, decision->second, local_facts(), links_.table(),
-                                    [this](Ipv4 hop) { return resolver_.find(hop); });
-    planned.route.node = decision->second.node_address;
-    want_kernel_route(prefix, before == paths_.end() ? std::nullopt : before->second.kernel_route,
-                      planned.kernel_route);
-    if (before != paths_.end() && before->second == planned)
+    PlannedPathPtr& planned = plans[path.decision.get()];
+    if (!planned)
+        planned = std::make_shared<const PlannedPath>(
+            plan_path(*path.decision, local_facts(), links_.table(),
+                      [this](Ipv4 hop) { return resolver_.find(hop); }));
+    want_kernel_route(prefix, before.get(), planned.get());
+    if (before && *before == *planned)
         return;
-    // What only BGP knows and no node announced is the kernel's to route.
-    if (decision->second.owned || planned.route.node)
-        routes_.want(RouteClaims::Layer::Remote, prefix, planned.route);
+    if (planned->in_datapath)
+        routes_.want(RouteClaims::Layer::Remote, prefix, planned->route);
     else
         routes_.forget(RouteClaims::Layer::Remote, prefix);
-    const bool tunnelled = planned.route.path.reachable && planned.route.path.encap;
+    const bool tunnelled = planned->route.path.reachable && planned->route.path.encap;
     firewall_dirty_ |= tunnelled ? firewall_sets_.tunnel_blocks.insert(prefix).second
                                  : firewall_sets_.tunnel_blocks.erase(prefix) > 0;
-    paths_[prefix] = std::move(planned);
+    remote_.plan(prefix, planned);
 }
 
 // A prefix that is local, too (a block or address that moves between nodes), has its local route.
-void Agent::want_kernel_route(const Prefix4& prefix, const std::optional<kernel::Route>& before,
-                              const std::optional<kernel::Route>& wanted)
+void Agent::want_kernel_route(const Prefix4& prefix, const PlannedPath* before,
+                              const PlannedPath* planned)
 {
+    const auto route_of = [&](const PlannedPath* plan) {
+        std::optional<kernel::Route> route;
+        if (plan != nullptr && plan->kernel_route) {
+            route = plan->kernel_route;
+            route->destination = prefix.network();
+        }
+        return route;
+    };
     const auto local = local_routes_.find(prefix);
     const bool here = local != local_routes_.end();
-    const bool same_key = here && local->second.kind == model::RouteKind::Blackhole && before &&
-                          before->key() == kernel::blackhole_route(prefix).key();
-    if (before && !same_key && (here || !wanted || wanted->key() != before->key()))
-        kernel_routes_.unwant(before->key());
+    std::optional<kernel::Route> wanted = route_of(planned);
+    if (const auto last = route_of(before)) {
+        const bool same_key = here && local->second.kind == model::RouteKind::Blackhole &&
+                              last->key() == kernel::blackhole_route(prefix).key();
+        if (!same_key && (here || !wanted || wanted->key() != last->key()))
+            kernel_routes_.unwant(last->key());
+    }
     if (wanted && !here)
-        kernel_routes_.want(*wanted);
+        kernel_routes_.want(std::move(*wanted));
 }
 
 // The interface whose network the gateway is in; no workload's.
@@ -144,7 +124,7 @@ void Agent::want_peer_routes()
         const kernel::Link* link = link_towards(*session.reachable_by);
         if (!link)
             astray += " " + session.reachable_by->str() + " (" + name + ")";
-        else if (!local_routes_.contains(peer) && !paths_.contains(peer))
+        else if (!local_routes_.contains(peer) && !remote_.contains(peer))
             wanted.emplace(peer,
                            kernel::block_route(peer, {{link->ifindex, *session.reachable_by, 1}}));
     }
@@ -184,9 +164,7 @@ bool Agent::wants_uplink(const kernel::Link& link) const
         return first_match(uplink_patterns_, link.name) != nullptr;
     if (!links_.table().addresses(link.ifindex).empty())
         return true;
-    return std::ranges::any_of(paths_, [&](const auto& entry) {
-        return entry.second.route.path.reachable && entry.second.route.path.ifindex == link.ifindex;
-    });
+    return remote_.leave_by(link.ifindex);
 }
 
 void Agent::update_uplinks()

@@ -60,10 +60,7 @@ void Agent::flush()
         calc_.release_retired();
     update_firewall();
     write_static_neighbours();
-    const auto routes_left = kernel_routes_.flush(kBudget);
-    warn_once("kernel routes", routes_left ? "" : routes_left.error().what);
-    if (!routes_left)
-        return schedule_turn(kAfterFailure);
+    kernel_routes_.flush(); // goes on by itself, and has a turn called when it is done
     if (!stated_) {
         // All of the snapshot has been stated: what is left of an earlier run is stale now, but
         // for the ways to other nodes that BGP may yet name.
@@ -72,7 +69,9 @@ void Agent::flush()
         kernel_routes_.allow_removals(kernel::RoutePlan::Keep::ByGateway);
         return schedule_turn();
     }
-    if (*routes_left > 0 || (!flushed_once_ && !datapath_->settled()))
+    if (kernel_routes_.pending() > 0)
+        return;
+    if (!flushed_once_ && !datapath_->settled())
         return schedule_turn(kNextTurn);
     if (!flushed_once_) {
         flushed_once_ = true;

@@ -18,21 +18,26 @@ namespace {
 Status remove_routes(const std::vector<std::string>& workload_prefixes)
 {
     Executor executor;
-    kernel::RouteTable table(
-        executor, kernel::RouteTable::Callbacks{
-                      [&](const std::string& name) { return has_prefix(name, workload_prefixes); },
-                      [] {}, [](const kernel::RouteReport&) {}});
+    Status outcome;
+    kernel::RouteTable::Callbacks callbacks;
+    callbacks.is_workload = [&](const std::string& name) {
+        return has_prefix(name, workload_prefixes);
+    };
+    callbacks.on_settled = [&] { executor.stop(); };
+    callbacks.on_trouble = [&](const std::string& text) {
+        if (text.empty())
+            return;
+        outcome = Error{Errc::System, 0, text};
+        executor.stop();
+    };
+    kernel::RouteTable table(executor, std::move(callbacks));
     if (auto started = table.start(); !started)
         return started;
     table.remove_all();
-    for (std::size_t before = table.pending() + 1;
-         table.pending() > 0 && table.pending() < before;) {
-        before = table.pending();
-        const auto left = table.flush(1000);
-        if (!left)
-            return left.error();
-    }
-    return {};
+    table.flush();
+    if (table.pending() > 0)
+        executor.run();
+    return outcome;
 }
 
 Status with_socket(const std::function<Status(kernel::NetlinkSocket&)>& step)

@@ -47,16 +47,18 @@ datapath::PathWant path_to(const kernel::Target& target, Ipv4 hop, bool tunnel,
 
 } // namespace
 
-PlannedPath plan_path(const Prefix4& prefix, const Decision& decision, const LocalFacts& local,
+PlannedPath plan_path(const Decision& decision, const LocalFacts& local,
                       const kernel::LinkTable& links, const FindTarget& find)
 {
     PlannedPath planned;
     planned.why = decision.why;
     planned.route.kind = ROUTE_REMOTE;
     const bool tunnel = decision.reach == Decision::Reach::Tunnel;
+    planned.route.node = decision.node_address;
+    planned.in_datapath = decision.owned || decision.node_address;
     planned.route.tunnelled = decision.tunnelled; // also of a lost node: nobody may speak for it
 
-    std::vector<kernel::NextHop> hops;
+    kernel::NextHops hops;
     for (const Ipv4 hop : decision.next_hops) {
         const kernel::Target* target = usable(find, hop);
         if (target == nullptr) {
@@ -77,10 +79,10 @@ PlannedPath plan_path(const Prefix4& prefix, const Decision& decision, const Loc
         return planned;
     std::ranges::sort(hops);
     if (tunnel)
-        planned.kernel_route = kernel::block_route(
-            prefix, hops, local.tunnel_address.value_or(Ipv4()), planned.route.path.mtu);
+        planned.kernel_route = kernel::block_route({}, hops, local.tunnel_address.value_or(Ipv4()),
+                                                   planned.route.path.mtu);
     else
-        planned.kernel_route = kernel::block_route(prefix, hops);
+        planned.kernel_route = kernel::block_route({}, hops);
     planned.kernel_route->metric = decision.metric;
     return planned;
 }

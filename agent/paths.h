@@ -24,11 +24,14 @@ struct LocalFacts {
     std::uint32_t tunnel_mtu = 0; // of a packet inside the tunnel; 0: the uplink's less 20
 };
 
+// For all prefixes with one decision.
 struct PlannedPath {
     datapath::RouteWant route{};
-    std::optional<kernel::Route> kernel_route{}; // nullopt: the host has no route to it either
-    std::string device{};                        // for people
-    Ipv4 via{};                                  // next hop on the link
+    bool in_datapath =
+        false; // false: what only BGP knows and no node announced is the kernel's alone
+    std::optional<kernel::Route> kernel_route{}; // less its destination; nullopt: the host has none
+    std::string device{}; // for people
+    Ipv4 via{}; // next hop on the link
     std::string why{};
 
     bool operator==(const PlannedPath&) const = default;
@@ -36,8 +39,7 @@ struct PlannedPath {
 
 using FindTarget = std::function<const kernel::Target*(Ipv4)>;
 
-PlannedPath plan_path(const Prefix4& prefix, const routing::Decision& decision,
-                      const LocalFacts& local, const kernel::LinkTable& links,
-                      const FindTarget& find);
+PlannedPath plan_path(const routing::Decision& decision, const LocalFacts& local,
+                      const kernel::LinkTable& links, const FindTarget& find);
 
 } // namespace margay

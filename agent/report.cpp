@@ -255,13 +255,11 @@ json::object Report::routes() const
             if (const auto name = agent_.datapath_->endpoints().name_of(want.endpoint))
                 row["device"] = *name;
         if (want.kind == ROUTE_REMOTE) {
-            const auto path = agent_.paths_.find(prefix);
-            const auto decision = agent_.join_.decisions().find(prefix);
-            if (decision != agent_.join_.decisions().end())
-                row["node"] = decision->second.node;
-            if (path != agent_.paths_.end()) {
-                row["device"] = path->second.device;
-                row["from"] = path->second.why;
+            if (const routing::Decision* decision = agent_.join_.find(prefix))
+                row["node"] = decision->node;
+            if (const PlannedPath* path = agent_.remote_.plan_of(prefix)) {
+                row["device"] = path->device;
+                row["from"] = path->why;
             }
             const datapath::PathWant& way = want.path;
             row["via"] = way.reachable ? json::value(way.next_hop.str()) : json::value();
@@ -277,14 +275,14 @@ json::object Report::routes() const
         }
         rows.push_back(std::move(row));
     }
-    for (const auto& [prefix, path] : agent_.paths_)
+    for (const auto& [prefix, path] : agent_.remote_.plans())
         if (!agent_.datapath_->routes().wanted().contains(prefix))
             rows.push_back({{"prefix", prefix.str()},
                             {"kind", "kernel"},
-                            {"via", path.via.str()},
-                            {"device", path.device},
-                            {"from", path.why},
-                            {"state", path.kernel_route ? "kernel only" : "unreachable"}});
+                            {"via", path->via.str()},
+                            {"device", path->device},
+                            {"from", path->why},
+                            {"state", path->kernel_route ? "kernel only" : "unreachable"}});
     return {{"routes", std::move(rows)}};
 }
 
@@ -388,7 +386,7 @@ std::string Report::metrics() const
     text.gauge("margay_policy_programs", "Compiled policy programs",
                static_cast<double>(agent_.datapath_->policies().list().size()));
     text.gauge("margay_remote_prefixes", "Prefixes of other nodes",
-               static_cast<double>(agent_.paths_.size()));
+               static_cast<double>(agent_.remote_.size()));
     if (const auto counters = agent_.datapath_->counters())
         for (const datapath::Counter& counter : *counters) {
             const char* name = counter.reason.kind == REASON_KIND_DROP   ? "margay_drops_total"

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace margay::kernel {
 namespace {
@@ -191,6 +192,23 @@ void* Message::append(std::size_t size)
     return extra_header(size);
 }
 
+// --- Batch --------------------------------------------------------------------------------------
+
+void Batch::add(const Message& message)
+{
+    const std::size_t start = bytes_.size();
+    const std::uint32_t size = message.header()->nlmsg_len;
+    bytes_.resize(start + NLMSG_ALIGN(size));
+    std::memcpy(bytes_.data() + start, message.header(), size);
+    starts_.push_back(start);
+}
+
+void Batch::clear()
+{
+    bytes_.clear();
+    starts_.clear();
+}
+
 // --- NetlinkSocket ------------------------------------------------------------------------------
 
 Result<NetlinkSocket> NetlinkSocket::open(int bus)
@@ -224,14 +242,14 @@ Status NetlinkSocket::send(const void* data, std::size_t size, const std::string
 Result<NetlinkSocket::Round> NetlinkSocket::receive(std::uint32_t sequence, const std::string& what,
                                                     const OnMessage& on_answer, bool until_done)
 {
-    std::vector<char> buffer(kReceiveBuffer);
+    buffer_.resize(kReceiveBuffer);
     bool interrupted = false;
     for (;;) {
-        const auto size = receive_datagram(fd_.get(), buffer.data(), buffer.size(), 0);
+        const auto size = receive_datagram(fd_.get(), buffer_.data(), buffer_.size(), 0);
         if (!size)
             return Error{size.error().code, size.error().sys, what + ": " + size.error().what};
         int left = static_cast<int>(*size);
-        for (const auto* m = reinterpret_cast<const nlmsghdr*>(buffer.data());
+        for (const auto* m = reinterpret_cast<const nlmsghdr*>(buffer_.data());
              mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
             if (m->nlmsg_seq != sequence)
                 continue;
@@ -289,38 +307,36 @@ Status NetlinkSocket::dump(Message& message, const std::string& what, const OnMe
 }
 
 Result<std::vector<Refusal>>
-NetlinkSocket::batch(std::vector<Message>& messages,
-                     const std::function<std::string(std::size_t)>& name)
+NetlinkSocket::send_batch(Batch& batch, const std::function<std::string(std::size_t)>& name)
 {
     std::vector<Refusal> refusals;
-    if (messages.empty())
+    if (batch.size() == 0)
         return refusals;
-    std::vector<char> bytes;
     const std::uint32_t first = sequence_ + 1;
-    for (Message& message : messages) {
-        message.header()->nlmsg_seq = ++sequence_;
-        if (&message == &messages.back())
-            message.header()->nlmsg_flags |= NLM_F_ACK;
-        const char* begin = reinterpret_cast<const char*>(message.header());
-        bytes.insert(bytes.end(), begin, begin + NLMSG_ALIGN(message.header()->nlmsg_len));
+    nlmsghdr* header = nullptr;
+    for (const std::size_t start : batch.starts_) {
+        header = reinterpret_cast<nlmsghdr*>(batch.bytes_.data() + start);
+        header->nlmsg_seq = ++sequence_;
     }
-    if (Status sent = send(bytes.data(), bytes.size(), "send a batch of changes"); !sent)
+    header->nlmsg_flags |= NLM_F_ACK;
+    if (Status sent = send(batch.bytes_.data(), batch.bytes_.size(), "send a batch of changes");
+        !sent)
         return sent.error();
 
-    std::vector<char> buffer(kReceiveBuffer);
+    buffer_.resize(kReceiveBuffer);
     for (;;) {
-        const auto size = receive_datagram(fd_.get(), buffer.data(), buffer.size(), 0);
+        const auto size = receive_datagram(fd_.get(), buffer_.data(), buffer_.size(), 0);
         if (!size)
             return size.error();
         int left = static_cast<int>(*size);
-        for (const auto* m = reinterpret_cast<const nlmsghdr*>(buffer.data());
+        for (const auto* m = reinterpret_cast<const nlmsghdr*>(buffer_.data());
              mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
             const std::uint32_t index = m->nlmsg_seq - first;
-            if (index >= messages.size() || m->nlmsg_type != NLMSG_ERROR)
+            if (index >= batch.size() || m->nlmsg_type != NLMSG_ERROR)
                 continue;
             if (const int sys = acknowledged(m))
                 refusals.push_back({index, kernel_error(sys, name(index), extended_text(m))});
-            if (index == messages.size() - 1)
+            if (index == batch.size() - 1)
                 return refusals;
         }
     }
@@ -383,11 +399,27 @@ NetlinkMonitor::open(Executor& executor, int bus, const std::vector<unsigned>& g
     return monitor;
 }
 
+void NetlinkMonitor::pause()
+{
+    paused_ = true;
+}
+
+void NetlinkMonitor::resume()
+{
+    paused_ = false;
+    wait();
+}
+
 void NetlinkMonitor::wait()
 {
+    if (paused_ || std::exchange(waiting_, true))
+        return;
     stream_.async_wait(stream_.wait_read,
                        [this, alive = alive_](const boost::system::error_code& error) {
-                           if (*alive && !error)
+                           if (!*alive)
+                               return;
+                           waiting_ = false;
+                           if (!error && !paused_)
                                on_readable();
                        });
 }
@@ -396,7 +428,7 @@ void NetlinkMonitor::wait()
 void NetlinkMonitor::on_readable()
 {
     const auto alive = alive_;
-    for (int i = 0; i < kDatagramsPerTurn && *alive; ++i)
+    for (int i = 0; i < kDatagramsPerTurn && *alive && !paused_; ++i)
         if (!read_datagram())
             break;
     if (*alive && callbacks_.on_turn)

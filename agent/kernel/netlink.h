@@ -60,7 +60,21 @@ private:
     void* extra_header(std::size_t size);
     void require(std::size_t more) const;
 
-    alignas(NLMSG_ALIGNTO) std::array<char, kCapacity> bytes_{};
+    // Not zeroed: each piece is written in full when it is put, and 2 KiB a route would show.
+    alignas(NLMSG_ALIGNTO) std::array<char, kCapacity> bytes_;
+};
+
+// Requests for one system call, one behind the other.
+class Batch {
+public:
+    void add(const Message& message);
+    void clear();
+    std::size_t size() const { return starts_.size(); }
+
+private:
+    friend class NetlinkSocket;
+    std::vector<char> bytes_;
+    std::vector<std::size_t> starts_; // of the messages in bytes_
 };
 
 // What the kernel said to one message of a batch.
@@ -88,8 +102,8 @@ public:
     // Sends all messages in one system call with one acknowledgement at the end; the kernel
     // works through them in order and answers otherwise only for those it refuses. `name` says
     // what each message is, for the errors. An Error means that the outcome is unknown.
-    Result<std::vector<Refusal>> batch(std::vector<Message>& messages,
-                                       const std::function<std::string(std::size_t)>& name);
+    Result<std::vector<Refusal>> send_batch(Batch& batch,
+                                            const std::function<std::string(std::size_t)>& name);
     // More messages than this in one batch could overrun the socket with refusals.
     static constexpr std::size_t kMaxBatch = 64;
 
@@ -106,6 +120,7 @@ private:
     Fd fd_;
     std::uint32_t port_id_ = 0;
     std::uint32_t sequence_ = 0;
+    std::vector<char> buffer_; // for one datagram, once there was an answer
 };
 
 // Multicast notifications on the executor, batched: all messages that are readable in one turn
@@ -127,6 +142,9 @@ public:
                                                         Callbacks callbacks, int receive_buffer = 0,
                                                         std::uint32_t own_port = 0);
     ~NetlinkMonitor();
+    // What comes meanwhile waits in the socket.
+    void pause();
+    void resume();
     NetlinkMonitor(const NetlinkMonitor&) = delete;
     NetlinkMonitor& operator=(const NetlinkMonitor&) = delete;
 
@@ -140,6 +158,8 @@ private:
     Callbacks callbacks_;
     boost::asio::posix::stream_descriptor stream_;
     std::vector<char> buffer_;
+    bool paused_ = false;
+    bool waiting_ = false;
     std::shared_ptr<bool> alive_; // a queued handler looks here before it touches `this`
 };
 

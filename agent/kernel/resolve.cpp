@@ -80,7 +80,7 @@ Resolver::~Resolver()
     *alive_ = false;
 }
 
-Status Resolver::start()
+Status Resolver::start(std::uint32_t unheard_port)
 {
     auto socket = NetlinkSocket::open();
     if (!socket)
@@ -98,7 +98,7 @@ Status Resolver::start()
     auto monitor = NetlinkMonitor::open(
         executor_, NETLINK_ROUTE,
         {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_NEIGH},
-        std::move(callbacks));
+        std::move(callbacks), 0, unheard_port);
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);
@@ -174,10 +174,16 @@ void Resolver::on_route(const nlmsghdr* message)
     if (!header || header->rtm_family != AF_INET || header->rtm_dst_len > 32)
         return;
     const Attributes attributes(message, sizeof(*header));
-    const Prefix4 prefix{attributes.ipv4(RTA_DST).value_or(Ipv4{}), header->rtm_dst_len};
+    on_route(Prefix4{attributes.ipv4(RTA_DST).value_or(Ipv4{}), header->rtm_dst_len});
+}
+
+void Resolver::on_route(const Prefix4& prefix)
+{
     for (auto target = targets_.lower_bound(prefix.network().addr);
-         target != targets_.end() && prefix.contains(target->first); ++target)
+         target != targets_.end() && prefix.contains(target->first); ++target) {
         dirty_.insert(target->first);
+        post_turn();
+    }
 }
 
 void Resolver::on_neighbour(const nlmsghdr* message)
@@ -206,8 +212,20 @@ void Resolver::on_neighbour(const nlmsghdr* message)
         set(hop->second, now);
 }
 
+// A message is followed by on_turn() anyhow; news from inside the process is not.
+void Resolver::post_turn()
+{
+    if (std::exchange(turn_posted_, true))
+        return;
+    boost::asio::post(executor_, [this, alive = alive_] {
+        if (*alive)
+            on_turn();
+    });
+}
+
 void Resolver::on_turn()
 {
+    turn_posted_ = false;
     std::set<Ipv4> due = std::exchange(dirty_, {});
     if (std::exchange(all_dirty_, false))
         for (const auto& [target, entry] : targets_)

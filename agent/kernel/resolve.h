@@ -63,7 +63,10 @@ public:
     Resolver(const Resolver&) = delete;
     Resolver& operator=(const Resolver&) = delete;
 
-    Status start();
+    // The socket with this port id is not heard (NetlinkMonitor): on_route() tells of its routes.
+    Status start(std::uint32_t unheard_port = 0);
+    // A route to this prefix was changed.
+    void on_route(const Prefix4& prefix);
 
     // Idempotent. The first answer is there when watch() returns; its neighbour may still be
     // Unknown.
@@ -90,6 +93,7 @@ private:
 
     void on_message(const nlmsghdr* message);
     void on_route(const nlmsghdr* message);
+    void post_turn();
     void on_neighbour(const nlmsghdr* message);
     void on_turn();
     void look_up(Ipv4 target);
@@ -112,6 +116,7 @@ private:
     std::set<Ipv4> dirty_; // to be looked up at the end of the turn
     bool all_dirty_ = false;
     std::set<Ipv4> changed_; // to be told
+    bool turn_posted_ = false;
     bool delivery_posted_ = false;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -6,13 +6,13 @@
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
-#include <tuple>
+#include <cerrno>
 
 namespace margay::kernel {
 namespace {
 
 // struct rtnexthop entries are a list of their own, each with a length and attributes.
-void parse_multipath(const nlattr* attribute, std::vector<NextHop>& hops)
+void parse_multipath(const nlattr* attribute, NextHops& hops)
 {
     const char* bytes = Attributes::data(attribute);
     std::size_t left = Attributes::size(attribute);
@@ -77,7 +77,7 @@ rtmsg& fill_header(Message& message, const Route& route)
     return header;
 }
 
-void put_hops(Message& message, const std::vector<NextHop>& hops)
+void put_hops(Message& message, const NextHops& hops)
 {
     if (hops.size() == 1) {
         message.put(RTA_OIF, hops[0].ifindex);
@@ -130,7 +130,7 @@ Route workload_route(Ipv4 address, IfIndex workload, std::uint32_t metric)
     return route;
 }
 
-Route block_route(Prefix4 block, std::vector<NextHop> hops, Ipv4 source, std::uint32_t mtu)
+Route block_route(Prefix4 block, NextHops hops, Ipv4 source, std::uint32_t mtu)
 {
     Route route;
     route.destination = block.network();
@@ -219,6 +219,25 @@ Message remove_message(const Route& route)
         message.put(RTA_PRIORITY, route.metric);
     put_hops(message, route.hops);
     return message;
+}
+
+Status list_routes(NetlinkSocket& socket, const std::function<void()>& on_begin,
+                   const std::function<void(const Route&)>& on_route)
+{
+    Message message(RTM_GETROUTE, 0);
+    auto& header = message.extra<rtmsg>();
+    header.rtm_family = AF_INET;
+    header.rtm_table = RT_TABLE_MAIN;
+    on_begin();
+    const Status status = socket.dump(
+        message, "list routes",
+        [&](const nlmsghdr* listed) {
+            if (const auto route = parse_route(listed))
+                on_route(*route);
+        },
+        on_begin);
+    // A main table that was never written to does not exist.
+    return !status && status.error().sys == ENOENT ? Status{} : status;
 }
 
 } // namespace margay::kernel

@@ -6,11 +6,13 @@
 #include "agent/kernel/links.h"
 #include "margay/ip.h"
 
+#include <boost/container/small_vector.hpp>
+
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace margay::kernel {
 
@@ -25,6 +27,8 @@ struct NextHop {
     std::uint8_t weight = 1;
     auto operator<=>(const NextHop&) const = default;
 };
+
+using NextHops = boost::container::small_vector<NextHop, 1>; // nearly always one
 
 // Identity of a route in the kernel: two routes with one key cannot both be in force.
 struct RouteKey {
@@ -41,21 +45,20 @@ struct Route {
     Kind kind = Kind::Unicast;
     std::uint8_t protocol = kProtocolMargay;
     std::uint8_t scope = 0;    // RT_SCOPE_*
-    std::vector<NextHop> hops; // sorted; more than one: multipath
+    NextHops hops;             // sorted; more than one: multipath
     Ipv4 source;               // preferred source, zero: none
     std::uint32_t mtu = 0;     // bytes, 0: the device's
 
     RouteKey key() const { return {destination, metric}; }
     std::string str() const; // as `ip route` writes it, with ifindexes for names
-    auto operator<=>(const Route&) const = default;
+    bool operator==(const Route&) const = default;
 };
 
 // <ip>/32 dev <workload> scope link proto 3 metric <metric>
 Route workload_route(Ipv4 address, IfIndex workload, std::uint32_t metric = kMetricWorkload);
 // <block> via <hops> [src <tunnel address>] [mtu <tunnel mtu>] proto 80. Hops beyond kMaxHops are
 // left out.
-Route block_route(Prefix4 block, std::vector<NextHop> hops, Ipv4 source = {},
-                  std::uint32_t mtu = 0);
+Route block_route(Prefix4 block, NextHops hops, Ipv4 source = {}, std::uint32_t mtu = 0);
 // blackhole <block> proto 80
 Route blackhole_route(Prefix4 block);
 // 169.254.1.1/32 dev <anchor> scope link proto 80: makes proxy ARP answer for the pods' gateway
@@ -71,4 +74,16 @@ std::optional<Route> parse_route(const nlmsghdr* message);
 Message add_message(const Route& route, bool exclusive);
 Message remove_message(const Route& route);
 
+// The routes of the main table; on_begin() before the first, and again when a change interrupted it.
+Status list_routes(NetlinkSocket& socket, const std::function<void()>& on_begin,
+                   const std::function<void(const Route&)>& on_route);
+
 } // namespace margay::kernel
+
+template <>
+struct std::hash<margay::kernel::RouteKey> {
+    std::size_t operator()(const margay::kernel::RouteKey& key) const noexcept
+    {
+        return std::hash<margay::Prefix4>()(key.destination) ^ (key.metric * 0x9e3779b97f4a7c15u);
+    }
+};

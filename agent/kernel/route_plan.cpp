@@ -26,70 +26,154 @@ bool RoutePlan::is_ours(const Route& route) const
            is_workload_(route.hops[0].ifindex);
 }
 
+// --- Entries ------------------------------------------------------------------------------------
+
+RoutePlan::Entry& RoutePlan::entry(const RouteKey& key)
+{
+    return entries_.try_emplace(key, key).first->second;
+}
+
+RoutePlan::Places* RoutePlan::list_of(Place place)
+{
+    switch (place) {
+    case Place::Settled:
+        return nullptr;
+    case Place::Due:
+        return &due_;
+    case Place::InFlight:
+        return &in_flight_;
+    case Place::Stale:
+        return &stale_;
+    case Place::Kept:
+        return &kept_;
+    case Place::Parked:
+        return &parked_;
+    }
+    return nullptr;
+}
+
+void RoutePlan::move(Entry& entry, Place place)
+{
+    if (entry.place == place)
+        return;
+    if (Places* from = list_of(entry.place))
+        from->erase(from->iterator_to(entry));
+    entry.place = place;
+    if (Places* to = list_of(place))
+        to->push_back(entry);
+}
+
+void RoutePlan::set_present(Entry& entry, const Route& route)
+{
+    if (entry.present)
+        present_.erase(present_.iterator_to(entry));
+    if (entry.present != route)
+        entry.present = route;
+    entry.seen = resync_;
+    present_.push_back(entry);
+}
+
+void RoutePlan::set_absent(Entry& entry)
+{
+    if (!entry.present)
+        return;
+    present_.erase(present_.iterator_to(entry));
+    entry.present.reset();
+}
+
+void RoutePlan::drop(Entry& entry)
+{
+    move(entry, Place::Settled);
+    entries_.erase(RouteKey(entry.key)); // by a copy: the key goes with it
+}
+
+const Route* RoutePlan::find(const RouteKey& key) const
+{
+    const auto known = entries_.find(key);
+    return known != entries_.end() && known->second.present ? &*known->second.present : nullptr;
+}
+
+bool RoutePlan::in_flight(const RouteKey& key) const
+{
+    const auto known = entries_.find(key);
+    return known != entries_.end() && known->second.place == Place::InFlight;
+}
+
+bool RoutePlan::any_by(const std::set<IfIndex>& interfaces) const
+{
+    return std::any_of(present_.begin(), present_.end(), [&](const Entry& entry) {
+        const NextHops& hops = entry.present->hops;
+        return std::any_of(hops.begin(), hops.end(),
+                           [&](const NextHop& hop) { return interfaces.contains(hop.ifindex); });
+    });
+}
+
 // --- Wanted -------------------------------------------------------------------------------------
 
 void RoutePlan::want(Route route)
 {
-    const RouteKey key = route.key();
-    kept_.erase(key);
-    const auto [entry, fresh] = wanted_.try_emplace(key, route);
-    if (!fresh) {
-        if (entry->second == route)
-            return;
-        entry->second = std::move(route);
-        parked_.erase(key); // another value may be taken
+    Entry& wanted = entry(route.key());
+    if (wanted.wanted != route) {
+        wanted.wanted = std::move(route);
+        if (wanted.place == Place::Parked) // another value may be taken
+            move(wanted, Place::Settled);
     }
-    judge(key);
+    judge(wanted);
 }
 
 void RoutePlan::unwant(const RouteKey& key)
 {
-    if (wanted_.erase(key) == 0)
+    const auto known = entries_.find(key);
+    if (known == entries_.end() || !known->second.wanted)
         return;
-    parked_.erase(key);
-    resolve(key);
-    judge(key);
+    Entry& entry = known->second;
+    entry.wanted.reset();
+    if (entry.place == Place::Parked)
+        move(entry, Place::Settled);
+    resolve(entry.key);
+    judge(entry);
 }
 
 void RoutePlan::unwant_all()
 {
-    while (!wanted_.empty()) {
-        const RouteKey key = wanted_.begin()->first; // a copy: the entry goes first
+    std::vector<RouteKey> keys;
+    for (const auto& [key, entry] : entries_)
+        if (entry.wanted)
+            keys.push_back(key);
+    for (const RouteKey& key : keys)
         unwant(key);
-    }
 }
 
 void RoutePlan::allow_removals(Keep keep)
 {
     removals_allowed_ = true;
-    for (const RouteKey& key : std::exchange(kept_, {}))
-        judge(key);
+    while (!kept_.empty())
+        move(kept_.front(), Place::Stale);
     if (keep == Keep::Nothing)
         return;
-    for (const RouteKey& key : stale_)
-        if (by_gateway(actual_.at(key)))
-            kept_.insert(key);
-    for (const RouteKey& key : kept_)
-        stale_.erase(key);
+    for (auto it = stale_.begin(); it != stale_.end();) {
+        Entry& stale = *it++;
+        if (by_gateway(*stale.present))
+            move(stale, Place::Kept);
+    }
 }
 
 // --- The kernel ---------------------------------------------------------------------------------
 
 void RoutePlan::learn(const Route& route, bool replaces, const std::string& by)
 {
-    const RouteKey key = route.key();
-    if (is_ours(route)) {
-        const auto present = actual_.find(key);
-        if (replaces && present == actual_.end())
-            foreign_.erase(key); // what it replaced
-        actual_[key] = route;
-        const auto wanted = wanted_.find(key);
-        if (replaces && wanted != wanted_.end() && wanted->second != route)
-            strike(key, by);
-    } else {
+    if (!is_ours(route)) {
         learn_foreign(route, replaces, by);
+        judge(route.key());
+        return;
     }
-    judge(key);
+    Entry& learned = entry(route.key());
+    if (replaces && !learned.present)
+        foreign_.erase(learned.key); // what it replaced
+    set_present(learned, route);
+    if (replaces && learned.wanted && learned.wanted != route)
+        strike(learned, by);
+    judge(learned);
 }
 
 void RoutePlan::learn_foreign(const Route& route, bool replaces, const std::string& by)
@@ -97,10 +181,12 @@ void RoutePlan::learn_foreign(const Route& route, bool replaces, const std::stri
     const RouteKey key = route.key();
     Foreign& foreign = foreign_[key];
     foreign.protocol = route.protocol;
-    if (replaces && actual_.erase(key) > 0) {
+    const auto ours = entries_.find(key);
+    if (replaces && ours != entries_.end() && ours->second.present) {
+        set_absent(ours->second);
         ++foreign.count;
-        if (wanted_.contains(key))
-            strike(key, by);
+        if (ours->second.wanted)
+            strike(ours->second, by);
     } else if (!replaces || foreign.count == 0) {
         ++foreign.count;
     }
@@ -109,11 +195,11 @@ void RoutePlan::learn_foreign(const Route& route, bool replaces, const std::stri
 void RoutePlan::forget(const Route& route, const std::string& by)
 {
     const RouteKey key = route.key();
-    const auto present = actual_.find(key);
-    if (present != actual_.end() && present->second == route) {
-        actual_.erase(present);
-        if (wanted_.contains(key))
-            strike(key, by);
+    const auto ours = entries_.find(key);
+    if (ours != entries_.end() && ours->second.present == route) {
+        set_absent(ours->second);
+        if (ours->second.wanted)
+            strike(ours->second, by);
     } else if (!is_ours(route)) {
         const auto foreign = foreign_.find(key);
         if (foreign != foreign_.end() && --foreign->second.count <= 0)
@@ -122,51 +208,68 @@ void RoutePlan::forget(const Route& route, const std::string& by)
     judge(key);
 }
 
-void RoutePlan::resync(const std::vector<Route>& present)
+void RoutePlan::begin_resync()
 {
-    std::set<RouteKey> touched;
-    for (const auto& [key, route] : actual_)
-        touched.insert(key);
-    for (const auto& [key, route] : wanted_)
-        touched.insert(key);
-    actual_.clear();
-    foreign_.clear();
-    for (const Route& route : present) {
-        if (is_ours(route)) {
-            actual_[route.key()] = route;
-            touched.insert(route.key());
-        } else {
-            Foreign& foreign = foreign_[route.key()];
-            foreign.protocol = route.protocol;
-            ++foreign.count;
-        }
+    ++resync_;
+    foreign_now_.clear();
+}
+
+void RoutePlan::present(const Route& route)
+{
+    if (is_ours(route)) {
+        Entry& ours = entry(route.key());
+        set_present(ours, route);
+        judge(ours);
+        return;
     }
-    for (const RouteKey& key : touched)
-        judge(key);
+    Foreign& foreign = foreign_now_[route.key()];
+    foreign.protocol = route.protocol;
+    ++foreign.count;
+}
+
+void RoutePlan::end_resync()
+{
+    const bool others = foreign_ != foreign_now_;
+    foreign_ = std::exchange(foreign_now_, {});
+    while (!present_.empty() && present_.front().seen != resync_) {
+        Entry& gone = present_.front();
+        set_absent(gone);
+        judge(gone);
+    }
+    if (!others)
+        return;
+    for (auto& [key, entry] : entries_)
+        if (entry.wanted) // then it is not dropped
+            judge(entry);
 }
 
 // --- Deciding -----------------------------------------------------------------------------------
 
-// Puts a key into the sets where it belongs now.
+// Puts an entry where it belongs now, or drops one that nobody needs any more.
+void RoutePlan::judge(Entry& entry)
+{
+    if (entry.place == Place::InFlight)
+        return; // when it has been answered
+    if (!entry.wanted) {
+        if (!entry.present)
+            drop(entry);
+        else if (entry.place != Place::Parked && entry.place != Place::Kept)
+            move(entry, Place::Stale);
+        return;
+    }
+    const bool blocked = judge_conflict(*entry.wanted);
+    if (entry.present == entry.wanted) {
+        reported_.erase({RouteReport::Kind::Refused, entry.key});
+        move(entry, Place::Settled);
+    } else if (entry.place != Place::Parked) {
+        move(entry, blocked ? Place::Settled : Place::Due);
+    }
+}
+
 void RoutePlan::judge(const RouteKey& key)
 {
-    due_.erase(key);
-    stale_.erase(key);
-    const auto actual = actual_.find(key);
-    const auto wanted = wanted_.find(key);
-    if (wanted == wanted_.end()) {
-        if (actual != actual_.end() && !parked_.contains(key) && !kept_.contains(key))
-            stale_.insert(key);
-        return;
-    }
-    const bool blocked = judge_conflict(wanted->second);
-    if (actual != actual_.end() && actual->second == wanted->second) {
-        parked_.erase(key);
-        reported_.erase({RouteReport::Kind::Refused, key});
-        return;
-    }
-    if (!blocked && !parked_.contains(key))
-        due_.insert(key);
+    if (const auto known = entries_.find(key); known != entries_.end())
+        judge(known->second);
 }
 
 // A foreign route for the same destination either shadows ours (smaller metric) or stands in its
@@ -186,74 +289,80 @@ bool RoutePlan::judge_conflict(const Route& route)
     return foreign_.contains(key);
 }
 
-std::vector<RouteOperation> RoutePlan::next(std::size_t budget) const
+std::vector<RouteOperation> RoutePlan::next(std::size_t budget)
 {
     using Kind = RouteOperation::Kind;
     std::vector<RouteOperation> operations;
-    for (const RouteKey& key : due_) {
-        if (operations.size() >= budget)
-            return operations;
-        const Kind kind = actual_.contains(key) ? Kind::Replace : Kind::Add;
-        operations.push_back({kind, wanted_.at(key)});
+    operations.reserve(std::min(budget, due()));
+    while (operations.size() < budget && !due_.empty()) {
+        Entry& due = due_.front();
+        operations.push_back({due.present ? Kind::Replace : Kind::Add, *due.wanted});
+        move(due, Place::InFlight);
     }
-    if (!removals_allowed_)
-        return operations;
-    for (const RouteKey& key : stale_) {
-        if (operations.size() >= budget)
-            return operations;
-        operations.push_back({Kind::Remove, actual_.at(key)});
+    while (removals_allowed_ && operations.size() < budget && !stale_.empty()) {
+        Entry& stale = stale_.front();
+        operations.push_back({Kind::Remove, *stale.present});
+        move(stale, Place::InFlight);
     }
     return operations;
 }
 
+void RoutePlan::land(Entry& entry)
+{
+    move(entry, Place::Settled);
+    judge(entry);
+}
+
 void RoutePlan::done(const RouteOperation& operation)
 {
-    const RouteKey key = operation.route.key();
+    Entry& entry = this->entry(operation.route.key());
     if (operation.kind == RouteOperation::Kind::Remove)
-        actual_.erase(key);
+        set_absent(entry);
     else
-        actual_[key] = operation.route;
-    judge(key);
+        set_present(entry, operation.route);
+    land(entry);
 }
 
 void RoutePlan::failed(const RouteOperation& operation, const Error& error)
 {
-    const RouteKey key = operation.route.key();
-    if (operation.kind == RouteOperation::Kind::Remove && error.code == Errc::NotFound) {
+    const bool remove = operation.kind == RouteOperation::Kind::Remove;
+    if (remove && error.code == Errc::NotFound) {
         done(operation); // gone with its interface, or by somebody's hand
         return;
     }
+    Entry& entry = this->entry(operation.route.key());
+    const bool still_asked_for = remove ? !entry.wanted : entry.wanted == operation.route;
     // A route we did not know of: the dump that the caller now makes will tell whose it is.
-    if (error.code == Errc::Exists && ++strikes_[key] < kStrikes)
+    const bool unseen = error.code == Errc::Exists && ++strikes_[entry.key] < kStrikes;
+    if (!still_asked_for || unseen) {
+        land(entry);
         return;
+    }
     report(RouteReport::Kind::Refused, operation.route, error.what);
-    park(key);
+    move(entry, Place::Parked);
+}
+
+void RoutePlan::unknown(const RouteOperation& operation)
+{
+    land(entry(operation.route.key()));
 }
 
 void RoutePlan::retry()
 {
     strikes_.clear();
-    const std::set<RouteKey> parked = std::exchange(parked_, {});
-    for (const RouteKey& key : parked)
-        judge(key);
-}
-
-void RoutePlan::park(const RouteKey& key)
-{
-    parked_.insert(key);
-    due_.erase(key);
-    stale_.erase(key);
+    while (!parked_.empty())
+        land(parked_.front());
 }
 
 // Somebody took a wanted route away. Nobody named: the kernel, along with an interface.
-void RoutePlan::strike(const RouteKey& key, const std::string& by)
+void RoutePlan::strike(Entry& entry, const std::string& by)
 {
     if (by.empty())
         return;
-    const Route& route = wanted_.at(key);
-    report(RouteReport::Kind::RemovedByOther, route, by + " took away " + route.str());
-    if (++strikes_[key] >= kStrikes)
-        park(key);
+    report(RouteReport::Kind::RemovedByOther, *entry.wanted,
+           by + " took away " + entry.wanted->str());
+    if (++strikes_[entry.key] >= kStrikes && entry.place != Place::InFlight)
+        move(entry, Place::Parked);
 }
 
 // --- Reports ------------------------------------------------------------------------------------

@@ -18,11 +18,14 @@
 
 #include "agent/kernel/route.h"
 
+#include <boost/intrusive/list.hpp>
+
 #include <cstddef>
 #include <functional>
 #include <map>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace margay::kernel {
@@ -65,46 +68,85 @@ public:
     // What the kernel says. `by` names who did it, for the report; empty: the kernel itself.
     void learn(const Route& route, bool replaces, const std::string& by);
     void forget(const Route& route, const std::string& by);
-    // A complete dump.
-    void resync(const std::vector<Route>& present);
+    // A complete dump, in portions. What learn() and forget() would tell meanwhile comes after it.
+    void begin_resync();
+    void present(const Route& route);
+    void end_resync();
 
-    // The next operations, at most `budget`. Each must be answered by done() or failed() before
-    // the next call.
-    std::vector<RouteOperation> next(std::size_t budget) const;
+    // The next operations, at most `budget`; each is in flight until it is answered by done(),
+    // failed() or, where nobody knows how it ended, unknown().
+    std::vector<RouteOperation> next(std::size_t budget);
     void done(const RouteOperation& operation);
     void failed(const RouteOperation& operation, const Error& error);
+    void unknown(const RouteOperation& operation);
     // Failed and fought-over routes are due again (an interface came up, the timer fired).
     void retry();
 
-    std::size_t pending() const { return due_.size() + (removals_allowed_ ? stale_.size() : 0); }
+    std::size_t due() const { return due_.size() + (removals_allowed_ ? stale_.size() : 0); }
+    std::size_t in_flight_count() const { return in_flight_.size(); }
+    std::size_t pending() const { return due() + in_flight_count(); }
     std::size_t parked() const { return parked_.size(); }
-    std::size_t wanted() const { return wanted_.size(); }
-    const std::map<RouteKey, Route>& actual() const { return actual_; }
+    bool in_flight(const RouteKey& key) const;
+    // Ours, as the kernel acknowledged or told them.
+    std::size_t present_count() const { return present_.size(); }
+    const Route* find(const RouteKey& key) const;
+    bool any_by(const std::set<IfIndex>& interfaces) const;
     std::vector<RouteReport> take_reports();
 
 private:
+    enum class Place : std::uint8_t {
+        Settled,
+        Due, // wanted and not present
+        InFlight, // an operation has not been answered yet
+        Stale, // present and not wanted
+        Kept, // as Stale, but to be kept for now
+        Parked, // Due or Stale, but not before retry()
+    };
+    struct Entry {
+        explicit Entry(const RouteKey& of) : key(of) {}
+
+        const RouteKey key;
+        std::optional<Route> wanted;
+        std::optional<Route> present;
+        Place place = Place::Settled;
+        std::uint32_t seen = 0; // the resync that saw it present
+        boost::intrusive::list_member_hook<> in_place; // the list of its place
+        boost::intrusive::list_member_hook<> in_present; // present_, the longest unseen first
+    };
+    template <auto Hook>
+    using List = boost::intrusive::list<
+        Entry, boost::intrusive::member_hook<Entry, boost::intrusive::list_member_hook<>, Hook>>;
+    using Places = List<&Entry::in_place>;
+
     bool is_ours(const Route& route) const;
     void learn_foreign(const Route& route, bool replaces, const std::string& by);
+    Entry& entry(const RouteKey& key);
+    Places* list_of(Place place);
+    void move(Entry& entry, Place place);
+    void land(Entry& entry);
+    void set_present(Entry& entry, const Route& route);
+    void set_absent(Entry& entry);
+    void judge(Entry& entry);
     void judge(const RouteKey& key);
+    void drop(Entry& entry);
     bool judge_conflict(const Route& route);
-    void park(const RouteKey& key);
     void report(RouteReport::Kind kind, const Route& route, std::string text);
     void resolve(const RouteKey& key);
-    void strike(const RouteKey& key, const std::string& by);
+    void strike(Entry& entry, const std::string& by);
 
     IsWorkload is_workload_;
     bool removals_allowed_ = false;
-    std::map<RouteKey, Route> wanted_;
-    std::map<RouteKey, Route> actual_; // ours, as the kernel acknowledged or told them
+    std::uint32_t resync_ = 0;
+    std::unordered_map<RouteKey, Entry> entries_; // what is wanted or present
+    Places due_, in_flight_, stale_, kept_, parked_;
+    List<&Entry::in_present> present_;
     struct Foreign {
         std::uint8_t protocol = 0; // of the latest
         int count = 0; // `ip route append` makes several with one key
+        bool operator==(const Foreign&) const = default;
     };
     std::map<RouteKey, Foreign> foreign_;
-    std::set<RouteKey> due_; // wanted and not actual
-    std::set<RouteKey> stale_; // actual and not wanted
-    std::set<RouteKey> kept_; // as stale_, but to be kept for now
-    std::set<RouteKey> parked_; // due, but not before retry()
+    std::map<RouteKey, Foreign> foreign_now_; // as the resync that goes on has seen them
     std::map<RouteKey, int> strikes_;
     std::set<std::pair<RouteReport::Kind, RouteKey>> reported_;
     std::vector<RouteReport> reports_;

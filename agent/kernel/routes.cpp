@@ -9,6 +9,9 @@
 namespace margay::kernel {
 namespace {
 
+// In flight: enough to keep the thread at work while a turn of the event loop lasts.
+constexpr std::size_t kInFlight = 2048;
+constexpr std::size_t kOperationsAJob = 256;
 constexpr std::chrono::milliseconds kFirstBackOff{1000};
 constexpr std::chrono::milliseconds kLastBackOff{30'000};
 
@@ -26,26 +29,6 @@ std::string name_of(std::uint32_t port_id)
     return text;
 }
 
-const char* verb(RouteOperation::Kind kind)
-{
-    switch (kind) {
-    case RouteOperation::Kind::Add:
-        return "add route ";
-    case RouteOperation::Kind::Replace:
-        return "replace route ";
-    case RouteOperation::Kind::Remove:
-        return "remove route ";
-    }
-    return "";
-}
-
-Message message_of(const RouteOperation& operation)
-{
-    if (operation.kind == RouteOperation::Kind::Remove)
-        return remove_message(operation.route);
-    return add_message(operation.route, operation.kind == RouteOperation::Kind::Add);
-}
-
 } // namespace
 
 RouteTable::RouteTable(Executor& executor, Callbacks callbacks)
@@ -57,10 +40,18 @@ RouteTable::RouteTable(Executor& executor, Callbacks callbacks)
 
 Status RouteTable::start()
 {
-    auto socket = NetlinkSocket::open();
-    if (!socket)
-        return socket.error();
-    socket_ = std::move(*socket);
+    auto writer = RouteWriter::start(
+        executor_,
+        {[this](const auto& operations, const auto& refusals) { on_written(operations, refusals); },
+         [this] { plan_.begin_resync(); },
+         [this](const std::vector<Route>& routes) {
+             for (const Route& route : routes)
+                 plan_.present(route);
+         },
+         [this](const Status& status) { on_listed(status); }});
+    if (!writer)
+        return writer.error();
+    writer_ = std::move(*writer);
     NetlinkMonitor::Callbacks callbacks{
         [this](const nlmsghdr* message) { on_message(message); },
         [this] { on_turn(); },
@@ -68,17 +59,26 @@ Status RouteTable::start()
     };
     auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE,
                                         {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE},
-                                        std::move(callbacks), 0, socket_->port_id());
+                                        std::move(callbacks), 0, own_port());
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);
-    const auto links = read_links(*socket_);
+    auto socket = NetlinkSocket::open();
+    if (!socket)
+        return socket.error();
+    const auto links = read_links(*socket);
     if (!links)
         return links.error();
     for (const auto& [ifindex, link] : links->links())
         if (callbacks_.is_workload(link.name))
             workloads_.insert(ifindex);
-    return resync();
+    // What is there is known before anything is wanted.
+    const Status listed = list_routes(
+        *socket, [this] { plan_.begin_resync(); },
+        [this](const Route& route) { plan_.present(route); });
+    if (listed)
+        plan_.end_resync();
+    return listed;
 }
 
 void RouteTable::remove_all()
@@ -103,8 +103,11 @@ void RouteTable::on_message(const nlmsghdr* message)
 
 void RouteTable::on_route(const Route& route, const nlmsghdr* message)
 {
+    const RouteKey key = route.key();
+    // Before or after what we are just doing there?
+    stale_picture_ |= plan_.in_flight(key);
     // Reading names for every foreign route would make a full table slow.
-    const bool concerns_us = plan_.actual().contains(route.key());
+    const bool concerns_us = plan_.find(key) != nullptr;
     const std::string by = concerns_us ? name_of(message->nlmsg_pid) : std::string();
     if (message->nlmsg_type == RTM_NEWROUTE)
         plan_.learn(route, message->nlmsg_flags & NLM_F_REPLACE, by);
@@ -132,77 +135,58 @@ void RouteTable::on_link(const Link& link, bool gone)
 // what was refused before may be possible once one appears.
 void RouteTable::on_turn()
 {
-    stale_picture_ |= std::any_of(plan_.actual().begin(), plan_.actual().end(), [&](const auto& e) {
-        return std::any_of(e.second.hops.begin(), e.second.hops.end(),
-                           [&](const NextHop& hop) { return lost_.contains(hop.ifindex); });
-    });
+    stale_picture_ |= !lost_.empty() && plan_.any_by(lost_);
     lost_.clear();
-    if (gained_) {
-        gained_ = false;
+    if (std::exchange(gained_, false)) {
         plan_.retry();
         back_off_ = kFirstBackOff;
     }
-    if (stale_picture_)
-        stale_picture_ = !resync(); // a failed one is tried again with the next turn
-    settle();
-    if (plan_.pending() > 0 && callbacks_.on_pending)
-        callbacks_.on_pending();
+    flush();
 }
 
-Status RouteTable::resync()
+// Behind what is in flight, so that it is in the dump.
+void RouteTable::resync()
 {
-    std::vector<Route> present;
-    Message message(RTM_GETROUTE, 0);
-    auto& header = message.extra<rtmsg>();
-    header.rtm_family = AF_INET;
-    header.rtm_table = RT_TABLE_MAIN;
-    const Status status = socket_->dump(
-        message, "list routes",
-        [&](const nlmsghdr* answer) {
-            if (auto route = parse_route(answer))
-                present.push_back(std::move(*route));
-        },
-        [&] { present.clear(); });
-    // A main table that was never written to does not exist.
-    if (!status && status.error().sys != ENOENT)
-        return status;
-    plan_.resync(present);
-    return {};
+    stale_picture_ = false;
+    listing_ = true;
+    monitor_->pause();
+    writer_->list();
 }
 
-Result<std::size_t> RouteTable::flush(std::size_t budget)
+void RouteTable::on_listed(const Status& status)
 {
-    while (budget > 0) {
-        const auto operations = plan_.next(std::min(budget, NetlinkSocket::kMaxBatch));
-        if (operations.empty())
-            break;
-        if (Status status = run(operations); !status)
-            return status.error();
-        budget -= operations.size();
-        if (stale_picture_) {
-            if (Status status = resync(); !status)
-                return status.error();
-            stale_picture_ = false;
-        }
+    listing_ = false;
+    monitor_->resume();
+    if (!status) {
+        stale_picture_ = true;
+        suspend(status.error());
+        return;
     }
-    if (plan_.parked() == 0)
-        back_off_ = kFirstBackOff;
-    settle();
-    return plan_.pending();
+    if (callbacks_.on_trouble)
+        callbacks_.on_trouble({});
+    plan_.end_resync();
+    flush();
 }
 
-Status RouteTable::run(const std::vector<RouteOperation>& operations)
+void RouteTable::flush()
 {
-    std::vector<Message> messages;
-    messages.reserve(operations.size());
-    for (const RouteOperation& operation : operations)
-        messages.push_back(message_of(operation));
-    const auto refusals = socket_->batch(messages, [&](std::size_t i) {
-        return verb(operations[i].kind) + operations[i].route.str();
-    });
+    if (stale_picture_ && !listing_ && !suspended_)
+        resync();
+    while (!listing_ && !suspended_ && plan_.due() > 0 &&
+           plan_.in_flight_count() + kOperationsAJob <= kInFlight)
+        writer_->write(plan_.next(kOperationsAJob));
+    settle();
+}
+
+void RouteTable::on_written(const std::vector<RouteOperation>& operations,
+                            const Result<std::vector<Refusal>>& refusals)
+{
     if (!refusals) {
-        stale_picture_ = true; // the outcome is unknown
-        return refusals.error();
+        for (const RouteOperation& operation : operations)
+            plan_.unknown(operation);
+        stale_picture_ = true;
+        suspend(refusals.error());
+        return;
     }
     auto refusal = refusals->begin();
     for (std::size_t i = 0; i < operations.size(); ++i) {
@@ -214,22 +198,38 @@ Status RouteTable::run(const std::vector<RouteOperation>& operations)
         stale_picture_ |= refusal->error.code == Errc::Exists;
         ++refusal;
     }
-    return {};
+    if (callbacks_.on_written)
+        callbacks_.on_written(operations);
+    flush();
 }
 
-// Hands over reports and arranges the next try of what is parked.
+// The kernel cannot be asked: later.
+void RouteTable::suspend(const Error& error)
+{
+    suspended_ = true;
+    if (callbacks_.on_trouble)
+        callbacks_.on_trouble(error.what);
+    settle();
+}
+
+// Hands over reports, arranges the next try of what is parked, and says when all is done.
 void RouteTable::settle()
 {
     for (const RouteReport& report : plan_.take_reports())
         if (callbacks_.on_report)
             callbacks_.on_report(report);
-    if (plan_.parked() == 0 || retry_.running())
-        return;
-    retry_.start(back_off_, [this] {
-        back_off_ = std::min(back_off_ * 2, kLastBackOff);
-        plan_.retry();
-        on_turn();
-    });
+    if (plan_.parked() == 0 && !suspended_)
+        back_off_ = kFirstBackOff;
+    else if (!retry_.running())
+        retry_.start(back_off_, [this] {
+            back_off_ = std::min(back_off_ * 2, kLastBackOff);
+            suspended_ = false;
+            plan_.retry();
+            flush();
+        });
+    const bool busy = plan_.pending() > 0 || listing_ || suspended_;
+    if (std::exchange(busy_, busy) && !busy && callbacks_.on_settled)
+        callbacks_.on_settled();
 }
 
 } // namespace margay::kernel

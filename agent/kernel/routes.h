@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // RouteTable: the routes that Margay keeps in the kernel's main table.
 //
-// want() and unwant() state what should be there and touch memory only; flush() makes at most
-// `budget` changes, in batches of one system call. The rules (what is ours, conflicts, order,
-// removals only in sync) stand in route_plan.h. Kernel events keep the picture true: a link that
-// goes down takes its routes without a message, so link and address events cause a fresh dump.
+// want() and unwant() state what should be there and touch memory only; flush() has the changes
+// made, on a thread of its own (route_writer.h) and in order. The rules (what is ours, conflicts,
+// order, removals only in sync) stand in route_plan.h. Kernel events keep the picture true: a link
+// that goes down takes its routes without a message, so link and address events cause a fresh
+// dump. While a dump goes on, events wait in their socket and nothing is changed.
 
 #pragma once
 
 #include "agent/kernel/route_plan.h"
+#include "agent/kernel/route_writer.h"
 
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 
 namespace margay::kernel {
 
@@ -21,8 +24,12 @@ class RouteTable {
 public:
     struct Callbacks {
         std::function<bool(const std::string&)> is_workload; // by interface name
-        std::function<void()> on_pending; // the kernel changed, or a retry is due: flush() please
+        std::function<void()> on_settled; // nothing is pending any more
         std::function<void(const RouteReport&)> on_report;
+        // What was just changed: nobody else hears of it, see own_port().
+        std::function<void(std::span<const RouteOperation>)> on_written;
+        // Why the kernel cannot be asked at all, empty: it can again.
+        std::function<void(const std::string&)> on_trouble;
     };
 
     RouteTable(Executor& executor, Callbacks callbacks);
@@ -40,22 +47,26 @@ public:
     // --cleanup: nothing is wanted; flush until nothing is pending.
     void remove_all();
 
-    // Makes at most `budget` changes and returns what is still pending. What the kernel refused is
-    // reported, and due again after a back-off or when interfaces change. An Error means that the
-    // kernel could not be asked at all.
-    Result<std::size_t> flush(std::size_t budget);
+    // Has changes made, as many as may be in flight; the others follow by themselves. What the
+    // kernel refuses is reported, and due again after a back-off or when interfaces change.
+    void flush();
 
     std::size_t pending() const { return plan_.pending(); }
     std::size_t parked() const { return plan_.parked(); } // refused or fought over, due later
-    const std::map<RouteKey, Route>& actual() const { return plan_.actual(); }
+    std::size_t present_count() const { return plan_.present_count(); } // ours
+    // Our changes are told to other sockets with this id, which may keep them out (NetlinkMonitor).
+    std::uint32_t own_port() const { return writer_->port_id(); }
 
 private:
     void on_message(const nlmsghdr* message);
     void on_route(const Route& route, const nlmsghdr* message);
     void on_link(const Link& link, bool gone);
     void on_turn();
-    Status resync();
-    Status run(const std::vector<RouteOperation>& operations);
+    void on_written(const std::vector<RouteOperation>& operations,
+                    const Result<std::vector<Refusal>>& refusals);
+    void on_listed(const Status& status);
+    void resync();
+    void suspend(const Error& error);
     void settle();
 
     Executor& executor_;
@@ -64,11 +75,14 @@ private:
     // routes on it, another one might be late, and the route be taken for a foreign one.
     std::set<IfIndex> workloads_;
     RoutePlan plan_;
-    std::optional<NetlinkSocket> socket_;
+    std::unique_ptr<RouteWriter> writer_;
     std::unique_ptr<NetlinkMonitor> monitor_;
     std::set<IfIndex> lost_; // interfaces that went down or away in this turn
     bool gained_ = false; // an interface came up or an address appeared
     bool stale_picture_ = false; // the table must be dumped again
+    bool listing_ = false; // and is
+    bool suspended_ = false; // the kernel could not be asked: until retry_
+    bool busy_ = false; // on_settled is owed
     Timer retry_;
     std::chrono::milliseconds back_off_;
 };

@@ -8,34 +8,45 @@ namespace margay::routing {
 
 void Join::set_owned(const Prefix4& prefix, std::optional<Owned> owned)
 {
-    Facts& facts = facts_[prefix];
-    if (facts.owned != owned) {
-        facts.owned = std::move(owned);
-        touched_.insert(prefix);
+    if (!owned) {
+        const auto known = facts_.find(prefix);
+        if (known == facts_.end() || !known->second.owned)
+            return;
+        known->second.owned.reset();
+        return touch(prefix, known->second);
     }
-    drop_if_empty(prefix);
+    Facts& facts = facts_[prefix];
+    if (facts.owned && *facts.owned == *owned)
+        return;
+    facts.owned = std::make_unique<const Owned>(std::move(*owned));
+    touch(prefix, facts);
 }
 
 void Join::begin_relearning()
 {
     settled_ = false;
-    for (const auto& [prefix, facts] : facts_)
-        if (!facts.learned.empty())
-            stale_.insert(prefix);
+    for (auto& [prefix, facts] : facts_)
+        facts.stale = facts.learned != nullptr;
     touch_all();
 }
 
 void Join::set_learned(const Prefix4& prefix, std::vector<Ipv4> next_hops, std::uint32_t local_pref)
 {
-    stale_.erase(prefix);
-    std::ranges::sort(next_hops);
-    Facts& facts = facts_[prefix];
-    if (facts.learned != next_hops || facts.local_pref != local_pref) {
-        facts.learned = std::move(next_hops);
-        facts.local_pref = local_pref;
-        touched_.insert(prefix);
+    if (next_hops.empty()) {
+        const auto known = facts_.find(prefix);
+        if (known == facts_.end() || !known->second.learned)
+            return;
+        known->second.learned.reset();
+        return touch(prefix, known->second);
     }
-    drop_if_empty(prefix);
+    std::ranges::sort(next_hops);
+    LearnedPtr learned = learned_.get({std::move(next_hops), local_pref});
+    Facts& facts = facts_[prefix];
+    facts.stale = false;
+    if (facts.learned == learned)
+        return;
+    facts.learned = std::move(learned);
+    touch(prefix, facts);
 }
 
 void Join::set_peers(std::set<Ipv4> addresses)
@@ -52,9 +63,11 @@ void Join::set_node(Ipv4 address, std::optional<std::string> name)
         nodes_[address] = *name;
     else
         nodes_.erase(address);
-    for (const auto& [prefix, facts] : facts_)
-        if (!facts.owned && std::ranges::find(facts.learned, address) != facts.learned.end())
-            touched_.insert(prefix);
+    last_learned_.reset();
+    for (auto& [prefix, facts] : facts_)
+        if (!facts.owned && facts.learned &&
+            std::ranges::binary_search(facts.learned->next_hops, address))
+            touch(prefix, facts);
 }
 
 void Join::set_tunnelled_pools(std::vector<Prefix4> pools)
@@ -70,22 +83,28 @@ void Join::set_bgp_settled()
     if (settled_)
         return;
     settled_ = true;
-    for (const Prefix4& prefix : std::exchange(stale_, {}))
-        set_learned(prefix, {});
+    for (auto& [prefix, facts] : facts_)
+        if (std::exchange(facts.stale, false))
+            facts.learned.reset();
     touch_all();
 }
 
-void Join::drop_if_empty(const Prefix4& prefix)
+void Join::touch(const Prefix4& prefix, Facts& facts)
 {
-    const auto it = facts_.find(prefix);
-    if (it != facts_.end() && !it->second.owned && it->second.learned.empty())
-        facts_.erase(it);
+    if (!std::exchange(facts.touched, true))
+        touched_.push_back(prefix);
 }
 
 void Join::touch_all()
 {
-    for (const auto& [prefix, facts] : facts_)
-        touched_.insert(prefix);
+    for (auto& [prefix, facts] : facts_)
+        touch(prefix, facts);
+}
+
+const Decision* Join::find(const Prefix4& prefix) const
+{
+    const auto known = facts_.find(prefix);
+    return known == facts_.end() ? nullptr : known->second.told.get();
 }
 
 Decision Join::decide_owned(const Facts& facts) const
@@ -94,7 +113,7 @@ Decision Join::decide_owned(const Facts& facts) const
     decision.owned = true;
     decision.node = facts.owned->node;
     decision.node_address = facts.owned->node_address;
-    decision.by_bgp = !facts.learned.empty();
+    decision.by_bgp = facts.learned != nullptr;
     decision.tunnelled = facts.owned->tunnelled;
     const bool peer = peers_.contains(facts.owned->node_address);
     if (!decision.by_bgp && peer && settled_ && facts.owned->announced) {
@@ -107,26 +126,26 @@ Decision Join::decide_owned(const Facts& facts) const
         decision.next_hops = {facts.owned->node_address};
     } else {
         decision.reach = Decision::Reach::Routed;
-        decision.next_hops =
-            decision.by_bgp ? facts.learned : std::vector<Ipv4>{facts.owned->node_address};
+        decision.next_hops = decision.by_bgp ? facts.learned->next_hops
+                                             : std::vector<Ipv4>{facts.owned->node_address};
     }
     decision.why = decision.by_bgp ? "bgp" : peer ? "datastore, bgp not settled" : "datastore";
     return decision;
 }
 
-Decision Join::decide_learned(const Prefix4& prefix, const Facts& facts) const
+Decision Join::decide_learned(const Prefix4& prefix, const Learned& learned) const
 {
     Decision decision;
     decision.by_bgp = true;
     decision.why = "bgp, not in the datastore";
     // As the routes of a kernel that BIRD fills under Calico: never better than the host's own.
     constexpr std::uint32_t kHighest = 2147483647;
-    decision.metric = facts.local_pref < kHighest ? kHighest - facts.local_pref : 1;
+    decision.metric = learned.local_pref < kHighest ? kHighest - learned.local_pref : 1;
     decision.reach = Decision::Reach::Routed;
-    decision.next_hops = facts.learned;
+    decision.next_hops = learned.next_hops;
     const auto node = std::ranges::find_if(
-        facts.learned, [this](const Ipv4& hop) { return nodes_.contains(hop); });
-    if (node == facts.learned.end())
+        learned.next_hops, [this](const Ipv4& hop) { return nodes_.contains(hop); });
+    if (node == learned.next_hops.end())
         return decision;
     decision.node = nodes_.at(*node);
     decision.node_address = *node;
@@ -140,30 +159,55 @@ Decision Join::decide_learned(const Prefix4& prefix, const Facts& facts) const
     return decision;
 }
 
-Decision Join::decide(const Prefix4& prefix, const Facts& facts) const
+DecisionPtr Join::decide(const Prefix4& prefix, const Facts& facts)
 {
-    return facts.owned ? decide_owned(facts) : decide_learned(prefix, facts);
+    if (facts.owned)
+        return decisions_.get(decide_owned(facts));
+    if (facts.learned == last_learned_)
+        return last_decision_;
+    DecisionPtr decision = decisions_.get(decide_learned(prefix, *facts.learned));
+    if (decision->node.empty()) { // by way of a node the pool of the prefix counts as well
+        last_learned_ = facts.learned;
+        last_decision_ = decision;
+    }
+    return decision;
 }
 
 std::vector<Change> Join::take_changes(std::size_t budget)
 {
     std::vector<Change> changes;
+    changes.reserve(std::min(budget, touched_.size()));
     for (; budget > 0 && !touched_.empty(); --budget) {
-        const Prefix4 prefix = touched_.extract(touched_.begin()).value();
-        const auto facts = facts_.find(prefix);
-        if (facts == facts_.end()) {
-            if (decisions_.erase(prefix) > 0)
-                changes.push_back({prefix, std::nullopt});
-            continue;
+        const Prefix4 prefix = touched_.front();
+        touched_.pop_front();
+        const auto known = facts_.find(prefix);
+        Facts& facts = known->second;
+        facts.touched = false;
+        DecisionPtr decision = facts.owned || facts.learned ? decide(prefix, facts) : nullptr;
+        if (facts.told != decision) {
+            facts.told = decision;
+            changes.push_back({prefix, std::move(decision)});
         }
-        Decision decision = decide(prefix, facts->second);
-        const auto [known, added] = decisions_.try_emplace(prefix, decision);
-        if (!added && known->second == decision)
-            continue;
-        known->second = decision;
-        changes.push_back({prefix, std::move(decision)});
+        if (!facts.told)
+            facts_.erase(known);
     }
     return changes;
+}
+
+std::size_t Join::HashOf::operator()(const Learned& learned) const
+{
+    std::size_t hash = learned.local_pref;
+    for (const Ipv4 hop : learned.next_hops)
+        hash = hash * 31 + std::hash<Ipv4>()(hop);
+    return hash;
+}
+
+std::size_t Join::HashOf::operator()(const Decision& decision) const
+{
+    std::size_t hash = decision.metric + (decision.owned ? 1 : 0) + (decision.tunnelled ? 2 : 0);
+    for (const Ipv4 hop : decision.next_hops)
+        hash = hash * 31 + std::hash<Ipv4>()(hop);
+    return hash * 31 + std::hash<std::string>()(decision.node);
 }
 
 } // namespace margay::routing

@@ -16,11 +16,16 @@
 
 #pragma once
 
+#include "margay/interner.h"
 #include "margay/ip.h"
 
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include <deque>
 #include <functional>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -53,9 +58,13 @@ struct Decision {
     bool operator==(const Decision&) const = default;
 };
 
+// Prefixes that are reached alike share one; while it is held, others are equal if and only if they
+// are at the same address.
+using DecisionPtr = std::shared_ptr<const Decision>;
+
 struct Change {
     Prefix4 prefix;
-    std::optional<Decision> decision; // nullopt: nobody knows the prefix any more
+    DecisionPtr decision; // null: nobody knows the prefix any more
 };
 
 class Join {
@@ -78,24 +87,41 @@ public:
     // At most so many; the others are for the next call.
     std::vector<Change> take_changes(std::size_t budget = std::numeric_limits<std::size_t>::max());
     bool pending() const { return !touched_.empty(); }
-    const std::map<Prefix4, Decision>& decisions() const { return decisions_; }
+    // As told by take_changes(); nullptr: not, or that nobody knows it.
+    const Decision* find(const Prefix4& prefix) const;
 
 private:
-    struct Facts {
-        std::optional<Owned> owned;
-        std::vector<Ipv4> learned;
+    struct Learned {
+        std::vector<Ipv4> next_hops; // sorted, not empty
         std::uint32_t local_pref = 0;
+        bool operator==(const Learned&) const = default;
     };
-    Decision decide(const Prefix4& prefix, const Facts& facts) const;
+    using LearnedPtr = std::shared_ptr<const Learned>;
+    struct Facts {
+        std::unique_ptr<const Owned> owned;
+        LearnedPtr learned;
+        DecisionPtr told;
+        bool touched = false; // in touched_
+        bool stale = false; // learned from a speaker before this one
+    };
+    struct HashOf {
+        std::size_t operator()(const Learned& learned) const;
+        std::size_t operator()(const Decision& decision) const;
+    };
+
+    DecisionPtr decide(const Prefix4& prefix, const Facts& facts);
     Decision decide_owned(const Facts& facts) const;
-    Decision decide_learned(const Prefix4& prefix, const Facts& facts) const;
-    void drop_if_empty(const Prefix4& prefix);
+    Decision decide_learned(const Prefix4& prefix, const Learned& learned) const;
+    void touch(const Prefix4& prefix, Facts& facts);
     void touch_all();
 
-    std::map<Prefix4, Facts> facts_;
-    std::map<Prefix4, Decision> decisions_; // as told by take_changes()
-    std::set<Prefix4> touched_;
-    std::set<Prefix4> stale_; // learned from a speaker before this one
+    boost::unordered_flat_map<Prefix4, Facts, std::hash<Prefix4>> facts_;
+    std::deque<Prefix4> touched_;
+    Interner<Learned, HashOf> learned_;
+    Interner<Decision, HashOf> decisions_;
+    // The last decision that was made of what is learned alone: it holds for the next prefix, too.
+    LearnedPtr last_learned_;
+    DecisionPtr last_decision_;
     std::set<Ipv4> peers_;
     std::map<Ipv4, std::string> nodes_;
     std::vector<Prefix4> tunnelled_pools_;

@@ -139,18 +139,23 @@ TEST_F(HostTest, pods_reach_each_other_and_the_host_on_a_host_without_default_ro
     ASSERT_TRUE(apply_sysctls(global_sysctls()));
     wire(pod1, "cali1", "10.0.0.5");
     wire(pod2, "cali2", "10.0.0.6");
-    RouteTable routes(executor,
-                      {[](const std::string& name) { return name.starts_with("cali"); }, {}, {}});
+    RouteTable::Callbacks callbacks;
+    callbacks.is_workload = [](const std::string& name) { return name.starts_with("cali"); };
+    RouteTable routes(executor, std::move(callbacks));
+    const auto flush = [&] {
+        routes.flush();
+        return run([&] { return routes.pending() == 0; });
+    };
     ASSERT_TRUE(routes.start());
     routes.want(workload_route(ip("10.0.0.5"), index("cali1")));
     routes.want(workload_route(ip("10.0.0.6"), index("cali2")));
-    ASSERT_TRUE(routes.flush(10));
+    ASSERT_TRUE(flush());
     ASSERT_EQ(sh("ip route show default"), "");
     ASSERT_FALSE(pod1.exec("ping -c 1 -W 1 10.0.0.6")) << "nobody answers for 169.254.1.1";
 
     const TunnelDevice tunnel = ensure(std::nullopt); // IPIP off: the worst case
     routes.want(gateway_route(tunnel.link.ifindex));
-    ASSERT_TRUE(routes.flush(10));
+    ASSERT_TRUE(flush());
     EXPECT_TRUE(pod1.exec("ping -c 1 -W 5 10.0.0.6"));
     EXPECT_TRUE(pod2.exec("ping -c 1 -W 5 10.0.0.5"));
     EXPECT_THAT(pod1.must("ip neigh show 169.254.1.1"), HasSubstr("lladdr"));

@@ -45,7 +45,7 @@ struct PathsTest : ::testing::Test {
         decision.tunnelled = reach == Reach::Tunnel;
         decision.next_hops = std::move(hops);
         decision.why = "bgp";
-        return plan_path(block, decision, local, links, [this](Ipv4 hop) {
+        return plan_path(decision, local, links, [this](Ipv4 hop) {
             const auto found = targets.find(hop);
             return found == targets.end() ? nullptr : &found->second;
         });
@@ -74,7 +74,7 @@ TEST_F(PathsTest, host_reaches_a_tunnelled_block_by_the_next_hop_with_tunnel_sou
 {
     const auto planned = plan(Reach::Tunnel, {far});
     EXPECT_EQ(planned.kernel_route,
-              kernel::block_route(block, {{5, router}}, ip("10.244.1.0"), 1480));
+              kernel::block_route({}, {{5, router}}, ip("10.244.1.0"), 1480));
 }
 
 TEST_F(PathsTest, untunnelled_block_has_no_outer_header_no_tunnel_source_and_the_whole_mtu)
@@ -86,7 +86,7 @@ TEST_F(PathsTest, untunnelled_block_has_no_outer_header_no_tunnel_source_and_the
     EXPECT_TRUE(planned.route.path.outer_destination.is_zero());
     EXPECT_EQ(planned.route.path.next_hop, near);
     EXPECT_EQ(planned.route.path.mtu, 1500u);
-    EXPECT_EQ(planned.kernel_route, kernel::block_route(block, {{5, near}}));
+    EXPECT_EQ(planned.kernel_route, kernel::block_route({}, {{5, near}}));
 }
 
 TEST_F(PathsTest, tunnel_mtu_is_the_setting_but_never_more_than_fits)
@@ -118,7 +118,7 @@ TEST_F(PathsTest, plain_packets_from_a_lost_node_of_a_tunnelled_pool_stay_spoofe
 {
     routing::Decision lost;
     lost.tunnelled = true;
-    const auto planned = plan_path(block, lost, local, links, [](Ipv4) { return nullptr; });
+    const auto planned = plan_path(lost, local, links, [](Ipv4) { return nullptr; });
     EXPECT_TRUE(planned.route.tunnelled);
     EXPECT_FALSE(planned.route.path.reachable);
 }

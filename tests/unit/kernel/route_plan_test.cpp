@@ -41,6 +41,14 @@ std::vector<Kind> run(RoutePlan& plan, std::size_t budget = 1000)
 struct RoutePlanTest : ::testing::Test {
     RoutePlan plan{[](IfIndex ifindex) { return ifindex >= kPod; }};
 
+    void resync(const std::vector<Route>& present)
+    {
+        plan.begin_resync();
+        for (const Route& route : present)
+            plan.present(route);
+        plan.end_resync();
+    }
+    void fail(const Error& error) { plan.failed(plan.next(1).at(0), error); }
     std::vector<RouteReport::Kind> reports()
     {
         std::vector<RouteReport::Kind> kinds;
@@ -63,23 +71,22 @@ TEST_F(RoutePlanTest,
 {
     plan.want(block("10.0.0.0/26"));
     plan.want(block("10.0.1.0/26", 3));
-    plan.resync({block("10.0.0.0/26"), block("10.0.1.0/26", 9), block("10.0.2.0/26")});
+    resync({block("10.0.0.0/26"), block("10.0.1.0/26", 9), block("10.0.2.0/26")});
 
     EXPECT_THAT(run(plan), ElementsAre(Kind::Replace));
     plan.allow_removals();
     EXPECT_THAT(run(plan), ElementsAre(Kind::Remove));
-    EXPECT_THAT(plan.actual(), SizeIs(2));
+    EXPECT_EQ(plan.present_count(), 2u);
     EXPECT_EQ(plan.pending(), 0u);
 }
 
 TEST_F(RoutePlanTest, routes_by_other_nodes_wait_for_bgp_after_a_restart)
 {
-    plan.resync(
-        {block("10.0.0.0/26"), block("10.0.1.0/26"), blackhole_route(prefix("10.0.2.0/26"))});
+    resync({block("10.0.0.0/26"), block("10.0.1.0/26"), blackhole_route(prefix("10.0.2.0/26"))});
     plan.allow_removals(RoutePlan::Keep::ByGateway);
     EXPECT_THAT(run(plan), ElementsAre(Kind::Remove)) << "the blackhole alone";
     EXPECT_EQ(plan.pending(), 0u);
-    plan.resync({block("10.0.0.0/26"), block("10.0.1.0/26")});
+    resync({block("10.0.0.0/26"), block("10.0.1.0/26")});
     EXPECT_THAT(run(plan), IsEmpty()) << "nor does a dump in between end it";
 
     plan.want(block("10.0.0.0/26"));
@@ -88,7 +95,7 @@ TEST_F(RoutePlanTest, routes_by_other_nodes_wait_for_bgp_after_a_restart)
     EXPECT_THAT(run(plan), ElementsAre(Kind::Remove)) << "named and withdrawn";
     plan.allow_removals();
     EXPECT_THAT(run(plan), ElementsAre(Kind::Remove)) << "BGP never named it";
-    EXPECT_THAT(plan.actual(), IsEmpty());
+    EXPECT_EQ(plan.present_count(), 0u);
 }
 
 TEST_F(RoutePlanTest, workload_routes_are_ours_only_on_workload_interfaces)
@@ -97,9 +104,8 @@ TEST_F(RoutePlanTest, workload_routes_are_ours_only_on_workload_interfaces)
     Route other_scope = workload_route(Ipv4(0x0a000007), kPod);
     other_scope.scope = 0;
     plan.allow_removals();
-    plan.resync(
-        {workload_route(address, kPod), workload_route(Ipv4(0x0a000006), kUplink), other_scope});
-    EXPECT_THAT(plan.actual(), SizeIs(1));
+    resync({workload_route(address, kPod), workload_route(Ipv4(0x0a000006), kUplink), other_scope});
+    EXPECT_EQ(plan.present_count(), 1u);
     EXPECT_THAT(run(plan), ElementsAre(Kind::Remove));
 }
 
@@ -107,7 +113,7 @@ TEST_F(RoutePlanTest, route_made_by_the_cni_plugin_with_metric_0_gives_way_to_ou
 {
     Route made = workload_route(Ipv4(0x0a000005), kPod);
     made.metric = 0;
-    plan.resync({made});
+    resync({made});
     plan.want(workload_route(Ipv4(0x0a000005), kPod));
     plan.allow_removals();
     EXPECT_THAT(run(plan), ElementsAre(Kind::Add, Kind::Remove));
@@ -115,7 +121,7 @@ TEST_F(RoutePlanTest, route_made_by_the_cni_plugin_with_metric_0_gives_way_to_ou
 
 TEST_F(RoutePlanTest, adds_precede_removals_and_the_budget_bounds_both)
 {
-    plan.resync({block("10.0.0.0/26"), block("10.0.1.0/26")});
+    resync({block("10.0.0.0/26"), block("10.0.1.0/26")});
     plan.allow_removals();
     plan.want(block("10.0.8.0/26"));
     plan.want(block("10.0.9.0/26"));
@@ -126,11 +132,11 @@ TEST_F(RoutePlanTest, adds_precede_removals_and_the_budget_bounds_both)
 TEST_F(RoutePlanTest, foreign_route_with_the_same_key_is_reported_once_and_waited_for)
 {
     const Route theirs = foreign(block("10.0.0.0/26", 77));
-    plan.resync({theirs});
+    resync({theirs});
     plan.want(block("10.0.0.0/26"));
     EXPECT_THAT(run(plan), IsEmpty());
     EXPECT_THAT(reports(), ElementsAre(RouteReport::Kind::Conflict));
-    plan.resync({theirs});
+    resync({theirs});
     EXPECT_THAT(reports(), IsEmpty());
 
     plan.forget(theirs, "someone");
@@ -141,7 +147,7 @@ TEST_F(RoutePlanTest, foreign_route_of_a_smaller_metric_is_reported_and_ours_goe
 {
     Route theirs = foreign(workload_route(Ipv4(0x0a000005), kUplink));
     theirs.metric = 10;
-    plan.resync({theirs});
+    resync({theirs});
     plan.want(workload_route(Ipv4(0x0a000005), kPod));
     EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
     EXPECT_THAT(reports(), ElementsAre(RouteReport::Kind::Conflict));
@@ -151,7 +157,7 @@ TEST_F(RoutePlanTest, foreign_route_of_a_larger_metric_disturbs_nobody)
 {
     Route theirs = foreign(block("10.0.0.0/26", 77));
     theirs.metric = 100;
-    plan.resync({theirs});
+    resync({theirs});
     plan.want(block("10.0.0.0/26"));
     EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
     EXPECT_THAT(reports(), IsEmpty());
@@ -160,7 +166,7 @@ TEST_F(RoutePlanTest, foreign_route_of_a_larger_metric_disturbs_nobody)
 TEST_F(RoutePlanTest, foreign_routes_are_never_removed)
 {
     plan.allow_removals();
-    plan.resync({foreign(block("10.0.0.0/26")), foreign(block("10.0.1.0/26"), 12)});
+    resync({foreign(block("10.0.0.0/26")), foreign(block("10.0.1.0/26"), 12)});
     EXPECT_THAT(run(plan), IsEmpty());
 }
 
@@ -187,7 +193,7 @@ TEST_F(RoutePlanTest, fight_over_a_route_waits_for_the_retry_after_three_rounds)
         plan.forget(block("10.0.0.0/26"), "nm");
         run(plan);
     }
-    EXPECT_THAT(plan.actual(), IsEmpty());
+    EXPECT_EQ(plan.present_count(), 0u);
     EXPECT_EQ(plan.pending(), 0u);
     EXPECT_EQ(plan.parked(), 1u);
     plan.retry();
@@ -208,7 +214,7 @@ TEST_F(RoutePlanTest, loss_with_an_interface_names_nobody)
 {
     plan.want(block("10.0.0.0/26"));
     run(plan);
-    plan.resync({});
+    resync({});
     EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
     EXPECT_THAT(reports(), IsEmpty());
 }
@@ -217,11 +223,11 @@ TEST_F(RoutePlanTest, refused_route_is_parked_reported_once_and_retried)
 {
     plan.want(block("10.0.0.0/26"));
     const Error error{Errc::Unavailable, 101, "add route 10.0.0.0/26: Network is unreachable"};
-    plan.failed(plan.next(1).at(0), error);
+    fail(error);
     EXPECT_EQ(plan.pending(), 0u);
     plan.retry();
-    ASSERT_THAT(plan.next(1), SizeIs(1));
-    plan.failed(plan.next(1).at(0), error);
+    ASSERT_EQ(plan.due(), 1u);
+    fail(error);
     EXPECT_THAT(reports(), ElementsAre(RouteReport::Kind::Refused));
     plan.retry();
     EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
@@ -232,9 +238,9 @@ TEST_F(RoutePlanTest, route_that_exists_unseen_is_not_asked_for_without_end)
     plan.want(block("10.0.0.0/26"));
     const Error exists{Errc::Exists, 17, "add route: File exists"};
     for (int i = 0; i < RoutePlan::kStrikes; ++i) {
-        ASSERT_THAT(plan.next(1), SizeIs(1));
-        plan.failed(plan.next(1).at(0), exists);
-        plan.resync({});
+        ASSERT_EQ(plan.due(), 1u);
+        fail(exists);
+        resync({});
     }
     EXPECT_THAT(plan.next(1), IsEmpty());
     EXPECT_EQ(plan.parked(), 1u);
@@ -242,11 +248,92 @@ TEST_F(RoutePlanTest, route_that_exists_unseen_is_not_asked_for_without_end)
 
 TEST_F(RoutePlanTest, stale_route_that_left_by_itself_counts_as_removed)
 {
-    plan.resync({block("10.0.0.0/26")});
+    resync({block("10.0.0.0/26")});
     plan.allow_removals();
-    plan.failed(plan.next(1).at(0), Error{Errc::NotFound, 3, "remove route: No such process"});
+    fail(Error{Errc::NotFound, 3, "remove route: No such process"});
     EXPECT_EQ(plan.pending(), 0u);
     EXPECT_THAT(reports(), IsEmpty());
+}
+
+TEST_F(RoutePlanTest, what_is_in_flight_is_not_asked_for_again_and_judged_when_it_is_answered)
+{
+    plan.want(block("10.0.0.0/26"));
+    const auto add = plan.next(10);
+    ASSERT_THAT(add, SizeIs(1));
+    EXPECT_TRUE(plan.in_flight(add[0].route.key()));
+    plan.want(block("10.0.0.0/26", 3));
+    EXPECT_THAT(run(plan), IsEmpty());
+    EXPECT_EQ(plan.pending(), 1u);
+    plan.done(add[0]);
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Replace)) << "it was wanted otherwise meanwhile";
+    EXPECT_EQ(plan.pending(), 0u);
+}
+
+TEST_F(RoutePlanTest, route_unwanted_while_it_is_added_is_removed_after)
+{
+    plan.allow_removals();
+    plan.want(block("10.0.0.0/26"));
+    const auto add = plan.next(10);
+    plan.unwant(block("10.0.0.0/26").key());
+    EXPECT_THAT(run(plan), IsEmpty());
+    plan.done(add.at(0));
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Remove));
+}
+
+TEST_F(RoutePlanTest, refusal_of_what_is_no_longer_asked_for_is_no_news)
+{
+    plan.want(block("10.0.0.0/26"));
+    const auto add = plan.next(10);
+    plan.want(block("10.0.0.0/26", 3));
+    plan.failed(add.at(0), Error{Errc::Unavailable, 101, "add route: Network is unreachable"});
+    EXPECT_THAT(reports(), IsEmpty());
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add)) << "the other value may be taken";
+}
+
+TEST_F(RoutePlanTest, operation_of_which_nobody_knows_the_end_is_due_again)
+{
+    plan.want(block("10.0.0.0/26"));
+    plan.unknown(plan.next(1).at(0));
+    resync({block("10.0.0.0/26")});
+    EXPECT_THAT(run(plan), IsEmpty()) << "it was made";
+    plan.want(block("10.0.1.0/26"));
+    plan.unknown(plan.next(1).at(0));
+    resync({block("10.0.0.0/26")});
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add)) << "it was not";
+}
+
+TEST_F(RoutePlanTest, dump_that_begins_again_counts_from_there)
+{
+    plan.allow_removals();
+    plan.want(block("10.0.0.0/26"));
+    run(plan);
+    plan.begin_resync();
+    plan.present(block("10.0.0.0/26"));
+    plan.present(foreign(block("10.0.1.0/26")));
+    plan.begin_resync(); // a change interrupted it
+    plan.end_resync();
+    EXPECT_EQ(plan.present_count(), 0u);
+    plan.want(block("10.0.1.0/26"));
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add, Kind::Add)) << "nor is there a conflict";
+}
+
+TEST_F(RoutePlanTest, conflict_that_a_dump_finds_concerns_what_is_due)
+{
+    plan.want(block("10.0.0.0/26"));
+    resync({foreign(block("10.0.0.0/26", 77))});
+    EXPECT_THAT(run(plan), IsEmpty());
+    EXPECT_THAT(reports(), ElementsAre(RouteReport::Kind::Conflict));
+    resync({});
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add)) << "it has left";
+}
+
+TEST_F(RoutePlanTest, routes_by_an_interface_are_found)
+{
+    plan.want(block("10.0.0.0/26"));
+    EXPECT_FALSE(plan.any_by({kUplink})) << "wanted only";
+    run(plan);
+    EXPECT_TRUE(plan.any_by({kUplink}));
+    EXPECT_FALSE(plan.any_by({kPod}));
 }
 
 TEST_F(RoutePlanTest, own_block_turns_from_blackhole_to_remote_by_replacement)
@@ -265,7 +352,7 @@ TEST_F(RoutePlanTest, cleanup_removes_everything_of_ours)
     plan.unwant_all();
     plan.allow_removals();
     EXPECT_THAT(run(plan), ElementsAre(Kind::Remove, Kind::Remove));
-    EXPECT_THAT(plan.actual(), IsEmpty());
+    EXPECT_EQ(plan.present_count(), 0u);
 }
 
 } // namespace

@@ -148,7 +148,7 @@ TEST_F(JoinTest, prefix_that_nobody_knows_any_more_is_forgotten_once)
     ASSERT_EQ(changes.size(), 1u);
     EXPECT_FALSE(changes[0].decision);
     EXPECT_THAT(join.take_changes(), IsEmpty());
-    EXPECT_THAT(join.decisions(), IsEmpty());
+    EXPECT_EQ(join.find(block), nullptr);
 }
 
 TEST_F(JoinTest, what_a_portion_leaves_comes_with_the_next)
@@ -159,7 +159,27 @@ TEST_F(JoinTest, what_a_portion_leaves_comes_with_the_next)
     EXPECT_TRUE(join.pending());
     EXPECT_EQ(join.take_changes(3).size(), 2u);
     EXPECT_FALSE(join.pending());
-    EXPECT_EQ(join.decisions().size(), 5u);
+    for (std::uint32_t i = 0; i < 5; ++i)
+        EXPECT_NE(join.find(Prefix4{Ipv4(0x0a000000 + (i << 8)), 24}), nullptr);
+}
+
+TEST_F(JoinTest, prefixes_that_are_reached_alike_share_a_decision)
+{
+    const Prefix4 other = *Prefix4::parse("10.244.2.0/26");
+    join.set_learned(block, {router, node}, 100);
+    join.set_learned(other, {node, router}, 100);
+    auto changes = join.take_changes();
+    ASSERT_EQ(changes.size(), 2u);
+    EXPECT_EQ(changes[0].decision, changes[1].decision);
+    EXPECT_EQ(join.find(block), join.find(other));
+
+    join.set_node(node, "bird");
+    join.set_tunnelled_pools({block});
+    changes = join.take_changes();
+    ASSERT_EQ(changes.size(), 2u);
+    EXPECT_NE(join.find(block), join.find(other)) << "one is in a tunnelled pool";
+    EXPECT_EQ(join.find(block)->reach, Reach::Tunnel);
+    EXPECT_EQ(join.find(other)->reach, Reach::Routed);
 }
 
 TEST_F(JoinTest, fact_that_changes_nothing_is_no_change)
