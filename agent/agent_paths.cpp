@@ -62,7 +62,8 @@ void Agent::plan(const Prefix4& prefix, Plans& plans)
     if (before && *before == *planned)
         return;
     if (planned->in_datapath)
-        routes_.want(RouteClaims::Layer::Remote, prefix, planned->route);
+        routes_.want(RouteClaims::Layer::Remote, prefix,
+                     RouteWantPtr(planned, &planned->route)); // keeps the plan
     else
         routes_.forget(RouteClaims::Layer::Remote, prefix);
     const bool tunnelled = planned->route.path.reachable && planned->route.path.encap;

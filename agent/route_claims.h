@@ -13,11 +13,18 @@
 #include "margay/ip.h"
 #include "margay/result.h"
 
+#include <boost/container/small_vector.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include <algorithm>
 #include <functional>
-#include <map>
+#include <memory>
 #include <set>
+#include <utility>
 
 namespace margay {
+
+using RouteWantPtr = std::shared_ptr<const datapath::RouteWant>; // prefixes may share one
 
 class RouteClaims {
 public:
@@ -29,53 +36,67 @@ public:
 
     void want(Layer layer, const Prefix4& prefix, const datapath::RouteWant& route)
     {
-        auto& claims = claims_[prefix];
-        claims[layer] = route;
-        settle(prefix, claims);
+        want(layer, prefix, std::make_shared<const datapath::RouteWant>(route));
+    }
+    void want(Layer layer, const Prefix4& prefix, RouteWantPtr route)
+    {
+        Prefix& claimed = prefixes_[prefix];
+        const auto place = std::ranges::lower_bound(claimed.claims, layer, {}, &Claim::first);
+        if (place != claimed.claims.end() && place->first == layer)
+            place->second = std::move(route);
+        else
+            claimed.claims.insert(place, Claim(layer, std::move(route)));
+        settle(prefix, claimed);
     }
     void forget(Layer layer, const Prefix4& prefix)
     {
-        const auto claims = claims_.find(prefix);
-        if (claims == claims_.end() || claims->second.erase(layer) == 0)
+        const auto known = prefixes_.find(prefix);
+        if (known == prefixes_.end())
             return;
-        settle(prefix, claims->second);
-        if (claims->second.empty())
-            claims_.erase(claims);
+        auto& claims = known->second.claims;
+        const auto place = std::ranges::find(claims, layer, &Claim::first);
+        if (place == claims.end())
+            return;
+        claims.erase(place);
+        settle(prefix, known->second);
+        if (claims.empty())
+            prefixes_.erase(known);
     }
 
     void retry()
     {
         for (const auto& prefix : std::set(due_))
-            settle(prefix, claims_.at(prefix));
+            settle(prefix, prefixes_.find(prefix)->second);
     }
     bool pending() const { return !due_.empty(); }
 
 private:
-    using Claims = std::map<Layer, datapath::RouteWant>;
+    using Claim = std::pair<Layer, RouteWantPtr>;
+    struct Prefix {
+        boost::container::small_vector<Claim, 1> claims; // weakest first
+        RouteWantPtr in_force;                           // what the data path took
+    };
 
-    void settle(const Prefix4& prefix, const Claims& claims)
+    void settle(const Prefix4& prefix, Prefix& claimed)
     {
-        due_.erase(prefix);
-        const auto known = in_force_.find(prefix);
-        if (claims.empty()) {
-            if (known == in_force_.end())
-                return;
-            in_force_.erase(known);
-            (void)apply_(prefix, nullptr); // to forget cannot fail
+        if (!due_.empty())
+            due_.erase(prefix);
+        if (claimed.claims.empty()) {
+            if (std::exchange(claimed.in_force, nullptr))
+                (void)apply_(prefix, nullptr); // to forget cannot fail
             return;
         }
-        const datapath::RouteWant& strongest = claims.rbegin()->second;
-        if (known != in_force_.end() && known->second == strongest)
+        const RouteWantPtr& strongest = claimed.claims.back().second;
+        if (claimed.in_force == strongest || (claimed.in_force && *claimed.in_force == *strongest))
             return;
-        if (apply_(prefix, &strongest))
-            in_force_[prefix] = strongest;
+        if (apply_(prefix, strongest.get()))
+            claimed.in_force = strongest;
         else
             due_.insert(prefix);
     }
 
     Apply apply_;
-    std::map<Prefix4, Claims> claims_;
-    std::map<Prefix4, datapath::RouteWant> in_force_; // what the data path took
+    boost::unordered_flat_map<Prefix4, Prefix, std::hash<Prefix4>> prefixes_;
     std::set<Prefix4> due_;
 };
 

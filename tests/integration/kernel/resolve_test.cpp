@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include "agent/kernel/routes.h"
 #include "node.h"
 #include "support/addresses.h"
 
@@ -165,6 +166,38 @@ TEST_F(ResolveTest, policy_rules_count)
        "77");
     EXPECT_TRUE(run(
         [&] { return resolver->find(ip("198.51.100.7"))->path->gateway == ip("192.0.2.253"); }));
+}
+
+TEST_F(ResolveTest, routes_of_our_own_are_told_in_the_process_and_not_heard)
+{
+    bool tell = true;
+    RouteTable::Callbacks callbacks;
+    callbacks.is_workload = [](const std::string&) { return false; };
+    callbacks.on_written = [&](std::span<const RouteOperation> operations) {
+        for (const RouteOperation& operation : operations)
+            if (tell)
+                resolver->on_route(operation.route.destination);
+    };
+    RouteTable routes(executor, std::move(callbacks));
+    ASSERT_TRUE(routes.start());
+    resolver = std::make_unique<Resolver>(executor, [](const std::vector<Ipv4>&) {});
+    ASSERT_TRUE(resolver->start(routes.own_port()));
+    resolver->watch(ip("198.51.100.7"));
+    const auto gateway = [&] { return resolver->find(ip("198.51.100.7"))->path->gateway; };
+    ASSERT_EQ(gateway(), ip("192.0.2.254"));
+
+    routes.want(block_route(prefix("198.51.100.0/26"), {{index("eth0"), ip("192.0.2.9"), 1}}));
+    routes.flush();
+    EXPECT_TRUE(run([&] { return gateway() == ip("192.0.2.9"); }));
+
+    tell = false;
+    routes.want(block_route(prefix("198.51.100.0/26"), {{index("eth0"), ip("192.0.2.10"), 1}}));
+    routes.flush();
+    EXPECT_TRUE(run([&] { return routes.pending() == 0; }));
+    resolver->watch(ip("203.0.113.7"));
+    sh("ip route add 203.0.113.0/24 via 192.0.2.254");
+    EXPECT_TRUE(run([&] { return resolver->find(ip("203.0.113.7"))->path.has_value(); }));
+    EXPECT_EQ(gateway(), ip("192.0.2.9")) << "what came before was not heard";
 }
 
 } // namespace

@@ -73,8 +73,7 @@ TEST_F(PathsTest, tunnel_to_a_node_behind_a_router_goes_to_the_router_with_the_n
 TEST_F(PathsTest, host_reaches_a_tunnelled_block_by_the_next_hop_with_tunnel_source_and_mtu)
 {
     const auto planned = plan(Reach::Tunnel, {far});
-    EXPECT_EQ(planned.kernel_route,
-              kernel::block_route({}, {{5, router}}, ip("10.244.1.0"), 1480));
+    EXPECT_EQ(planned.kernel_route, kernel::block_route({}, {{5, router}}, ip("10.244.1.0"), 1480));
 }
 
 TEST_F(PathsTest, untunnelled_block_has_no_outer_header_no_tunnel_source_and_the_whole_mtu)
