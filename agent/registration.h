@@ -11,9 +11,10 @@
 #include "agent/config/config.h"
 #include "agent/kernel/links.h"
 #include "agent/startup/startup.h"
-#include "agent/store/worker.h"
+#include "agent/store/kv.h"
 #include "margay/clock.h"
 #include "margay/log.h"
+#include "margay/worker.h"
 
 #include <functional>
 #include <string>
@@ -71,7 +72,7 @@ private:
     Timer compare_;
     Timer retry_;
     std::chrono::milliseconds back_off_{500};
-    store::Worker worker_; // last: its jobs end before what they report to
+    Worker<store::Kv> worker_; // last: its jobs end before what they report to
 };
 
 } // namespace margay

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/kernel/route_writer.h"
 
-#include <boost/asio/post.hpp>
-#include <pthread.h>
-
 #include <algorithm>
-#include <csignal>
 #include <span>
 #include <utility>
 
@@ -34,6 +30,49 @@ Message message_of(const RouteOperation& operation)
     return add_message(operation.route, operation.kind == RouteOperation::Kind::Add);
 }
 
+// What follows runs on the worker's thread.
+
+Result<std::vector<Refusal>> make(NetlinkSocket& socket,
+                                  const std::vector<RouteOperation>& operations)
+{
+    std::vector<Refusal> refusals;
+    Batch batch;
+    for (std::size_t begin = 0; begin < operations.size(); begin += NetlinkSocket::kMaxBatch) {
+        const auto some =
+            std::span(operations)
+                .subspan(begin, std::min(NetlinkSocket::kMaxBatch, operations.size() - begin));
+        batch.clear();
+        for (const RouteOperation& operation : some)
+            batch.add(message_of(operation));
+        auto refused = socket.send_batch(
+            batch, [&](std::size_t i) { return verb(some[i].kind) + some[i].route.str(); });
+        if (!refused)
+            return refused.error();
+        for (Refusal& refusal : *refused)
+            refusals.push_back({begin + refusal.index, std::move(refusal.error)});
+    }
+    return refusals;
+}
+
+Status list_in_portions(NetlinkSocket& socket, const std::function<void()>& on_begin,
+                        const std::function<void(std::vector<Route>)>& on_portion)
+{
+    std::vector<Route> routes;
+    const Status status = list_routes(
+        socket,
+        [&] {
+            routes.clear();
+            on_begin();
+        },
+        [&](const Route& route) {
+            routes.push_back(route);
+            if (routes.size() == kPortion)
+                on_portion(std::exchange(routes, {}));
+        });
+    on_portion(std::move(routes));
+    return status;
+}
+
 } // namespace
 
 Result<std::unique_ptr<RouteWriter>> RouteWriter::start(Executor& executor, Answers answers)
@@ -45,122 +84,32 @@ Result<std::unique_ptr<RouteWriter>> RouteWriter::start(Executor& executor, Answ
         new RouteWriter(executor, std::move(answers), std::move(*socket)));
 }
 
-// Signals are for the thread of the executor.
 RouteWriter::RouteWriter(Executor& executor, Answers answers, NetlinkSocket socket)
-    : executor_(executor), answers_(std::move(answers)), socket_(std::move(socket)),
-      alive_(std::make_shared<bool>(true))
+    : answers_(std::make_shared<const Answers>(std::move(answers))), port_id_(socket.port_id()),
+      worker_(executor, std::make_unique<NetlinkSocket>(std::move(socket)))
 {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { run(); });
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    ::pthread_setname_np(thread_.native_handle(), "routes");
-}
-
-RouteWriter::~RouteWriter()
-{
-    *alive_ = false;
-    {
-        const std::lock_guard lock(mutex_);
-        ending_ = true;
-    }
-    wake_.notify_one();
-    thread_.join();
 }
 
 void RouteWriter::write(std::vector<RouteOperation> operations)
 {
-    add(std::move(operations));
+    const auto given = std::make_shared<const std::vector<RouteOperation>>(std::move(operations));
+    worker_.run([given](NetlinkSocket& socket) { return make(socket, *given); },
+                [given, answers = answers_](const Result<std::vector<Refusal>>& refusals) {
+                    answers->on_written(*given, refusals);
+                });
 }
 
 void RouteWriter::list()
 {
-    add(List{});
-}
-
-void RouteWriter::add(Job job)
-{
-    {
-        const std::lock_guard lock(mutex_);
-        jobs_.push_back(std::move(job));
-    }
-    wake_.notify_one();
-}
-
-// --- On the thread ------------------------------------------------------------------------------
-
-void RouteWriter::run()
-{
-    for (;;) {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [this] { return ending_ || !jobs_.empty(); });
-        if (ending_)
-            return;
-        Job job = std::move(jobs_.front());
-        jobs_.pop_front();
-        lock.unlock();
-        std::visit([this](auto& of) { make(of); }, job);
-    }
-}
-
-template <typename Function>
-void RouteWriter::answer(Function function)
-{
-    boost::asio::post(executor_, [alive = alive_, function = std::move(function)] {
-        if (*alive)
-            function();
-    });
-}
-
-void RouteWriter::make(Writes& operations)
-{
-    Result<std::vector<Refusal>> refusals = send(operations);
-    answer([this, operations = std::move(operations), refusals = std::move(refusals)] {
-        answers_.on_written(operations, refusals);
-    });
-}
-
-Result<std::vector<Refusal>> RouteWriter::send(const Writes& operations)
-{
-    std::vector<Refusal> refusals;
-    for (std::size_t begin = 0; begin < operations.size(); begin += NetlinkSocket::kMaxBatch) {
-        const auto some =
-            std::span(operations)
-                .subspan(begin, std::min(NetlinkSocket::kMaxBatch, operations.size() - begin));
-        batch_.clear();
-        for (const RouteOperation& operation : some)
-            batch_.add(message_of(operation));
-        auto refused = socket_.send_batch(
-            batch_, [&](std::size_t i) { return verb(some[i].kind) + some[i].route.str(); });
-        if (!refused)
-            return refused.error();
-        for (Refusal& refusal : *refused)
-            refusals.push_back({begin + refusal.index, std::move(refusal.error)});
-    }
-    return refusals;
-}
-
-void RouteWriter::make(List)
-{
-    std::vector<Route> routes;
-    const auto hand_over = [&] {
-        answer([this, portion = std::exchange(routes, {})] { answers_.on_listed(portion); });
-    };
-    const Status status = list_routes(
-        socket_,
-        [&] {
-            routes.clear();
-            answer([this] { answers_.on_list_begin(); });
+    worker_.run(
+        [post = worker_.post(), answers = answers_](NetlinkSocket& socket) {
+            return list_in_portions(
+                socket, [&] { post([answers] { answers->on_list_begin(); }); },
+                [&](std::vector<Route> routes) {
+                    post([answers, routes = std::move(routes)] { answers->on_listed(routes); });
+                });
         },
-        [&](const Route& route) {
-            routes.push_back(route);
-            if (routes.size() == kPortion)
-                hand_over();
-        });
-    hand_over();
-    answer([this, status] { answers_.on_list_end(status); });
+        [answers = answers_](const Status& status) { answers->on_list_end(status); });
 }
 
 } // namespace margay::kernel

@@ -10,14 +10,10 @@
 
 #include "agent/kernel/netlink.h"
 #include "agent/kernel/route_plan.h"
+#include "margay/worker.h"
 
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <thread>
-#include <variant>
 #include <vector>
 
 namespace margay::kernel {
@@ -36,40 +32,19 @@ public:
     };
 
     static Result<std::unique_ptr<RouteWriter>> start(Executor& executor, Answers answers);
-    // Ends after the system call that goes on; what was not begun is not made, and nobody told.
-    ~RouteWriter();
-    RouteWriter(const RouteWriter&) = delete;
-    RouteWriter& operator=(const RouteWriter&) = delete;
+    // Its end waits for the job that goes on; what was not begun is not made, and nobody is told.
 
     void write(std::vector<RouteOperation> operations);
     void list(); // the main table
     // Notifications caused by this thread carry this id.
-    std::uint32_t port_id() const { return socket_.port_id(); }
+    std::uint32_t port_id() const { return port_id_; }
 
 private:
-    using Writes = std::vector<RouteOperation>;
-    struct List {};
-    using Job = std::variant<Writes, List>;
-
     RouteWriter(Executor& executor, Answers answers, NetlinkSocket socket);
-    void add(Job job);
-    void run();
-    void make(Writes& operations);
-    void make(List);
-    Result<std::vector<Refusal>> send(const Writes& operations);
-    template <typename Function>
-    void answer(Function function);
 
-    Executor& executor_;
-    Answers answers_; // used on the executor alone
-    NetlinkSocket socket_; // by the thread alone
-    Batch batch_; // by the thread alone
-    std::shared_ptr<bool> alive_; // a posted answer looks here before it touches `this`
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    std::deque<Job> jobs_;
-    bool ending_ = false;
-    std::thread thread_; // last: it uses the others
+    std::shared_ptr<const Answers> answers_; // called on the executor alone
+    std::uint32_t port_id_;
+    Worker<NetlinkSocket> worker_;
 };
 
 } // namespace margay::kernel

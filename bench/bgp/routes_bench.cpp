@@ -28,7 +28,7 @@ namespace {
 constexpr std::uint32_t kFirst = 0x40000000; // 64.0.0.0, in steps of a /26
 constexpr std::uint8_t kLength = 26;
 constexpr std::uint8_t kProtocol = 80; // margayd's
-constexpr std::size_t kBatch = 256;    // messages a system call
+constexpr std::size_t kBatch = 256; // messages a system call
 
 using Clock = std::chrono::steady_clock;
 

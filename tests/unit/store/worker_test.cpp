@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/store/worker.h"
+#include "margay/worker.h"
+
+#include "agent/store/kv.h"
 
 #include <gtest/gtest.h>
 
@@ -13,7 +15,7 @@ namespace margay::testing {
 namespace {
 
 using store::Kv;
-using store::Worker;
+using Worker = margay::Worker<store::Kv>;
 
 TEST(WorkerTest, results_come_back_on_the_executors_thread_in_the_order_of_the_jobs)
 {

@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/store/worker.h"
+#include "margay/worker.h"
 
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
 
-namespace margay::store {
+namespace margay {
 
-using Job = std::function<std::function<void()>(Kv&)>;
+struct WorkerThread::Shared {
+    explicit Shared(Executor& e) : executor(e) {}
 
-struct Worker::Shared {
-    Shared(Executor& e, std::unique_ptr<Kv> k) : executor(e), kv(std::move(k)) {}
-
-    void loop();
-    void finish(Completion done);
+    void loop(const Post& post);
 
     Executor& executor;
-    std::unique_ptr<Kv> kv;
     std::mutex mutex; // guards what follows
     std::condition_variable wake;
     std::deque<Job> jobs;
@@ -29,7 +25,7 @@ struct Worker::Shared {
     std::thread thread;
 };
 
-void Worker::Shared::loop()
+void WorkerThread::Shared::loop(const Post& post)
 {
     for (;;) {
         Job job;
@@ -41,37 +37,36 @@ void Worker::Shared::loop()
             job = std::move(jobs.front());
             jobs.pop_front();
         }
-        finish(job(*kv));
+        post(job());
     }
 }
 
-void Worker::Shared::finish(Completion done)
+WorkerThread::WorkerThread(Executor& executor) : shared_(std::make_shared<Shared>(executor))
 {
-    boost::asio::post(executor, [done = std::move(done), mine = alive] {
-        if (*mine)
-            done();
-    });
+    shared_->thread = std::thread([shared = shared_.get(), post = post()] { shared->loop(post); });
 }
 
-Worker::Worker(Executor& executor, std::unique_ptr<Kv> kv)
-    : shared_(std::make_shared<Shared>(executor, std::move(kv)))
+WorkerThread::~WorkerThread()
 {
-    shared_->thread = std::thread([shared = shared_.get()] { shared->loop(); });
+    end({});
 }
 
-Worker::~Worker()
+void WorkerThread::end(const std::function<void()>& cancel)
 {
+    if (!shared_->thread.joinable())
+        return;
     *shared_->alive = false;
     {
         const std::lock_guard lock(shared_->mutex);
         shared_->stopping = true;
     }
     shared_->wake.notify_one();
-    shared_->kv->cancel();
+    if (cancel)
+        cancel();
     shared_->thread.join();
 }
 
-void Worker::submit(std::function<Completion(Kv&)> job)
+void WorkerThread::submit(Job job)
 {
     {
         const std::lock_guard lock(shared_->mutex);
@@ -80,4 +75,14 @@ void Worker::submit(std::function<Completion(Kv&)> job)
     shared_->wake.notify_one();
 }
 
-} // namespace margay::store
+WorkerThread::Post WorkerThread::post() const
+{
+    return [executor = &shared_->executor, alive = shared_->alive](Completion done) {
+        boost::asio::post(*executor, [done = std::move(done), alive] {
+            if (*alive)
+                done();
+        });
+    };
+}
+
+} // namespace margay
