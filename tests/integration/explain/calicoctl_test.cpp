@@ -136,7 +136,7 @@ TEST_F(CalicoctlTest, kill_of_margayd_ends_its_names_and_the_next_one_takes_the_
     const std::string names = "grep -aqsE '^(bird|calico-felix).is.margayd." +
                               std::to_string(pair->n1->pid()) + "' /proc/[0-9]*/cmdline";
     // The one that was killed before this may be about to come back.
-    EXPECT_TRUE(eventually([&] { return run_command(names); }));
+    EXPECT_TRUE(eventually([&] { return bool(run_command(names)); }));
     pair->n1->kill();
     EXPECT_TRUE(eventually([&] { return !run_command(names); }));
     EXPECT_FALSE(calicoctl::peers(socket()));
