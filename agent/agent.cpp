@@ -118,8 +118,7 @@ void Agent::start_presence()
         return path == nullptr ? std::string() : path->device;
     };
     presence_ = std::make_unique<explain::Presence>(
-        executor_, log_, config_.bird_socket,
-        bird_handler(std::move(facts), [this] { return peering_.get(); }));
+        executor_, log_, bird_faces(config_, std::move(facts), [this] { return peering_.get(); }));
     presence_->start();
 }
 

@@ -5,6 +5,7 @@
 
 #include <boost/json.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace margay {
@@ -64,6 +65,21 @@ json::object refused_row(const std::string& name, const std::string& why,
             {"why", why}};
 }
 
+// How a control socket of BIRD's is answered.
+explain::BirdHandler bird_handler(explain::BirdFacts facts, std::function<const Peering*()> peering)
+{
+    explain::BirdHandler handler;
+    handler.greeting = [facts] { return explain::bird_greeting(facts); };
+    handler.answer = [facts, peering](const std::string& command) {
+        explain::BirdFacts now = facts;
+        now.now = std::chrono::system_clock::now();
+        if (const Peering* running = peering(); running && running->running())
+            now.router_id = running->running()->router_id;
+        return explain::bird_answer(command, now, [peering] { return speaker_of(peering()); });
+    };
+    return handler;
+}
+
 } // namespace
 
 json::array bgp_peer_rows(const Peering* peering)
@@ -119,18 +135,20 @@ std::optional<Result<std::string>> bgp_answer(const Peering* peering,
     return std::nullopt;
 }
 
-explain::BirdHandler bird_handler(explain::BirdFacts facts, std::function<const Peering*()> peering)
+std::vector<explain::BirdFace> bird_faces(const config::Config& config, explain::BirdFacts facts,
+                                          std::function<const Peering*()> peering)
 {
-    explain::BirdHandler handler;
-    handler.greeting = [facts] { return explain::bird_greeting(facts); };
-    handler.answer = [facts, peering](const std::string& command) {
-        explain::BirdFacts now = facts;
-        now.now = std::chrono::system_clock::now();
-        if (const Peering* running = peering(); running && running->running())
-            now.router_id = running->running()->router_id;
-        return explain::bird_answer(command, now, [peering] { return speaker_of(peering()); });
+    explain::BirdFacts facts6 = facts;
+    facts6.ipv6 = true;
+    const auto has_ipv6_peers = [peering] {
+        const bgp::Speaker* speaker = speaker_of(peering());
+        return speaker && std::ranges::any_of(speaker->peers(), [](const bgp::PeerStatus& peer) {
+                   return !peer.address.is_v4();
+               });
     };
-    return handler;
+    return {
+        {config.bird_socket, "bird", bird_handler(std::move(facts), peering), {}},
+        {config.bird6_socket(), "bird6", bird_handler(std::move(facts6), peering), has_ipv6_peers}};
 }
 
 } // namespace margay

@@ -4,8 +4,9 @@
 
 #pragma once
 
+#include "agent/config/config.h"
 #include "agent/explain/bgp_view.h"
-#include "agent/explain/bird_socket.h"
+#include "agent/explain/presence.h"
 #include "agent/peering.h"
 #include "agent/status/control.h"
 
@@ -23,9 +24,9 @@ std::vector<std::string> bgp_warnings(const Peering* peering);
 std::optional<Result<std::string>> bgp_answer(const Peering* peering,
                                               const status::Request& request);
 
-// How BIRD's control socket is answered. `facts`: what is the same for the whole run; the rest comes from
-// `peering`, asked for at each command.
-explain::BirdHandler bird_handler(explain::BirdFacts facts,
-                                  std::function<const Peering*()> peering);
+// What calicoctl looks for, BIRD's sockets and processes; that of IPv6 as long as there are IPv6 peers.
+// `facts`: what is the same for the whole run; the rest comes from `peering`, asked for at each command.
+std::vector<explain::BirdFace> bird_faces(const config::Config& config, explain::BirdFacts facts,
+                                          std::function<const Peering*()> peering);
 
 } // namespace margay

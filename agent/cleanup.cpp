@@ -94,9 +94,10 @@ Status cleanup_host(const config::Config& config,
     std::error_code ignored;
     std::filesystem::remove(config.control_socket(), ignored);
     std::filesystem::remove(config.reflector_mark(), ignored);
-    if (std::filesystem::is_socket(config.bird_socket, ignored) &&
-        !status::somebody_listens(config.bird_socket)) // it may be BIRD's
-        std::filesystem::remove(config.bird_socket, ignored);
+    for (const std::string& socket : {config.bird_socket, config.bird6_socket()})
+        if (std::filesystem::is_socket(socket, ignored) &&
+            !status::somebody_listens(socket)) // it may be BIRD's
+            std::filesystem::remove(socket, ignored);
     say("left as they are: sysctls (ip_forward and those of workload interfaces), a bpffs that was "
         "mounted, the datastore, " +
         config.nodename_file);

@@ -106,8 +106,7 @@ void Reflector::start_presence()
     facts.started = started_;
     facts.device = [](const Prefix4&) { return std::string(); }; // no route of its leads anywhere
     presence_ = std::make_unique<explain::Presence>(
-        executor_, log_, config_.bird_socket,
-        bird_handler(std::move(facts), [this] { return peering_.get(); }));
+        executor_, log_, bird_faces(config_, std::move(facts), [this] { return peering_.get(); }));
     presence_->start();
 }
 

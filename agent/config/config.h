@@ -166,6 +166,10 @@ struct Config {
 
     Datastore datastore() const;
     std::string control_socket() const { return run_dir + "/control.sock"; }
+    std::string bird6_socket() const // beside that of IPv4, under the name that calicoctl knows
+    {
+        return bird_socket.substr(0, bird_socket.rfind('/') + 1) + "bird6.ctl";
+    }
     // A route reflector that runs, or ran since the host started, leaves it.
     std::string reflector_mark() const { return run_dir + "/reflecting"; }
     // The value of this setting and its source; nullptr when there is no such setting.

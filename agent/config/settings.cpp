@@ -335,7 +335,7 @@ constexpr Setting kSettings[] = {
      [](std::string_view t, Config& c) { return store_path(t, c.bgp_password_folder); }},
     {"bird-socket", "MARGAY_BIRD_SOCKET", "/var/run/calico/bird.ctl", "off, or an absolute path",
      "where margayd answers as BIRD does, for calicoctl node status; it also has processes named "
-     "bird and calico-felix then",
+     "bird and calico-felix then; with IPv6 peers bird6.ctl and bird6 as well",
      [](std::string_view t, Config& c) {
          return store_path(t == "off" ? std::string_view() : t, c.bird_socket);
      }},

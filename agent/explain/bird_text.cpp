@@ -62,13 +62,14 @@ const char* protocol_state(bgp::State state)
     }
 }
 
-// bird.ctl is BIRD's for IPv4 peers; calicoctl makes an address of each name there.
-std::vector<bgp::PeerStatus> peers_of(const bgp::Speaker* speaker)
+// calicoctl makes an address of each name, of the family whose socket it asked.
+std::vector<bgp::PeerStatus> peers_of(const BirdFacts& facts, const bgp::Speaker* speaker)
 {
     std::vector<bgp::PeerStatus> peers;
     if (speaker)
         peers = speaker->peers();
-    std::erase_if(peers, [](const bgp::PeerStatus& peer) { return !peer.address.is_v4(); });
+    std::erase_if(peers,
+                  [&](const bgp::PeerStatus& peer) { return peer.address.is_v4() == facts.ipv6; });
     return peers;
 }
 
@@ -104,7 +105,7 @@ std::string show_protocols(const BirdFacts& facts, const bgp::Speaker* speaker)
 {
     std::string text = kProtocolHeading;
     bool first = true;
-    for (const bgp::PeerStatus& peer : peers_of(speaker))
+    for (const bgp::PeerStatus& peer : peers_of(facts, speaker))
         text +=
             (std::exchange(first, false) ? "1002-" : " ") + protocol_row(peer, facts.now) + "\n";
     return text + kEnd;
@@ -116,7 +117,7 @@ std::string show_protocols_all(const std::string& name, const BirdFacts& facts,
 {
     std::string text = kProtocolHeading;
     bool found = name.empty();
-    for (const bgp::PeerStatus& peer : peers_of(speaker)) {
+    for (const bgp::PeerStatus& peer : peers_of(facts, speaker)) {
         if (!name.empty() && word(peer.name) != name)
             continue;
         text += "1002-" + protocol_row(peer, facts.now) + "\n" + protocol_details(peer);
@@ -161,7 +162,8 @@ std::string route_row(const bgp::RouteView& route, const BirdFacts& facts)
 class RouteWalk {
 public:
     RouteWalk(BirdFacts facts, SpeakerNow speaker)
-        : facts_(std::move(facts)), speaker_(std::move(speaker))
+        : facts_(std::move(facts)), speaker_(std::move(speaker)),
+          at_(bgp::RouteCursor{facts_.ipv6, 0})
     {
     }
 
@@ -183,7 +185,7 @@ private:
         if (!speaker)
             return "";
         const auto portion = speaker->routes({}, from);
-        if (portion.next && !portion.next->ipv6)
+        if (portion.next && portion.next->ipv6 == facts_.ipv6)
             at_ = portion.next;
         std::string text;
         for (const bgp::RouteView& route : portion.views)
@@ -195,7 +197,7 @@ private:
 
     BirdFacts facts_;
     SpeakerNow speaker_;
-    std::optional<bgp::RouteCursor> at_ = bgp::RouteCursor{};
+    std::optional<bgp::RouteCursor> at_;
     bool first_ = true;
     bool ended_ = false;
 };

@@ -13,11 +13,13 @@
 namespace margay::explain {
 
 struct BirdFacts {
+    bool ipv6 =
+        false; // bird6.ctl, which is a process of its own under Calico: its peers and routes alone
     std::string version; // margayd's
     Ipv4 router_id;
     std::chrono::system_clock::time_point started;
     std::chrono::system_clock::time_point now;
-    // Of this node's routes: the interface to a prefix, or "".
+    // Of this node's routes by IPv4: the interface to a prefix, or "".
     std::function<std::string(const Prefix4&)> device;
 };
 

@@ -10,10 +10,11 @@ constexpr std::chrono::seconds kLookAgain{5};
 
 } // namespace
 
-Presence::Presence(Executor& executor, Log log, std::string path, BirdHandler handler)
-    : executor_(executor), log_(std::move(log)), path_(std::move(path)),
-      handler_(std::move(handler)), timer_(executor)
+Presence::Presence(Executor& executor, Log log, std::vector<BirdFace> faces)
+    : executor_(executor), log_(std::move(log)), timer_(executor)
 {
+    for (BirdFace& face : faces)
+        birds_.push_back({std::move(face), {}, {}});
 }
 
 void Presence::look()
@@ -28,15 +29,28 @@ void Presence::look()
 
 Status Presence::complete()
 {
-    if (!socket_) {
-        auto socket = BirdSocket::create(executor_, log_, path_, handler_);
+    for (Bird& bird : birds_)
+        if (const Status there = complete(bird); !there)
+            return there;
+    return {};
+}
+
+Status Presence::complete(Bird& bird)
+{
+    if (bird.face.wanted && !bird.face.wanted()) {
+        bird.process.reset();
+        bird.socket.reset();
+        return {};
+    }
+    if (!bird.socket) {
+        auto socket = BirdSocket::create(executor_, log_, bird.face.socket, bird.face.handler);
         if (!socket)
             return socket.error();
-        socket_ = std::move(*socket);
+        bird.socket = std::move(*socket);
     }
     if (const Status there = want_process(felix_, "calico-felix"); !there)
         return there;
-    return want_process(bird_, "bird");
+    return want_process(bird.process, bird.face.process);
 }
 
 Status Presence::want_process(std::optional<StandIn>& process, const char* name)

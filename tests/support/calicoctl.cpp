@@ -98,7 +98,7 @@ private:
 
 // A row has six columns or more, the second of them BGP, and a name that says what kind of peer it is;
 // others are passed over in silence.
-bool parse_peer(const std::string& row, PeerRow& peer)
+bool parse_peer(const std::string& row, char separator, PeerRow& peer)
 {
     static const std::regex kName("^(Global|Node|Mesh)_(.+)$");
     const std::vector<std::string> columns = words_of(row);
@@ -107,7 +107,7 @@ bool parse_peer(const std::string& row, PeerRow& peer)
         return false;
     peer.type = name[1];
     peer.address = name[2];
-    std::ranges::replace(peer.address, '_', '.');
+    std::ranges::replace(peer.address, '_', separator);
     peer.state = columns[3];
     peer.since = columns[4];
     peer.bgp_state = columns[5];
@@ -134,19 +134,20 @@ Processes processes(pid_t parent)
         found.agent |= words[0] == "calico-felix" || words[0] == "calico-node" ||
                        (words.size() > 1 && words[1] == "-felix");
         found.bird |= words[0] == "bird";
+        found.bird6 |= words[0] == "bird6";
     }
     return found;
 }
 
-Result<std::vector<PeerRow>> peers(const std::string& socket)
+Result<std::vector<PeerRow>> peers(const std::string& socket, Family family)
 {
     auto reader = Reader::connect(socket);
     if (!reader)
         return reader.error();
     reader->send("show protocols\n");
     std::vector<PeerRow> peers;
-    const auto add = [&peers](const std::string& row) {
-        if (PeerRow peer; parse_peer(row, peer))
+    const auto add = [&peers, family](const std::string& row) {
+        if (PeerRow peer; parse_peer(row, family == Family::Ipv4 ? '.' : ':', peer))
             peers.push_back(peer);
     };
     for (std::string line; reader->line(line);) {

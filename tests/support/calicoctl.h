@@ -17,6 +17,7 @@ namespace margay::testing::calicoctl {
 struct Processes {
     bool agent = false; // "Calico process is running."
     bool bird = false; // the BGP part is shown
+    bool bird6 = false; // that of IPv6
 };
 // The processes of the machine, or those that `parent` started.
 Processes processes(pid_t parent = 0);
@@ -30,7 +31,8 @@ struct PeerRow {
     std::string info;
 };
 // `show protocols`; an error where calicoctl gives up.
-Result<std::vector<PeerRow>> peers(const std::string& socket);
+enum class Family { Ipv4, Ipv6 }; // of the socket: how an address is made of a name
+Result<std::vector<PeerRow>> peers(const std::string& socket, Family family = Family::Ipv4);
 
 // `show protocols all NAME`: what stands behind "BGP state:" and "Neighbor address:".
 Result<std::map<std::string, std::string>> peer_details(const std::string& socket,

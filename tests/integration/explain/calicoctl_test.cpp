@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <csignal>
+#include <filesystem>
 #include <regex>
 
 namespace margay::testing {
@@ -119,6 +120,35 @@ TEST_F(CalicoctlTest, lost_session_shows_why)
     EXPECT_NE(rows[0].bgp_state, "Established");
     EXPECT_NE(rows[0].info, "");
     pair->n2->start();
+}
+
+TEST_F(CalicoctlTest, peer_of_ipv6_is_bird6s_as_long_as_there_is_one)
+{
+    const std::string bird6 = std::filesystem::path(socket()).replace_filename("bird6.ctl");
+    EXPECT_FALSE(calicoctl::peers(bird6, calicoctl::Family::Ipv6));
+    EXPECT_FALSE(calicoctl::processes(pair->n1->pid()).bird6);
+    const std::string node_key = "/calico/resources/v3/projectcalico.org/nodes/n1";
+    std::string node = pair->etcd->ctl({"get", "--print-value-only", node_key});
+    const std::string before = node;
+    node.insert(node.find("\"ipv4Address\""), R"("ipv6Address":"fd00::1/64",)");
+    pair->etcd->put(node_key, node);
+    const std::string key = "/calico/resources/v3/projectcalico.org/bgppeers/six";
+    pair->etcd->put(key, R"({"kind":"BGPPeer","apiVersion":"projectcalico.org/v3","metadata":)"
+                         R"({"name":"six","uid":"7c3a9d4e-0000-4000-8000-000000000006",)"
+                         R"("creationTimestamp":"2026-01-01T00:00:00Z"},)"
+                         R"("spec":{"node":"n1","peerIP":"fd00::6","asNumber":64512}})");
+    EXPECT_TRUE(eventually([&] {
+        const auto peers = calicoctl::peers(bird6, calicoctl::Family::Ipv6);
+        return peers && peers->size() == 1 && peers->front().type == "Node" &&
+               peers->front().address == "fd00::6" && peers->front().bgp_state != "Established";
+    })) << pair->n1->log();
+    EXPECT_TRUE(calicoctl::processes(pair->n1->pid()).bird6);
+    EXPECT_EQ(calicoctl::peers(socket())->size(), 1u) << "no peer of IPv4";
+    pair->etcd->remove(key);
+    pair->etcd->put(node_key, before);
+    EXPECT_TRUE(eventually([&] {
+        return !std::filesystem::exists(bird6) && !calicoctl::processes(pair->n1->pid()).bird6;
+    }));
 }
 
 TEST_F(CalicoctlTest, killed_process_of_a_name_comes_back)

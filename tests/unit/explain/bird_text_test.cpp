@@ -12,6 +12,7 @@ namespace margay::explain {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 struct BirdTextTest : ::testing::Test {
@@ -22,7 +23,7 @@ struct BirdTextTest : ::testing::Test {
         bgp::SpeakerConfig{
             .local_as = bgp::Asn{64512}, .router_id = Ipv4(0x0a000001), .listen_port = 0},
         {}};
-    BirdFacts facts{"1.2.3", Ipv4(0x0a000001), {}, {}, {}};
+    BirdFacts facts{false, "1.2.3", Ipv4(0x0a000001), {}, {}, {}};
 
     BirdTextTest()
     {
@@ -90,10 +91,21 @@ TEST_F(BirdTextTest, since_is_a_time_of_day_while_it_is_young_and_a_day_later)
                 ::testing::ContainsRegex(" [0-9]{4}-[0-9]{2}-[0-9]{2} "));
 }
 
-TEST_F(BirdTextTest, peers_of_ipv6_are_not_birds_of_ipv4)
+TEST_F(BirdTextTest, each_socket_has_the_peers_and_routes_of_its_family)
 {
-    peers({{"Mesh_10_0_0_2", "10.0.0.2"}, {"Mesh_fd00__3", "fd00::3"}});
+    peers({{"Mesh_10_0_0_2", "10.0.0.2"}, {"Global_fd00__3", "fd00::3"}});
+    speaker.announce(*Prefix4::parse("10.1.0.0/26"));
+    speaker.announce(*Prefix6::parse("fd00:1::/64"));
     EXPECT_EQ(lines("show protocols").size(), 3u);
+    EXPECT_THAT(lines("show protocols")[1], StartsWith("1002-Mesh_10_0_0_2 "));
+    EXPECT_THAT(ask("show route"), HasSubstr("10.1.0.0/26"));
+    EXPECT_THAT(ask("show route"), Not(HasSubstr("fd00:1::/64")));
+
+    facts.ipv6 = true;
+    EXPECT_EQ(lines("show protocols").size(), 3u);
+    EXPECT_THAT(lines("show protocols")[1], StartsWith("1002-Global_fd00__3 "));
+    EXPECT_THAT(ask("show route"), HasSubstr("fd00:1::/64"));
+    EXPECT_THAT(ask("show route"), Not(HasSubstr("10.1.0.0/26")));
 }
 
 TEST_F(BirdTextTest, name_with_blanks_stays_one_word)
