@@ -96,7 +96,7 @@ void Agent::plan(const Prefix4& prefix)
         routes_.want(RouteClaims::Layer::Remote, prefix, planned.route);
     else
         routes_.forget(RouteClaims::Layer::Remote, prefix);
-    const bool tunnelled = planned.route.path.reachable && planned.route.path.encap;
+    const bool tunnelled = planned.route.encap();
     firewall_dirty_ |= tunnelled ? firewall_sets_.tunnel_blocks.insert(prefix).second
                                  : firewall_sets_.tunnel_blocks.erase(prefix) > 0;
     paths_[prefix] = std::move(planned);
@@ -185,7 +185,9 @@ bool Agent::wants_uplink(const kernel::Link& link) const
     if (!links_.table().addresses(link.ifindex).empty())
         return true;
     return std::ranges::any_of(paths_, [&](const auto& entry) {
-        return entry.second.route.path.reachable && entry.second.route.path.ifindex == link.ifindex;
+        return std::ranges::any_of(entry.second.route.paths, [&](const datapath::PathWant& path) {
+            return path.ifindex == link.ifindex;
+        });
     });
 }
 

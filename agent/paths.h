@@ -27,8 +27,8 @@ struct LocalFacts {
 struct PlannedPath {
     datapath::RouteWant route{};
     std::optional<kernel::Route> kernel_route{}; // nullopt: the host has no route to it either
-    std::string device{};                        // for people
-    Ipv4 via{};                                  // next hop on the link
+    std::string device{};                        // of the first way, for people
+    Ipv4 via{};                                  // its next hop on the link
     std::string why{};
 
     bool operator==(const PlannedPath&) const = default;
