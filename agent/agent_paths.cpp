@@ -66,7 +66,7 @@ void Agent::plan(const Prefix4& prefix, Plans& plans)
                      RouteWantPtr(planned, &planned->route)); // keeps the plan
     else
         routes_.forget(RouteClaims::Layer::Remote, prefix);
-    const bool tunnelled = planned->route.path.reachable && planned->route.path.encap;
+    const bool tunnelled = planned->route.encap();
     firewall_dirty_ |= tunnelled ? firewall_sets_.tunnel_blocks.insert(prefix).second
                                  : firewall_sets_.tunnel_blocks.erase(prefix) > 0;
     remote_.plan(prefix, planned);

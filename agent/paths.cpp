@@ -28,7 +28,6 @@ datapath::PathWant path_to(const kernel::Target& target, Ipv4 hop, bool tunnel,
                            const LocalFacts& local, const kernel::Link* link)
 {
     datapath::PathWant path;
-    path.reachable = true;
     path.encap = tunnel;
     path.ifindex = target.path->ifindex;
     if (link != nullptr)
@@ -67,20 +66,24 @@ PlannedPath plan_path(const Decision& decision, const LocalFacts& local,
                           (known != nullptr && !known->why.empty() ? ": " + known->why : "");
             continue;
         }
-        const kernel::Link* link = links.find(target->path->ifindex);
+        // Two BGP next hops behind one router are one way.
+        const kernel::NextHop way{target->path->ifindex, target->path->next_hop(hop)};
+        if (hops.size() == kernel::kMaxHops || std::ranges::find(hops, way) != hops.end())
+            continue;
+        const kernel::Link* link = links.find(way.ifindex);
         if (hops.empty()) {
-            planned.route.path = path_to(*target, hop, tunnel, local, link);
             planned.device = link != nullptr ? link->name : "";
-            planned.via = planned.route.path.next_hop;
+            planned.via = way.gateway;
         }
-        hops.push_back({target->path->ifindex, target->path->next_hop(hop)});
+        planned.route.paths.push_back(path_to(*target, hop, tunnel, local, link));
+        hops.push_back(way);
     }
     if (hops.empty())
         return planned;
     std::ranges::sort(hops);
     if (tunnel)
         planned.kernel_route = kernel::block_route({}, hops, local.tunnel_address.value_or(Ipv4()),
-                                                   planned.route.path.mtu);
+                                                   planned.route.paths.front().mtu);
     else
         planned.kernel_route = kernel::block_route({}, hops);
     planned.kernel_route->metric = decision.metric;

@@ -27,11 +27,11 @@ struct LocalFacts {
 // For all prefixes with one decision.
 struct PlannedPath {
     datapath::RouteWant route{};
-    bool in_datapath =
-        false; // false: what only BGP knows and no node announced is the kernel's alone
+    // False: what only BGP knows and no node announced is the kernel's alone.
+    bool in_datapath = false;
     std::optional<kernel::Route> kernel_route{}; // less its destination; nullopt: the host has none
-    std::string device{}; // for people
-    Ipv4 via{}; // next hop on the link
+    std::string device{}; // of the first way, for people
+    Ipv4 via{}; // its next hop on the link
     std::string why{};
 
     bool operator==(const PlannedPath&) const = default;

@@ -99,14 +99,16 @@ void RemotePaths::erase(const Prefix4& prefix)
 
 void RemotePaths::count(const PlannedPathPtr& plan, int change)
 {
-    if (!plan || !plan->route.path.reachable)
+    if (!plan)
         return;
-    const auto [device, first] = devices_.try_emplace(plan->route.path.ifindex, 0);
-    device->second += static_cast<std::size_t>(change);
-    const bool last = device->second == 0;
-    devices_changed_ |= first || last;
-    if (last)
-        devices_.erase(device);
+    for (const datapath::PathWant& path : plan->route.paths) {
+        const auto [device, first] = devices_.try_emplace(path.ifindex, 0);
+        device->second += static_cast<std::size_t>(change);
+        const bool last = device->second == 0;
+        devices_changed_ |= first || last;
+        if (last)
+            devices_.erase(device);
+    }
 }
 
 const RemotePaths::Path* RemotePaths::find(const Prefix4& prefix) const

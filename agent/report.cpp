@@ -246,6 +246,28 @@ json::object Report::policies() const
     return {{"programs", std::move(rows)}};
 }
 
+// The first way's, and the next hops and MACs of all in one order.
+void Report::add_paths(json::object& row, const datapath::PathWants& paths) const
+{
+    const datapath::PathWant way = paths.empty() ? datapath::PathWant{} : paths.front();
+    std::string via, macs;
+    for (const datapath::PathWant& path : paths) {
+        via += (via.empty() ? "" : ", ") + path.next_hop.str();
+        const kernel::Target* target =
+            agent_.resolver_.find(path.encap ? path.outer_destination : path.next_hop);
+        if (target != nullptr && target->neighbour.state == kernel::Neighbour::State::Resolved)
+            macs += (macs.empty() ? "" : ", ") + mac_text(target->neighbour.mac);
+    }
+    row["via"] = paths.empty() ? json::value() : json::value(via);
+    row["encap"] = way.encap;
+    if (way.encap)
+        row["outer"] = way.outer_source.str() + " > " + way.outer_destination.str();
+    row["mtu"] = way.mtu;
+    row["state"] = paths.empty() ? "unreachable" : way.encap ? "ipip" : "direct";
+    if (!macs.empty())
+        row["mac"] = macs;
+}
+
 json::object Report::routes() const
 {
     json::array rows;
@@ -261,22 +283,12 @@ json::object Report::routes() const
                 row["device"] = path->device;
                 row["from"] = path->why;
             }
-            const datapath::PathWant& way = want.path;
-            row["via"] = way.reachable ? json::value(way.next_hop.str()) : json::value();
-            row["encap"] = way.encap;
-            if (way.encap)
-                row["outer"] = way.outer_source.str() + " > " + way.outer_destination.str();
-            row["mtu"] = way.mtu;
-            row["state"] = !way.reachable ? "unreachable" : way.encap ? "ipip" : "direct";
-            const kernel::Target* target =
-                agent_.resolver_.find(way.encap ? way.outer_destination : way.next_hop);
-            if (target != nullptr && target->neighbour.state == kernel::Neighbour::State::Resolved)
-                row["mac"] = mac_text(target->neighbour.mac);
+            add_paths(row, want.paths);
         }
         rows.push_back(std::move(row));
     }
     for (const auto& [prefix, path] : agent_.remote_.plans())
-        if (!agent_.datapath_->routes().wanted().contains(prefix))
+        if (agent_.datapath_->routes().find(prefix) == nullptr)
             rows.push_back({{"prefix", prefix.str()},
                             {"kind", "kernel"},
                             {"via", path->via.str()},

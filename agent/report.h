@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include "agent/datapath/routes.h"
 #include "agent/status/control.h"
 #include "agent/status/http.h"
 
@@ -26,6 +27,7 @@ private:
     boost::json::object endpoints() const;
     boost::json::object policies() const;
     boost::json::object routes() const;
+    void add_paths(boost::json::object& row, const datapath::PathWants& paths) const;
     boost::json::object bgp_peers() const;
     boost::json::object drops() const;
     boost::json::object events() const;

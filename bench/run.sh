@@ -57,7 +57,10 @@ if has cluster; then
     part cluster bench/cluster/run.sh
 fi
 if has scale; then part scale bench/scale/run.sh --no-targets; fi # judged below, with the others
-if has bgp; then part bgp bench/bgp/run.sh $([ $quick = no ] || echo --quick); fi
+if has bgp; then
+    part bgp bench/bgp/run.sh $([ $quick = no ] || echo --quick)
+    for hops in 1 2; do part maps$hops bench/bgp/maps.sh --hops $hops $([ $quick = no ] || echo --routes 10000 --repeats 1); done
+fi
 
 for file in "$scratch"/*.json; do
     jq --arg part "$(basename "$file" .json)" '{($part): .}' "$file"
@@ -90,7 +93,8 @@ jq -r '
       (select(.scale) | {text: "start to /readyz, s", value: .scale.ready_seconds, limit: 5},
                         {text: "resident memory, MB", value: .scale.rss_mb, limit: 300},
                         {text: "etcd PUT to changed verdict, median ms", value: .scale.verdict_ms.median, limit: 50}),
-      (select(.bgp) | bgp_targets) ]
+      (select(.bgp) | bgp_targets),
+      ((.maps1, .maps2) | values | {text: "bgp maps \(.routes), hops \(.hops): time / bare program", value: .ratio, limit: 1.2}) ]
     | .[] | "\(if .value != null and .value <= .limit then "met" else "MISSED" end)\t\(.text)\t\(if .value == null then "no figure" else .value * 100 | round / 100 end)\t\(.limit)"
 ' "$results/$name.json" >"$scratch/targets"
 
@@ -147,6 +151,8 @@ jq -r '
                 (.feeders // empty | "\(.) feeders"), (.receivers // empty | "\(.) receivers")] | join(", ");
             .bgp.cases[] | "| \(.scenario): \(size) | \(.dut) | " + if .status != "measured" then "\(.status): \(.error | gsub("[|]"; "/")) | | |"
             else "\(.ms.min) / \(.ms.median) / \(.ms.max)\(if .sessions_lost then ", \(.sessions_lost) sessions lost" else "" end) | \(.cpu_ms.median) | \(.peak_rss_mib.median) |" end' "$results/$name.json"
+        echo
+        jq -r '(.maps1, .maps2) | "\(.routes) routes by \(.hops) hops into the data path: \(.margay_ms) ms, a bare program \(.bare_ms) ms."' "$results/$name.json"
         echo
         jq -r '.bgp.cases | map(select(.version != "") | "\(.dut): \(.version)") | unique | join("; ") + "."' "$results/$name.json"
     fi

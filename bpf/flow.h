@@ -23,6 +23,22 @@ struct hit {
     __u32 state; /* as the entry has it */
 };
 
+static __always_inline __u32 verb_of(__u32 action)
+{
+    return action & FLOW_VERB;
+}
+
+static __always_inline __u32 out_of(__u32 action)
+{
+    return action >> FLOW_OUT_SHIFT;
+}
+
+/* What the direction does; how its packets come stays as it is known. */
+static __always_inline void set_action(struct flow_dir *way, enum flow_verb verb, __u32 out)
+{
+    way->action = (way->action & FLOW_TUNNELLED) | verb | out << FLOW_OUT_SHIFT;
+}
+
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "set_key() puts words together as little-endian machines read them"
 #endif
@@ -93,13 +109,15 @@ static __rare int quoted_key(struct __sk_buff *skb, const struct packet *pkt, st
     return parsed == PARSED;
 }
 
+#define KEY_MIX_BITS 24
+
 /* What `tag` and `tail` carry of the key: an element recycled for another flow shows. */
 static __always_inline __u32 key_mix(const struct flow_key *key)
 {
     const __u64 *words = (const __u64 *)key;
     __u64 mixed = (words[0] * 0x9e3779b97f4a7c15ull) ^ (words[1] * 0xc2b2ae3d27d4eb4full);
 
-    return (__u32)(mixed >> 40);
+    return (__u32)(mixed >> (64 - KEY_MIX_BITS));
 }
 
 static __always_inline int end_is_current(const struct flow_end *end)
@@ -120,6 +138,7 @@ static __always_inline int came_as_expected(const struct packet *pkt, __u32 hook
                                             const struct flow_tunnel *tunnel)
 {
     __u32 ifindex = READ_ONCE(way->in_ifindex);
+    __u32 tunnelled = READ_ONCE(way->action) & FLOW_TUNNELLED;
     __be32 sender;
 
     if (hook == HOOK_TO_WORKLOAD || hook == HOOK_TO_UPLINK)
@@ -127,9 +146,9 @@ static __always_inline int came_as_expected(const struct packet *pkt, __u32 hook
     if (ifindex != pkt->ifindex)
         return 0;
     if (!(pkt->flags & PACKET_TUNNEL))
-        return !READ_ONCE(way->tunnelled);
+        return !tunnelled;
     sender = READ_ONCE(tunnel->outer_saddr);
-    if (!READ_ONCE(way->tunnelled) || !sender || sender != pkt->outer_saddr)
+    if (!tunnelled || !sender || sender != pkt->outer_saddr)
         return 0;
     return !pkt->outer_len /* XDP took it off, and saw to it */ ||
            READ_ONCE(tunnel->outer_daddr) == pkt->outer_daddr;
@@ -187,7 +206,8 @@ static __always_inline int decides(const struct flow *flow, const struct packet 
         return 0;
     if (unlikely(!end_is_current(&flow->src) || !end_is_current(&flow->dst)))
         return 0;
-    hit->verb = READ_ONCE(way->verb);
+    /* Read for each of its parts: the verifier would follow each value of one part with the others. */
+    hit->verb = verb_of(READ_ONCE(way->action));
     flags = READ_ONCE(flow->flags);
     hit->by_initiator = dir == READ_ONCE(flow->initiator);
     if (unlikely(is_pure_syn(pkt) || hit->verb == FLOW_NONE))
@@ -195,7 +215,7 @@ static __always_inline int decides(const struct flow *flow, const struct packet 
     legs = legs_needed(hook, hit->verb, flags, READ_ONCE(flow->src.slot), egress_due);
     if (hit->by_initiator && unlikely(hit->verb != FLOW_DROP && legs & ~READ_ONCE(flow->legs)))
         return 0;
-    hit->out = READ_ONCE(way->out);
+    hit->out = out_of(READ_ONCE(way->action));
     hit->pending = hit->by_initiator && flags & FLOW_PENDING;
     hit->state = READ_ONCE(flow->state);
     return 1;
@@ -227,7 +247,8 @@ static __always_inline int flow_check(struct flow *flow, const struct flow_key *
 
 static __always_inline struct hot_flow *hot_find(const struct flow_key *key)
 {
-    __u32 slot = key_mix(key) >> (24 - HOT_FLOWS_BITS); /* the upper bits hang on all octets */
+    /* The upper bits hang on all octets. */
+    __u32 slot = key_mix(key) >> (KEY_MIX_BITS - HOT_FLOWS_BITS);
 
     return bpf_map_lookup_elem(&hot_flows, &slot);
 }

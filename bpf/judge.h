@@ -115,7 +115,7 @@ static __always_inline void merge(struct work *w, const struct flow *old)
         w->flow.flags &= ~FLOW_PENDING;
     if (w->flow.flags & FLOW_PENDING && (old->legs || old->flags & FLOW_JUDGED))
         w->flow.flags |= FLOW_JUDGED;
-    if (old->dir[0].verb == FLOW_DROP)
+    if (verb_of(old->dir[0].action) == FLOW_DROP)
         return;
     if (untranslated || stays_by_stack || (was_translated && old->flags & FLOW_BY_STACK) ||
         (behind_stack && !(old->flags & FLOW_PENDING))) {
@@ -125,7 +125,8 @@ static __always_inline void merge(struct work *w, const struct flow *old)
         w->flow.flags = old->flags;
         if (!untranslated) {
             toward(w)->in_ifindex = here.in_ifindex;
-            toward(w)->tunnelled = here.tunnelled;
+            toward(w)->action &= ~FLOW_TUNNELLED;
+            toward(w)->action |= here.action & FLOW_TUNNELLED;
         }
     }
 }
@@ -310,8 +311,8 @@ static __always_inline void entomb(struct work *w)
 {
     if (!(w->flags & WORK_KNOWN) || w->flags & WORK_FORGET)
         return;
-    w->flow.dir[0].verb = FLOW_DROP;
-    w->flow.dir[1].verb = FLOW_DROP;
+    set_action(&w->flow.dir[0], FLOW_DROP, 0);
+    set_action(&w->flow.dir[1], FLOW_DROP, 0);
     write_flow(w, BPF_EXIST);
 }
 

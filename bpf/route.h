@@ -28,6 +28,15 @@ static __always_inline struct flow_dir *back(struct work *w)
     return &w->flow.dir[(w->dir & 1) ^ 1];
 }
 
+/*
+ * Which of the prefix's paths the flow takes, by its 5-tuple: the same in both directions, and each
+ * time it is judged. fib_multipath_hash_policy is about the host's own packets.
+ */
+static __always_inline __u32 path_slot(const struct work *w, const struct route *route)
+{
+    return route->slot + (__u32)((__u64)key_mix(&w->key) * route->spread >> KEY_MIX_BITS);
+}
+
 /* Where this node accepts IPIP. */
 static __always_inline __be32 own_outer_addr(void)
 {
@@ -42,7 +51,7 @@ static __always_inline void came_by_tunnel(struct work *w)
 {
     if (!(w->pkt.flags & PACKET_TUNNEL))
         return;
-    toward(w)->tunnelled = 1;
+    toward(w)->action |= FLOW_TUNNELLED;
     w->flow.tunnel.outer_saddr = w->pkt.outer_saddr;
     w->flow.tunnel.outer_daddr = own_outer_addr();
 }
@@ -52,7 +61,7 @@ static __always_inline void answered_by_tunnel(struct work *w, __u32 slot)
 {
     struct node *node = bpf_map_lookup_elem(&nodes, &slot);
 
-    back(w)->tunnelled = 1;
+    back(w)->action |= FLOW_TUNNELLED;
     w->flow.tunnel.outer_saddr = node ? node->addr : 0;
     w->flow.tunnel.outer_daddr = own_outer_addr();
 }
@@ -64,13 +73,13 @@ static __always_inline __u32 endpoint_ifindex(__u32 slot)
     return endpoint ? endpoint->ifindex : 0;
 }
 
-/* Both directions by the stack. `back_in`: where answers enter. */
+/* Both directions by the stack; slots stay as planned. `back_in`: where answers enter. */
 static __always_inline void plan_by_stack(struct work *w, __u32 back_in)
 {
-    toward(w)->verb = FLOW_STACK;
+    set_action(toward(w), FLOW_STACK, out_of(toward(w)->action));
     toward(w)->in_ifindex = w->pkt.ifindex;
     came_by_tunnel(w);
-    back(w)->verb = FLOW_STACK;
+    set_action(back(w), FLOW_STACK, out_of(back(w)->action));
     back(w)->in_ifindex = back_in;
     w->flow.flags |= FLOW_BY_STACK;
 }
@@ -78,8 +87,7 @@ static __always_inline void plan_by_stack(struct work *w, __u32 back_in)
 /* To a local workload, past the stack; answers come from its interface. */
 static __always_inline void plan_deliver(struct work *w, __u32 slot)
 {
-    toward(w)->verb = FLOW_DELIVER;
-    toward(w)->out = (__u16)slot;
+    set_action(toward(w), FLOW_DELIVER, slot);
     toward(w)->in_ifindex = w->pkt.ifindex;
     came_by_tunnel(w);
     back(w)->in_ifindex = endpoint_ifindex(slot);
@@ -135,8 +143,7 @@ static __always_inline enum verdict plan_from_workload(struct work *w, const str
     if (workload_may_send(pkt, cfg) == DROP)
         return DROP;
     w->slots[0] = pkt->endpoint;
-    back(w)->out = pkt->endpoint;
-    back(w)->verb = FLOW_DELIVER;
+    set_action(back(w), FLOW_DELIVER, pkt->endpoint);
     route = route_find(pkt->daddr);
     switch (route ? route->kind : ROUTE_OUTSIDE) {
     case ROUTE_OUTSIDE:
@@ -151,12 +158,11 @@ static __always_inline enum verdict plan_from_workload(struct work *w, const str
         plan_deliver(w, route->slot);
         return NEXT;
     case ROUTE_REMOTE:
-        slot = route->slot;
+        slot = path_slot(w, route);
         path = bpf_map_lookup_elem(&paths, &slot);
         if (!path || path->kind == PATH_NONE)
             return drop(pkt, REASON_NO_PATH);
-        toward(w)->verb = FLOW_REMOTE;
-        toward(w)->out = (__u16)slot;
+        set_action(toward(w), FLOW_REMOTE, slot);
         toward(w)->in_ifindex = pkt->ifindex;
         back(w)->in_ifindex = path->ifindex;
         if (path->kind == PATH_ENCAP)
@@ -220,8 +226,7 @@ static __always_inline enum verdict plan_from_tunnel(struct work *w, const struc
     case ROUTE_ENDPOINT:
         plan_deliver(w, route->slot);
         if (source && source->kind == ROUTE_REMOTE) {
-            back(w)->verb = FLOW_REMOTE;
-            back(w)->out = (__u16)source->slot;
+            set_action(back(w), FLOW_REMOTE, path_slot(w, source));
             return NEXT;
         }
         /* A sender without route: the stack knows the way back, so it has both directions. */
@@ -262,8 +267,7 @@ static __always_inline enum verdict plan_from_link(struct work *w)
         return untouched(pkt);
     plan_deliver(w, route->slot);
     if (source && source->kind == ROUTE_REMOTE) {
-        back(w)->verb = FLOW_REMOTE;
-        back(w)->out = source->slot;
+        set_action(back(w), FLOW_REMOTE, path_slot(w, source));
         return NEXT;
     }
     plan_by_stack(w, back(w)->in_ifindex);
@@ -306,7 +310,7 @@ static __always_inline enum verdict plan_to_workload(struct __sk_buff *skb, stru
         return drop(pkt, REASON_WORKLOAD_DOWN);
     w->slots[1] = pkt->endpoint;
     plan_by_stack(w, skb->ifindex);
-    toward(w)->out = 0;
+    set_action(toward(w), FLOW_STACK, 0);
     if (!pkt->ifindex)
         w->flags |= WORK_FROM_HOST;
     plan_due_egress(skb, w);
@@ -318,7 +322,7 @@ static __always_inline enum verdict plan_to_uplink(struct __sk_buff *skb, struct
     struct packet *pkt = &w->pkt;
     struct route *route = route_find(pkt->daddr);
     __u32 remote = route && route->kind == ROUTE_REMOTE;
-    struct hit hit = {.verb = FLOW_STACK, .out = remote ? route->slot : 0};
+    struct hit hit = {.verb = FLOW_STACK, .out = remote ? path_slot(w, route) : 0};
     __u32 slot = hit.out;
     struct path *path = bpf_map_lookup_elem(&paths, &slot);
 
@@ -330,7 +334,7 @@ static __always_inline enum verdict plan_to_uplink(struct __sk_buff *skb, struct
     }
     pkt->endpoint = w->slots[0];
     plan_by_stack(w, skb->ifindex);
-    toward(w)->out = (__u16)slot;
+    set_action(toward(w), FLOW_STACK, slot);
     if (remote && path && path->kind == PATH_ENCAP)
         answered_by_tunnel(w, route->node);
     return NEXT;

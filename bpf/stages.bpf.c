@@ -26,8 +26,8 @@ int stage_forward(struct __sk_buff *skb)
         return finish(skb, &w->pkt, drop(&w->pkt, REASON_HOST_DENIED));
     }
     remember(w);
-    hit.verb = toward(w)->verb;
-    hit.out = toward(w)->out;
+    hit.verb = verb_of(toward(w)->action);
+    hit.out = out_of(toward(w)->action);
     hit.pending = w->flow.flags & FLOW_PENDING && w->flow.initiator == w->dir;
     return finish(skb, &w->pkt, act(skb, &w->pkt, w->pkt.hook, &hit));
 }

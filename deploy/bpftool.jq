@@ -13,6 +13,7 @@ def readable:
             if .key | test("addr$|^outer_|^next_hop$|^icmp_source$") then .value |= each(dotted)
             elif .key | test("port$") then .value |= each(port)
             elif .key | test("mac$") then .value |= mac
+            elif .key == "action" then .value |= {out: (. / 256 | floor), verb: (. % 16), tunnelled: ((. / 128 | floor) % 2)}
             else . end)
     else . end);
 def summed: # {packets, bytes} of each CPU to one

@@ -49,11 +49,15 @@ enum flow_verb {
 /* `in_ifindex` of a direction that only comes back out of the stack, from anywhere. */
 #define FLOW_IN_STACK 0xffffffffu
 
+/* Of `action`, whose upper bits are a slot: FLOW_DELIVER in "endpoints", else in "paths". */
+#define FLOW_VERB 0x0fu      /* enum flow_verb */
+#define FLOW_TUNNELLED 0x80u /* its packets come by IPIP, with the flow's outer addresses */
+#define FLOW_OUT_SHIFT 8
+#define FLOW_OUT_MAX ((1u << (32 - FLOW_OUT_SHIFT)) - 1)
+
 struct flow_dir {
     __u32 in_ifindex; /* where its packets enter this node; 0: sent by the host itself */
-    __u16 out;        /* a slot: FLOW_DELIVER in "endpoints", else in "paths" */
-    __u8 verb;        /* enum flow_verb */
-    __u8 tunnelled;   /* 1: its packets come by IPIP, with the flow's outer addresses */
+    __u32 action;
 };
 ABI_SIZE(struct flow_dir, 8);
 

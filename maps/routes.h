@@ -8,7 +8,10 @@
  * It is read for the first packet of a flow; flows remember slots. So everything that changes
  * under a flow on its way out, next hop, MAC, encapsulation or node, is a write to one path or
  * endpoint slot. Who sends to it by tunnel is written in the flow: see maps/flows.h.
- * Give each remote prefix a path slot of its own where a prefix may move between nodes.
+ *
+ * Each remote prefix has path slots of its own, for it may move between nodes: a run of `spread`
+ * neighbours, of which a flow takes one by the hash of its key, for good. Several next hops share
+ * the run. Where one goes, its slots are written with others, and no other flow moves.
  *
  * It is also the truth about sources: a tunnel packet's inner source must have a route whose
  * `node` is the sender, or be the sender's own address.
@@ -22,7 +25,8 @@
 #include "maps/abi.h"
 
 #define ROUTES_MAX 262144
-#define PATH_SLOTS 65536
+#define PATH_SLOTS 262144
+#define PATH_SPREAD_MAX 64 /* slots of one prefix */
 #define NODE_SLOTS 16384
 #define NODE_PREFIXES 32768
 
@@ -36,7 +40,7 @@ enum route_kind {
     ROUTE_NONE = 0,      /* a pool without block here: no way to it */
     ROUTE_ENDPOINT = 1,  /* slot: in "endpoints" */
     ROUTE_HOST = 2,      /* an address of this host, its tunnel address included */
-    ROUTE_REMOTE = 3,    /* slot: in "paths" */
+    ROUTE_REMOTE = 3,    /* slot: in "paths", the first of `spread` */
     ROUTE_BLACKHOLE = 4, /* own block: an address without workload */
     ROUTE_OUTSIDE = 5,   /* known, but no pool's: by the host stack (a remote node's address) */
 };
@@ -46,8 +50,9 @@ enum route_flag {
 };
 
 struct route {
-    __u32 kind;  /* enum route_kind */
-    __u32 flags; /* enum route_flag */
+    __u32 kind;   /* enum route_kind */
+    __u16 flags;  /* enum route_flag */
+    __u16 spread; /* ROUTE_REMOTE: `slot` is the first of so many; 0: of one */
     __u32 slot;
     __u32 node; /* node slot that may send from these addresses; 0: none or this one */
 };

@@ -51,6 +51,7 @@ public:
     {
         if (const auto it = entries_.find(key); it != entries_.end()) {
             it->second.users++;
+            idle_ -= it->second.idle_since ? 1u : 0u;
             it->second.idle_since.reset();
             return it->second.id;
         }
@@ -66,15 +67,19 @@ public:
     void release(const Key& key, Time now)
     {
         const auto it = entries_.find(key);
-        if (it != entries_.end() && it->second.users > 0 && --it->second.users == 0)
-            it->second.idle_since = now;
+        if (it == entries_.end() || it->second.users == 0 || --it->second.users > 0)
+            return;
+        it->second.idle_since = now;
+        idle_++;
     }
 
     void seal(Time now)
     {
         for (auto& [key, entry] : entries_)
-            if (entry.users == 0 && !entry.idle_since)
+            if (entry.users == 0 && !entry.idle_since) {
                 entry.idle_since = now;
+                idle_++;
+            }
     }
 
     // Frees what has been idle for the grace period, and says what that was. The numbers can be
@@ -85,13 +90,14 @@ public:
         returned_.merge(cooling_);
         cooling_.clear();
         std::vector<std::pair<Key, std::uint32_t>> freed;
-        for (auto it = entries_.begin(); it != entries_.end();) {
+        for (auto it = entries_.begin(); idle_ > 0 && it != entries_.end();) {
             const auto& entry = it->second;
             if (entry.idle_since && now - *entry.idle_since >= grace_) {
                 used_.erase(entry.id);
                 cooling_.insert(entry.id);
                 freed.emplace_back(it->first, entry.id);
                 it = entries_.erase(it);
+                idle_--;
             } else {
                 ++it;
             }
@@ -144,6 +150,7 @@ private:
     std::string what_;
     std::uint32_t fresh_; // all below were used once
     std::map<Key, Entry> entries_;
+    std::size_t idle_ = 0; // of them
     std::set<std::uint32_t> used_;
     std::set<std::uint32_t> cooling_;
     std::set<std::uint32_t> returned_;

@@ -47,18 +47,16 @@ struct ByteEqual {
     }
 };
 
-struct ByteLess {
-    template <MapData T>
-    bool operator()(const T& a, const T& b) const
-    {
-        return std::memcmp(&a, &b, sizeof(T)) < 0;
-    }
-};
-
+// Of what fits a word the word itself: Boost's tables mix it.
 struct ByteHash {
     template <MapData T>
     std::size_t operator()(const T& value) const
     {
+        if constexpr (sizeof(T) <= sizeof(std::size_t)) {
+            std::size_t word = 0;
+            std::memcpy(&word, &value, sizeof(T));
+            return word;
+        }
         return std::hash<std::string_view>{}(
             std::string_view(reinterpret_cast<const char*>(&value), sizeof(T)));
     }

@@ -4,7 +4,9 @@
 #include <bpf/bpf.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
+#include <cstring>
 #include <vector>
 
 namespace margay::maps {
@@ -50,6 +52,9 @@ Result<RawMap> RawMap::create(Fd fd, std::uint32_t key_size, std::uint32_t value
     map.key_size_ = key_size;
     map.value_size_ = value_size;
     map.array_ = info.type == BPF_MAP_TYPE_ARRAY;
+    if (map.array_ && info.map_flags & BPF_F_MMAPABLE && std::has_single_bit(value_size) &&
+        value_size >= sizeof(std::uint64_t))
+        map.memory_.emplace(map.fd_.get(), info.max_entries, value_size);
     return map;
 }
 
@@ -72,7 +77,8 @@ int RawMap::remove_one(const void* key)
 {
     if (array_) {
         const std::vector<std::byte> zero(value_size_);
-        return write_one(key, zero.data());
+        const Progress zeroed = update(key, zero.data(), 1);
+        return zeroed.status ? 0 : zeroed.status.error().sys;
     }
     if (bpf_map_delete_elem(fd_.get(), key) == 0)
         return 0;
@@ -80,8 +86,24 @@ int RawMap::remove_one(const void* key)
     return err == ENOENT ? 0 : err;
 }
 
+// What refers to the elements is written by system calls after these, which order them for programs.
+Progress RawMap::update_memory(const void* keys, const void* values, std::size_t count)
+{
+    for (std::size_t done = 0; done < count; done++) {
+        std::uint32_t index = 0;
+        std::memcpy(&index, at(keys, done, key_size_), sizeof(index));
+        const auto element = memory_->at(index);
+        if (!element)
+            return {done, failure("update", element.error().sys ? element.error().sys : E2BIG)};
+        std::memcpy(*element, at(values, done, value_size_), value_size_);
+    }
+    return {count, {}};
+}
+
 Progress RawMap::update(const void* keys, const void* values, std::size_t count)
 {
+    if (memory_)
+        return update_memory(keys, values, count);
     std::size_t done = 0;
     if (batches_ && count > 1) {
         auto n = static_cast<std::uint32_t>(count);
@@ -135,6 +157,9 @@ Status RawMap::dump(const std::function<void(const void*, const void*)>& each)
         if (!array_ || !all_zero(value, value_size_))
             each(key, value);
     };
+    if (memory_)
+        return memory_->each(
+            [&](std::uint32_t index, const std::byte* value) { present(&index, value); });
     if (batches_) {
         Status status = dump_batch(present);
         if (status || !lacks_batches(status.error().sys))

@@ -2,17 +2,20 @@
 // RawMap: the bpf(2) calls on one map, by the batch where the kernel can, else one by one.
 //
 // Hash maps batch since 5.6, LPM tries and others only on some kernels: the first batch call that
-// is refused as unsupported switches the object to single calls for good. Keys and values are
-// untyped here; kernel_table.h gives them types.
+// is refused as unsupported switches the object to single calls for good. An array with
+// BPF_F_MMAPABLE is written as memory. Keys and values are untyped here; kernel_table.h gives them
+// types.
 
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "maps/table/backend.h"
+#include "maps/table/mapped_array.h"
 #include "margay/fd.h"
 #include "margay/result.h"
 
@@ -40,6 +43,7 @@ public:
 private:
     RawMap() = default;
     int write_one(const void* key, const void* value);
+    Progress update_memory(const void* keys, const void* values, std::size_t count);
     int remove_one(const void* key);
     Status dump_single(const std::function<void(const void*, const void*)>& each);
     Status dump_batch(const std::function<void(const void*, const void*)>& each);
@@ -53,6 +57,7 @@ private:
     std::uint32_t value_size_ = 0;
     bool array_ = false; // elements cannot be deleted, only zeroed
     bool batches_ = true;
+    std::optional<MappedArray> memory_; // of fd_
 };
 
 } // namespace margay::maps

@@ -15,13 +15,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
-#include <set>
 #include <span>
-#include <unordered_map>
+#include <type_traits>
 #include <vector>
 
 #include "maps/table/backend.h"
+#include "maps/table/pooled_map.h"
+#include "maps/table/slot_map.h"
 #include "margay/result.h"
 
 namespace margay::maps {
@@ -44,7 +46,8 @@ public:
     void seal();
     bool sealed() const { return sealed_; }
 
-    void set(const K& key, const V& value);
+    // True where the kernel has something else, or nothing.
+    bool set(const K& key, const V& value);
     void erase(const K& key);
 
     // Writes what is missing or different. An entry that the kernel refuses is passed over and
@@ -56,8 +59,8 @@ public:
     // Both halves, for a table that depends on no other.
     Status flush(Budget& budget);
 
-    std::size_t pending() const { return to_write_.size() + to_remove_.size(); }
-    std::size_t pending_writes() const { return to_write_.size(); }
+    std::size_t pending() const { return missing_ + stale_; }
+    std::size_t pending_writes() const { return missing_; }
     std::size_t actual_size() const { return actual_count_; }
     std::optional<V> wanted(const K& key) const;
     std::optional<V> actual(const K& key) const;
@@ -65,9 +68,10 @@ public:
     template <typename F>
     void each_actual(F&& f) const
     {
-        for (const auto& [key, entry] : entries_)
-            if (entry.actual)
-                f(key, *entry.actual);
+        entries_.each([&](const K& key, const Entry& entry) {
+            if (const V* value = actual_of(entry))
+                f(key, *value);
+        });
     }
 
     Backend& kernel() { return kernel_; }
@@ -75,25 +79,52 @@ public:
 
 private:
     static constexpr std::size_t kBatch = 1024;
-    using Keys = std::set<K, ByteLess>;
 
-    struct Entry {
-        std::optional<V> wanted;
-        std::optional<V> actual; // what the kernel acknowledged, not what was sent
+    // Keys that are numbers are slots or interfaces.
+    template <typename T>
+    using ByKey = std::conditional_t<std::is_integral_v<K>, SlotMap<K, T>,
+                                     PooledMap<K, T, ByteHash, ByteEqual>>;
+    enum class State : std::uint8_t {
+        Same, // wanted, and acknowledged
+        Absent, // wanted
+        Differs, // wanted; what the kernel has instead is in `instead_`
+        Stale, // in the kernel only
     };
+    struct Entry {
+        K key{};
+        V value{}; // the wanted one, or the stale one
+        State state = State::Same;
+        // In the queue. A change that is taken back stays there, and is passed over.
+        bool to_write = false;
+        bool to_remove = false;
+    };
+    using Queue = std::vector<Entry*>; // some may be another key's by now, or nobody's
 
-    void mark(const K& key, Entry& entry);
-    void acknowledge_write(const K& key, const V& value);
-    void acknowledge_removal(const K& key);
+    static bool needs_write(const Entry& entry)
+    {
+        return entry.state == State::Absent || entry.state == State::Differs;
+    }
+    const V* actual_of(const Entry& entry) const;
+    void enqueue(Entry& entry);
+    void move(Entry& entry, State state);
+    bool want_other(Entry& entry, const V& value);
+    // Takes up to `limit` entries that are still due from the queue, from `at` on.
+    void take_due(const Queue& queue, std::size_t& at, std::size_t limit, bool Entry::* queued);
+    std::size_t write_taken(Status& first);
+    std::size_t remove_taken(Status& first);
     Status write_pass(Budget& budget);
-    // Up to `limit` keys of `from` behind `last`, so that a pass meets each key once.
-    static std::vector<K> next_keys(const Keys& from, const std::optional<K>& last,
-                                    std::size_t limit);
 
     Backend kernel_;
-    std::unordered_map<K, Entry, ByteHash, ByteEqual> entries_;
-    Keys to_write_; // wanted, and absent from the kernel or different there
-    Keys to_remove_; // in the kernel only
+    ByKey<Entry> entries_;
+    ByKey<V> instead_; // what the kernel acknowledged, not what was sent
+    Queue writes_;
+    Queue removals_;
+    std::size_t missing_ = 0; // from the kernel, or different there
+    std::size_t stale_ = 0;
+    // Of the batch under way.
+    std::vector<K> keys_;
+    std::vector<V> values_;
+    Queue taken_;
     std::size_t actual_count_ = 0;
     bool sealed_ = false;
 };

@@ -57,6 +57,7 @@ TEST_F(Layout, routes_match)
     EXPECT_SIZE(datapath, route);
     EXPECT_FIELD(datapath, route, kind);
     EXPECT_FIELD(datapath, route, flags);
+    EXPECT_FIELD(datapath, route, spread);
     EXPECT_FIELD(datapath, route, slot);
     EXPECT_FIELD(datapath, route, node);
     EXPECT_SIZE(datapath, path);
@@ -82,8 +83,7 @@ TEST_F(Layout, flows_match)
     EXPECT_FIELD(datapath, flow_key, query);
     EXPECT_SIZE(datapath, flow_dir);
     EXPECT_FIELD(datapath, flow_dir, in_ifindex);
-    EXPECT_FIELD(datapath, flow_dir, tunnelled);
-    EXPECT_FIELD(datapath, flow_dir, verb);
+    EXPECT_FIELD(datapath, flow_dir, action);
     EXPECT_SIZE(datapath, flow_end);
     EXPECT_SIZE(datapath, flow);
     EXPECT_FIELD(datapath, flow, last_seen);

@@ -49,3 +49,10 @@ for scenario in "table --prefixes 2000 --mix few" "table --prefixes 2000 --mix i
     jq -e '.status == "measured"' "$scratch/bgp.json" >/dev/null || fail "bgp_bench $scenario: $(cat "$scratch/bgp.json")"
 done
 echo "ok: each scenario of the BGP bench has a figure"
+
+# Both programs see to it that every entry is in the kernel.
+for hops in 1 2; do
+    MARGAY_BIN=$real bench/bgp/maps.sh --routes 2000 --hops $hops --repeats 1 >"$scratch/maps.json" || fail "bench/bgp/maps.sh"
+    jq -e '.bare_ms > 0 and .margay_ms > 0 and .ratio > 0' "$scratch/maps.json" >/dev/null || fail "maps: $(cat "$scratch/maps.json")"
+done
+echo "ok: the bench of the maps has figures"

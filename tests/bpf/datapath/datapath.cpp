@@ -162,7 +162,7 @@ void Datapath::build_world()
         std::memcpy(value.host_mac, kHostMac.data(), kHostMac.size());
         put("endpoints", slot, value);
         put("workloads", ifindex, workload{slot});
-        route((std::string(ip) + "/32").c_str(), {ROUTE_ENDPOINT, 0, slot, 0});
+        route((std::string(ip) + "/32").c_str(), {ROUTE_ENDPOINT, 0, 0, slot, 0});
         set_policy(egress, "allow");
         set_policy(ingress, "allow");
     };
@@ -186,16 +186,16 @@ void Datapath::build_world()
         const struct node known{be(ip), 0};
         put("nodes", node, known);
         put("nodes4", prefix4_key{32, be(ip)}, node4{node});
-        route((std::string(ip) + "/32").c_str(), {ROUTE_OUTSIDE, 0, 0, node});
+        route((std::string(ip) + "/32").c_str(), {ROUTE_OUTSIDE, 0, 0, 0, node});
     };
     path_to(kPath2, PATH_ENCAP, kNodeSlot2, kNode2);
     path_to(kPath3, PATH_PLAIN, kNodeSlot3, kNode3);
-    route("192.168.0.0/16", {ROUTE_NONE, ROUTE_TUNNELLED, 0, 0});
-    route("192.168.1.0/26", {ROUTE_BLACKHOLE, ROUTE_TUNNELLED, 0, 0});
-    route("192.168.2.0/26", {ROUTE_REMOTE, ROUTE_TUNNELLED, kPath2, kNodeSlot2});
-    route("192.168.3.0/26", {ROUTE_REMOTE, 0, kPath3, kNodeSlot3});
-    route("192.168.1.1/32", {ROUTE_HOST, ROUTE_TUNNELLED, 0, 0});
-    route("10.0.0.1/32", {ROUTE_HOST, 0, 0, 0});
+    route("192.168.0.0/16", {ROUTE_NONE, ROUTE_TUNNELLED, 0, 0, 0});
+    route("192.168.1.0/26", {ROUTE_BLACKHOLE, ROUTE_TUNNELLED, 0, 0, 0});
+    route("192.168.2.0/26", {ROUTE_REMOTE, ROUTE_TUNNELLED, 0, kPath2, kNodeSlot2});
+    route("192.168.3.0/26", {ROUTE_REMOTE, 0, 0, kPath3, kNodeSlot3});
+    route("192.168.1.1/32", {ROUTE_HOST, ROUTE_TUNNELLED, 0, 0, 0});
+    route("10.0.0.1/32", {ROUTE_HOST, 0, 0, 0, 0});
     collect(); // the agent lives: MACs of paths are fresh
 }
 

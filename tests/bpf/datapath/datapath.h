@@ -169,5 +169,13 @@ private:
 };
 
 flow_dir direction(const struct flow& flow, bool from_initiator);
+inline std::uint32_t verb_of(const flow_dir& way)
+{
+    return way.action & FLOW_VERB;
+}
+inline std::uint32_t out_of(const flow_dir& way)
+{
+    return way.action >> FLOW_OUT_SHIFT;
+}
 
 } // namespace margay::testing

@@ -124,7 +124,7 @@ TEST_F(HotFlows, icmp_error_is_looked_up_in_the_table)
     establish_a_c();
     const Bytes sent = tcp_packet(kA, 1000, kC, 80, kAck);
     EXPECT_EQ(from_a(sent).verdict, kRedirect);
-    change_copy([](auto& copy) { copy.flow.dir[0].verb = copy.flow.dir[1].verb = FLOW_DROP; });
+    change_copy([](auto& copy) { copy.flow.dir[0].action = copy.flow.dir[1].action = FLOW_DROP; });
     EXPECT_EQ(from_a(sent).verdict, kShot) << "or this test says nothing";
     const Bytes error =
         ipv4({.src = addr(kC), .dst = addr(kA), .proto = 1}, icmp(3, 3, 0, 0, slice(sent, 0, 28)));

@@ -144,7 +144,7 @@ TEST_F(Tunnel, frame_for_another_machine_is_not_judged)
 
 TEST_F(Tunnel, decapsulated_packet_goes_nowhere_but_here)
 {
-    route("192.168.2.20/32", {ROUTE_REMOTE, 0, kPath2, kNodeSlot2});
+    route("192.168.2.20/32", {ROUTE_REMOTE, 0, 0, kPath2, kNodeSlot2});
     expect_drop(from_node2(udp_packet(kC, 1, kD, 2)), REASON_TUNNEL_NOT_LOCAL);
 }
 
@@ -192,13 +192,13 @@ TEST_F(Tunnel, flow_from_a_node_remembers_its_way_in_and_back)
 
     const auto entry = only_flow();
     ASSERT_TRUE(entry);
-    EXPECT_EQ(direction(entry->flow, true).tunnelled, 1);
+    EXPECT_TRUE(direction(entry->flow, true).action & FLOW_TUNNELLED);
     EXPECT_EQ(entry->flow.tunnel.outer_saddr, htonl(addr(kNode2)));
     EXPECT_EQ(entry->flow.tunnel.outer_daddr, htonl(addr(kNode)));
-    EXPECT_EQ(direction(entry->flow, false).tunnelled, 0);
+    EXPECT_FALSE(direction(entry->flow, false).action & FLOW_TUNNELLED);
     EXPECT_EQ(direction(entry->flow, true).in_ifindex, if_up_);
-    EXPECT_EQ(direction(entry->flow, false).verb, FLOW_REMOTE);
-    EXPECT_EQ(direction(entry->flow, false).out, kPath2);
+    EXPECT_EQ(verb_of(direction(entry->flow, false)), FLOW_REMOTE);
+    EXPECT_EQ(out_of(direction(entry->flow, false)), kPath2);
     EXPECT_EQ(entry->flow.legs, FLOW_LEG_INGRESS);
     EXPECT_EQ(flow_count(kSlotA), 1u) << "the local workload pays";
 }

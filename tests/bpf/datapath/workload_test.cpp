@@ -346,11 +346,11 @@ TEST_F(Workload, one_local_flow_is_one_entry_with_both_legs)
     EXPECT_EQ(entry->flow.dst.slot, kSlotB);
     EXPECT_EQ(entry->flow.src.generation, 100u);
     EXPECT_EQ(entry->flow.state, FLOW_SEEN_INIT | FLOW_SEEN_RESP);
-    EXPECT_EQ(direction(entry->flow, true).verb, FLOW_DELIVER);
-    EXPECT_EQ(direction(entry->flow, true).out, kSlotB);
+    EXPECT_EQ(verb_of(direction(entry->flow, true)), FLOW_DELIVER);
+    EXPECT_EQ(out_of(direction(entry->flow, true)), kSlotB);
     EXPECT_EQ(direction(entry->flow, true).in_ifindex, if_a_);
-    EXPECT_EQ(direction(entry->flow, false).verb, FLOW_DELIVER);
-    EXPECT_EQ(direction(entry->flow, false).out, kSlotA);
+    EXPECT_EQ(verb_of(direction(entry->flow, false)), FLOW_DELIVER);
+    EXPECT_EQ(out_of(direction(entry->flow, false)), kSlotA);
     EXPECT_EQ(direction(entry->flow, false).in_ifindex, if_b_);
     EXPECT_EQ(flow_count(kSlotA), 1u);
 }

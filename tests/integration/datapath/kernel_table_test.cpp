@@ -23,9 +23,10 @@ using Value = std::uint64_t;
 using Table = KernelTable<Key, Value>;
 using ArrayTable = KernelTable<std::uint32_t, Value>;
 
-Fd create_map(bpf_map_type type, std::uint32_t key_size, std::uint32_t entries)
+Fd create_map(bpf_map_type type, std::uint32_t key_size, std::uint32_t entries,
+              std::uint32_t flags = 0)
 {
-    LIBBPF_OPTS(bpf_map_create_opts, opts);
+    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
     if (type != BPF_MAP_TYPE_ARRAY)
         opts.map_flags = BPF_F_NO_PREALLOC;
     return Fd(bpf_map_create(type, "mg_test", key_size, sizeof(Value), entries, &opts));
@@ -114,19 +115,48 @@ INSTANTIATE_TEST_SUITE_P(Kinds, KernelTableTest,
                                            Kind{BPF_MAP_TYPE_LPM_TRIE, true},
                                            Kind{BPF_MAP_TYPE_LPM_TRIE, false}));
 
-TEST(ArrayTableTest, zero_elements_are_absent_and_removal_writes_zero)
+// By system calls, and as memory.
+struct ArrayTableTest : ::testing::TestWithParam<std::uint32_t> {
+    static constexpr std::uint32_t kEntries = 40000; // more than one window
+
+    ArrayTable table() const
+    {
+        auto made = ArrayTable::create(
+            create_map(BPF_MAP_TYPE_ARRAY, sizeof(std::uint32_t), kEntries, GetParam()));
+        EXPECT_TRUE(made) << "needs root";
+        return *std::move(made);
+    }
+};
+
+TEST_P(ArrayTableTest, zero_elements_are_absent_and_removal_writes_zero)
 {
-    auto t = ArrayTable::create(create_map(BPF_MAP_TYPE_ARRAY, sizeof(std::uint32_t), 1000));
-    ASSERT_TRUE(t);
-    const std::vector<std::uint32_t> keys = {0, 7, 999};
+    ArrayTable t = table();
+    const std::vector<std::uint32_t> keys = {0, 7, kEntries - 1};
     const std::vector<Value> values = {1, 2, 3};
-    ASSERT_TRUE(t->update(keys, values).status);
-    ASSERT_EQ(t->dump()->size(), 3u);
-    ASSERT_TRUE(t->remove(std::vector<std::uint32_t>{0, 999}).status);
-    auto dump = t->dump();
+    ASSERT_TRUE(t.update(keys, values).status);
+    ASSERT_EQ(t.dump()->size(), 3u);
+    ASSERT_TRUE(t.remove(std::vector<std::uint32_t>{0, kEntries - 1}).status);
+    auto dump = t.dump();
     ASSERT_TRUE(dump);
     EXPECT_THAT(*dump, ::testing::ElementsAre(std::pair<std::uint32_t, Value>{7, 2}));
 }
+
+TEST_P(ArrayTableTest, kernel_has_what_was_written_and_the_first_missing_element_stops_it)
+{
+    ArrayTable t = table();
+    const std::vector<std::uint32_t> keys = {3, kEntries - 1, kEntries, 4};
+    const Progress progress = t.update(keys, std::vector<Value>{30, 31, 32, 33});
+    EXPECT_EQ(progress.done, 2u);
+    ASSERT_FALSE(progress.status);
+    EXPECT_EQ(progress.status.error().code, Errc::Full);
+    for (const std::uint32_t key : {3u, kEntries - 1, 4u}) {
+        Value value = 0;
+        ASSERT_EQ(bpf_map_lookup_elem(t.raw().fd(), &key, &value), 0);
+        EXPECT_EQ(value, key == 3 ? 30 : key == 4 ? 0 : 31);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Flags, ArrayTableTest, ::testing::Values(0, BPF_F_MMAPABLE));
 
 TEST(KernelTableOpenTest, map_of_another_layout_is_refused)
 {

@@ -166,7 +166,7 @@ TEST_F(DatapathTest, remote_prefix_of_an_earlier_run_waits_until_the_routes_are_
     };
     RouteWant remote;
     remote.kind = ROUTE_REMOTE;
-    remote.path = {.reachable = true, .ifindex = a.ifindex, .next_hop = b.address};
+    remote.paths = {{.ifindex = a.ifindex, .next_hop = b.address}};
     ok(datapath->want_route(prefix, remote));
     bring_up();
     kill();

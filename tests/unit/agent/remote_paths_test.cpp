@@ -30,8 +30,8 @@ struct RemotePathsTest : ::testing::Test {
     static PlannedPathPtr by_device(kernel::IfIndex device)
     {
         PlannedPath plan;
-        plan.route.path.reachable = device != 0;
-        plan.route.path.ifindex = device;
+        if (device != 0)
+            plan.route.paths.emplace_back().ifindex = device;
         return std::make_shared<const PlannedPath>(plan);
     }
     std::vector<Prefix4> take_all()

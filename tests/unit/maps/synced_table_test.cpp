@@ -126,6 +126,48 @@ TEST_F(SyncedTableTest, change_that_is_taken_back_before_the_flush_costs_nothing
     EXPECT_THAT(kernel.order, IsEmpty());
 }
 
+TEST_F(SyncedTableTest, key_that_goes_and_comes_back_between_flushes_is_written_once)
+{
+    table.set(1, 10);
+    table.set(2, 20);
+    table.set(9, 90);
+    table.erase(9);
+    table.set(9, 91);
+    table.erase(1);
+    table.set(1, 12);
+    EXPECT_EQ(table.pending(), 2u);
+    ASSERT_TRUE(flush());
+    EXPECT_THAT(kernel.contents, ElementsAre(Pair(1, 12), Pair(2, 20), Pair(9, 91)));
+    EXPECT_THAT(kernel.order, ElementsAre('w', 'w'));
+}
+
+TEST_F(SyncedTableTest, entry_in_the_place_of_one_that_was_taken_back_is_nobodys_old_change)
+{
+    table.set(1, 10);
+    table.set(2, 20);
+    table.set(9, 90);
+    table.erase(9);
+    table.set(8, 80);
+    ASSERT_TRUE(flush());
+    table.erase(8);
+    table.set(7, 70);
+    EXPECT_EQ(table.pending(), 2u);
+    ASSERT_TRUE(flush());
+    EXPECT_THAT(kernel.contents, ElementsAre(Pair(1, 10), Pair(2, 20), Pair(7, 70)));
+    EXPECT_EQ(kernel.writes, 2u);
+    EXPECT_EQ(table.pending(), 0u);
+}
+
+TEST_F(SyncedTableTest, set_says_whether_the_kernel_has_something_else)
+{
+    EXPECT_FALSE(table.set(1, 10));
+    EXPECT_TRUE(table.set(1, 11));
+    EXPECT_EQ(table.actual(1), 10);
+    EXPECT_FALSE(table.set(1, 10));
+    EXPECT_TRUE(table.set(3, 30));
+    EXPECT_FALSE(table.actual(3));
+}
+
 TEST_F(SyncedTableTest, second_adoption_repairs_what_somebody_else_changed)
 {
     table.set(1, 10);
