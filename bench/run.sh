@@ -10,6 +10,7 @@ usage: bench/run.sh [--name NAME] [--quick] [--no-build] [PART...]
   --name      of the result files (default: the host's kernel release)
   --quick     fewer rounds: to see that it runs; targets are printed, not enforced
   --no-build  use build/bin as it is
+  --judge     measure nothing: judge NAME.json as it is, and write NAME.md anew
 Absolute figures move from machine to machine and from minute to minute; compare ratios within one
 run. Exit status 1 when a target is missed, and its name.
 EOF
@@ -18,12 +19,14 @@ EOF
 name=$(uname -r)
 quick=no
 build=yes
+judge=no
 parts=()
 while [ $# -gt 0 ]; do
     case $1 in
     --name) shift; name=$1 ;;
     --quick) quick=yes ;;
     --no-build) build=no ;;
+    --judge) judge=yes ;;
     -h | --help) usage; exit 0 ;;
     hooks | policies | cluster | scale | bgp) parts+=("$1") ;;
     *) echo "run.sh: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
@@ -31,6 +34,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ ${#parts[@]} -gt 0 ] || parts=(hooks policies cluster scale)
+[ $judge = no ] || parts=() build=no
 [ "$(id -u)" = 0 ] || { echo "run.sh: needs root" >&2; exit 1; }
 has() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 if [ $build = yes ]; then
@@ -57,15 +61,20 @@ if has cluster; then
     part cluster bench/cluster/run.sh
 fi
 if has scale; then part scale bench/scale/run.sh --no-targets; fi # judged below, with the others
-if has bgp; then
+if has bgp; then # the long one last: what cannot run shows before
+    part kernel bench/bgp/kernel.sh $([ $quick = no ] || echo --routes 5000 --repeats 1)
     part bgp bench/bgp/run.sh $([ $quick = no ] || echo --quick)
     for hops in 1 2; do part maps$hops bench/bgp/maps.sh --hops $hops $([ $quick = no ] || echo --routes 10000 --repeats 1); done
 fi
 
-for file in "$scratch"/*.json; do
-    jq --arg part "$(basename "$file" .json)" '{($part): .}' "$file"
-done | jq -s --arg date "$(date -u +%F)" --arg kernel "$(uname -r)" --arg cpu "$(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2- | sed 's/^ //')" \
-    --arg commit "$(git rev-parse --short HEAD)" 'add + {run: {date: $date, kernel: $kernel, cpu: $cpu, commit: $commit}}' >"$results/$name.json"
+if [ $judge = yes ]; then
+    mapfile -t parts < <(jq -r 'keys[]' "$results/$name.json")
+else
+    for file in "$scratch"/*.json; do
+        jq --arg part "$(basename "$file" .json)" '{($part): .}' "$file"
+    done | jq -s --arg date "$(date -u +%F)" --arg kernel "$(uname -r)" --arg cpu "$(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2- | sed 's/^ //')" \
+        --arg commit "$(git rev-parse --short HEAD)" 'add + {run: {date: $date, kernel: $kernel, cpu: $cpu, commit: $commit}}' >"$results/$name.json"
+fi
 
 # A target: text, measured value, limit. Ratios of figures of this one run. Where there is no figure,
 # as of a daemon that is not installed or refused, the target is missed.
@@ -85,7 +94,12 @@ jq -r '
             {text: "bgp reflector \($n): peak RSS, MiB", value: bgp("reflector"; "margay"; null).peak_rss_mib.median, limit: 40}),
         {text: "bgp lost: time / BIRD", value: against("lost"; null; "bird"; "ms"), limit: 1},
         {text: "bgp joiner: time / OpenBGPD", value: against("joiner"; null; "openbgpd"; "ms"), limit: 1},
-        {text: "bgp flap: sessions lost", value: bgp("flap"; "margay"; null).sessions_lost, limit: 0};
+        (bgp("flap"; "margay"; null) | {text: "bgp flap: sessions lost", value: .sessions_lost, limit: 0},
+            {text: "bgp flap: worst turn, ms", value: .worst_turn_ms.max, limit: 20}),
+        (bgp("mesh"; "margay"; null) | {text: "bgp mesh \(.peers): worst turn, ms", value: .worst_turn_ms.max, limit: 20});
+    def kernel_targets: {text: "routes into the kernel: time / bare program", value: .ratio, limit: 1.2},
+        {text: "routes into the kernel: turns above 20 ms", value: .long_turns, limit: 0},
+        {text: "routes into the kernel: sessions ended", value: (if .sessions then .sessions - 1 else null end), limit: 0};
     def net(n): .hooks.cases[] | select(.name == n) | .net;
     [ (select(.hooks) | {text: "from_workload encap / bare encap (net)", value: (net("encap_hot") / net("bare_encap")), limit: 2},
                         {text: "from_uplink decap / bare decap (net)", value: (net("decap_hot") / net("bare_decap")), limit: 2}),
@@ -94,6 +108,7 @@ jq -r '
                         {text: "resident memory, MB", value: .scale.rss_mb, limit: 300},
                         {text: "etcd PUT to changed verdict, median ms", value: .scale.verdict_ms.median, limit: 50}),
       (select(.bgp) | bgp_targets),
+      (.kernel | values | kernel_targets),
       ((.maps1, .maps2) | values | {text: "bgp maps \(.routes), hops \(.hops): time / bare program", value: .ratio, limit: 1.2}) ]
     | .[] | "\(if .value != null and .value <= .limit then "met" else "MISSED" end)\t\(.text)\t\(if .value == null then "no figure" else .value * 100 | round / 100 end)\t\(.limit)"
 ' "$results/$name.json" >"$scratch/targets"
@@ -145,16 +160,26 @@ jq -r '
         echo
         echo "First octet of an UPDATE to the last prefix at the last receiver (bench/README.md)."
         echo
-        echo "| scenario | daemon | ms, min / median / max | CPU, ms | peak RSS, MiB |"
-        echo "|---|---|---|---|---|"
-        jq -r 'def size: [(.prefixes // empty | "\(.) prefixes"), (.mix // empty), (.clients // empty | "\(.) clients"),
+        echo "| scenario | daemon | ms, min / median / max | CPU, ms | peak RSS, MiB | worst turn, CPU ms |"
+        echo "|---|---|---|---|---|---|"
+        jq -r 'def size: [(.prefixes // empty | "\(.) prefixes"), (.mix // empty), (.clients // empty | "\(.) clients"), (.peers // empty | "\(.) peers"),
                 (.feeders // empty | "\(.) feeders"), (.receivers // empty | "\(.) receivers")] | join(", ");
-            .bgp.cases[] | "| \(.scenario): \(size) | \(.dut) | " + if .status != "measured" then "\(.status): \(.error | gsub("[|]"; "/")) | | |"
-            else "\(.ms.min) / \(.ms.median) / \(.ms.max)\(if .sessions_lost then ", \(.sessions_lost) sessions lost" else "" end) | \(.cpu_ms.median) | \(.peak_rss_mib.median) |" end' "$results/$name.json"
+            .bgp.cases[] | "| \(.scenario): \(size) | \(.dut) | " + if .status != "measured" then "\(.status): \(.error | gsub("[|]"; "/")) | | | |"
+            else "\(.ms.min) / \(.ms.median) / \(.ms.max)\(if .sessions_lost then ", \(.sessions_lost) sessions lost" else "" end) | \(.cpu_ms.median) | \(.peak_rss_mib.median) | \(.worst_turn_ms.max // "-") |" end' "$results/$name.json"
         echo
-        jq -r '(.maps1, .maps2) | "\(.routes) routes by \(.hops) hops into the data path: \(.margay_ms) ms, a bare program \(.bare_ms) ms."' "$results/$name.json"
+        jq -r '(.maps1, .maps2) | values | "\(.routes) routes by \(.hops) hops into the data path: \(.margay_ms) ms, a bare program \(.bare_ms) ms."' "$results/$name.json"
         echo
         jq -r '.bgp.cases | map(select(.version != "") | "\(.dut): \(.version)") | unique | join("; ") + "."' "$results/$name.json"
+    fi
+    if jq -e .kernel "$results/$name.json" >/dev/null; then
+        echo
+        echo "## Routes by BGP into the kernel's table"
+        echo
+        echo "Medians, from the first route to the last; turns and sessions are those of the worst run."
+        echo
+        echo "| routes | bare program, ms | margayd, ms | ratio | turns above 20 ms | sessions that came up |"
+        echo "|---|---|---|---|---|---|"
+        jq -r '.kernel | "| \(.routes) | \(.bare_ms) | \(.margay_ms) | \(.ratio * 100 | round / 100) | \(.long_turns) | \(.sessions) |"' "$results/$name.json"
     fi
 } >"$results/$name.md"
 cat "$results/$name.md"

@@ -62,6 +62,7 @@ misfit() { # the code has moved on
 
 targets_of() { # what must be built for a test
     case $1 in
+    system.bench) echo demo_programs benchmarks ;;
     system.*) echo demo_programs margayd-rebuilt traffic bpf_load_check ;;
     *) echo "test.${1%.*}" ;;
     esac

@@ -97,6 +97,20 @@ Usage Daemon::usage() const
     return usage;
 }
 
+std::optional<Turns> Daemon::end_and_ask_turns()
+{
+    process_.terminate();
+    std::optional<Turns> told;
+    std::ifstream file(log_file());
+    for (std::string line; std::getline(file, line);) {
+        Turns turns;
+        if (std::sscanf(line.c_str(), "turns %*u long %zu worst %lf ms", &turns.long_turns,
+                        &turns.worst_ms) == 2)
+            told = turns;
+    }
+    return told;
+}
+
 std::string Daemon::last_words() const
 {
     std::ifstream file(log_file());

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "bench/bgp/device.h"
+#include "bench/bgp/figures.h"
 #include "margay/result.h"
 #include "support/bgp/place.h"
 
@@ -26,6 +27,8 @@ public:
     Status start(const Device& device, const Setup& setup);
     bool running() { return process_.running(); }
     Usage usage() const;
+    // Ends it. What it said of its turns then; none where it did not.
+    std::optional<Turns> end_and_ask_turns();
     // The last lines it wrote, for messages.
     std::string last_words() const;
     std::string log_file() const;

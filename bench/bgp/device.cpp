@@ -16,11 +16,6 @@ std::string own_address()
     return kDeviceAddress.str();
 }
 
-bool is_internal(const Neighbor& neighbor)
-{
-    return neighbor.as == kDeviceAs;
-}
-
 // ---- margay ------------------------------------------------------------------------------------
 
 Launch margay_launch(const std::string& program, const std::string&, const Setup& setup)
@@ -34,6 +29,10 @@ Launch margay_launch(const std::string& program, const std::string&, const Setup
                               ",as=" + std::to_string(neighbor.as) +
                               ",hold=" + std::to_string(setup.hold_time) + ",passive" +
                               (neighbor.client ? ",client" : ""));
+    }
+    for (const Prefix4& prefix : setup.own) {
+        launch.argv.push_back("--announce");
+        launch.argv.push_back(prefix.str());
     }
     return launch;
 }
@@ -51,9 +50,18 @@ std::string bird_neighbor(const Neighbor& neighbor, const Setup& setup, std::siz
         << "  multihop; passive on; hold time " << setup.hold_time << ";\n"
         << "  error wait time 1, 2; startup hold time 60;\n"
         << (neighbor.client ? "  rr client;\n" : "")
-        << "  ipv4 { import all; export where source = RTS_BGP; };\n"
+        << "  ipv4 { import all; export where source = RTS_BGP"
+        << (setup.own.empty() ? "" : " || source = RTS_STATIC") << "; };\n"
         << "}\n";
     return out.str();
+}
+
+std::string bird_own_routes(const std::vector<Prefix4>& own)
+{
+    std::string text = "protocol static {\n  ipv4;\n";
+    for (const Prefix4& prefix : own)
+        text += "  route " + prefix.str() + " blackhole;\n";
+    return text + "}\n";
 }
 
 Launch bird_launch(const std::string& program, const std::string& folder, const Setup& setup)
@@ -62,6 +70,8 @@ Launch bird_launch(const std::string& program, const std::string& folder, const 
     launch.config_file = "bird.conf";
     launch.config =
         "router id " + own_address() + ";\nprotocol device {}\n" + "protocol direct { ipv4; }\n";
+    if (!setup.own.empty())
+        launch.config += bird_own_routes(setup.own);
     std::size_t number = 0;
     for (const Neighbor& neighbor : setup.neighbors)
         launch.config += bird_neighbor(neighbor, setup, ++number);
@@ -79,7 +89,7 @@ std::string frr_neighbor(const Neighbor& neighbor)
     const std::string head = " neighbor " + neighbor.address.str() + " ";
     std::string text =
         head + "remote-as " + std::to_string(neighbor.as) + "\n" + head + "passive\n";
-    if (!is_internal(neighbor))
+    if (!neighbor.internal())
         text += head + "disable-connected-check\n";
     return text;
 }
@@ -91,13 +101,16 @@ std::string frr_config(const Setup& setup, bool coalesce)
         << " bgp router-id " << own_address() << "\n"
         << " no bgp ebgp-requires-policy\n"
         << " timers bgp " << setup.hold_time / 3 << " " << setup.hold_time << "\n"
-        << (coalesce ? "" : " coalesce-time 0\n");
+        << (coalesce ? "" : " coalesce-time 0\n")
+        << (setup.own.empty() ? "" : " no bgp network import-check\n");
     for (const Neighbor& neighbor : setup.neighbors)
         out << frr_neighbor(neighbor);
     out << " address-family ipv4 unicast\n";
     for (const Neighbor& neighbor : setup.neighbors)
         if (neighbor.client)
             out << "  neighbor " << neighbor.address.str() << " route-reflector-client\n";
+    for (const Prefix4& prefix : setup.own)
+        out << "  network " << prefix.str() << "\n";
     out << " exit-address-family\n";
     return out.str();
 }
@@ -135,7 +148,7 @@ std::string openbgpd_neighbor(const Neighbor& neighbor, const Setup& setup)
     std::ostringstream out;
     out << "neighbor " << neighbor.address.str() << " {\n"
         << "  remote-as " << neighbor.as << "\n  passive\n  holdtime " << setup.hold_time << "\n"
-        << (is_internal(neighbor) ? "" : "  multihop 2\n")
+        << (neighbor.internal() ? "" : "  multihop 2\n")
         << (neighbor.client ? "  route-reflector\n" : "") << "}\n";
     return out.str();
 }
@@ -147,6 +160,8 @@ Launch openbgpd_launch(const std::string& program, const std::string& folder, co
     launch.config = "AS " + std::to_string(kDeviceAs) + "\nrouter-id " + own_address() +
                     "\nfib-update no\nlisten on " + own_address() + "\nsocket \"" + folder +
                     "/bgpd.ctl\"\n";
+    for (const Prefix4& prefix : setup.own)
+        launch.config += "network " + prefix.str() + "\n";
     for (const Neighbor& neighbor : setup.neighbors)
         launch.config += openbgpd_neighbor(neighbor, setup);
     launch.config += "allow from any\nallow to any\n";
@@ -165,7 +180,7 @@ std::string gobgp_neighbor(const Neighbor& neighbor, const Setup& setup)
         << "  [neighbors.transport.config]\n    passive-mode = true\n"
         << "  [neighbors.timers.config]\n    hold-time = " << setup.hold_time
         << "\n    keepalive-interval = " << setup.hold_time / 3 << "\n";
-    if (!is_internal(neighbor))
+    if (!neighbor.internal())
         out << "  [neighbors.ebgp-multihop.config]\n    enabled = true\n    multihop-ttl = 2\n";
     if (neighbor.client)
         out << "  [neighbors.route-reflector.config]\n    route-reflector-client = true\n"
@@ -195,13 +210,13 @@ Launch gobgp_launch(const std::string& program, const std::string& folder, const
 }
 
 constexpr Device kDevices[] = {
-    {"margay", "bgp/ as a process", "", "bgp_speaker", "", margay_launch},
-    {"bird", "BIRD", "bird2", "/usr/sbin/bird", "--version", bird_launch},
-    {"frr", "FRR, bgpd alone", "frr", "/usr/lib/frr/bgpd", "--version", frr_launch},
-    {"frr-c0", "the same with coalesce-time 0", "frr", "/usr/lib/frr/bgpd", "--version",
-     frr_c0_launch},
-    {"openbgpd", "OpenBGPD", "openbgpd", "/usr/sbin/bgpd", "-V", openbgpd_launch},
-    {"gobgp", "GoBGP", "gobgpd", "/usr/bin/gobgpd", "--version", gobgp_launch},
+    {"margay", "bgp/ as a process", "", "bgp_speaker", "", true, true, margay_launch},
+    {"bird", "BIRD", "bird2", "/usr/sbin/bird", "--version", true, false, bird_launch},
+    {"frr", "FRR, bgpd alone", "frr", "/usr/lib/frr/bgpd", "--version", true, false, frr_launch},
+    {"frr-c0", "the same with coalesce-time 0", "frr", "/usr/lib/frr/bgpd", "--version", true,
+     false, frr_c0_launch},
+    {"openbgpd", "OpenBGPD", "openbgpd", "/usr/sbin/bgpd", "-V", true, false, openbgpd_launch},
+    {"gobgp", "GoBGP", "gobgpd", "/usr/bin/gobgpd", "--version", false, false, gobgp_launch},
 };
 
 std::string program_path(const Device& device)

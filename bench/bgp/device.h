@@ -23,11 +23,14 @@ struct Neighbor {
     Ipv4 address;
     std::uint32_t as = 0;
     bool client = false; // of the route reflector
+
+    bool internal() const { return as == kDeviceAs; }
 };
 
 // What the daemon is to do: wait at port 179 for these neighbours, and pass on everything.
 struct Setup {
     std::vector<Neighbor> neighbors;
+    std::vector<Prefix4> own; // routes that it announces by itself
     std::uint16_t hold_time = 90;
 };
 
@@ -44,6 +47,8 @@ struct Device {
     std::string_view package;      // Debian's; empty: part of this repository
     std::string_view program;      // absolute path, or a name in MARGAY_BIN
     std::string_view version_flag; // empty: has none
+    bool originates;               // its configuration can give it routes of its own
+    bool tells_turns;              // what its event loop did, when it is asked to end
     Launch (*launch)(const std::string& program, const std::string& folder, const Setup& setup);
 };
 

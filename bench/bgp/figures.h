@@ -18,10 +18,18 @@ struct Sizes {
     Mix mix = Mix::Few;
     std::size_t receivers = 0;
     std::size_t clients = 0;
+    std::size_t peers = 0;
     std::size_t feeders = 0;
-    std::size_t each = 0; // routes of a client or of a feeder, where there are many
+    std::size_t each = 0; // routes of a client, a peer or a feeder, where there are many
     std::uint16_t hold_time = 90;
     std::chrono::seconds limit{120}; // for one wait, not for the run
+};
+
+// Of the daemon's event loop, from its start on, in processor time of its thread: a busy machine does
+// not count.
+struct Turns {
+    double worst_ms = 0;
+    std::size_t long_turns = 0; // above margay/loop.h's kLongTurn
 };
 
 struct Figures {
@@ -30,6 +38,7 @@ struct Figures {
     double peak_rss_mib = 0;
     double bench_cpu_ms = 0; // of this program meanwhile: near `ms`, it is what was measured
     std::optional<std::size_t> sessions_lost;
+    std::optional<Turns> turns; // of daemons that tell
 };
 
 // Refused: the daemon ended before a session was up; its words are the error's text.

@@ -62,6 +62,10 @@ bool Lab::enter()
     for (const Neighbor& neighbor : setup_.neighbors)
         addresses.push_back(neighbor.address);
     setup_.hold_time = sizes_.hold_time;
+    if (!setup_.own.empty() && !device_.originates) {
+        fail("its configuration has no routes of its own", true);
+        return false;
+    }
     Status status = enter_private_place(addresses);
     if (status)
         status = daemon_.start(device_, setup_);
@@ -72,14 +76,8 @@ bool Lab::enter()
 
 bool Lab::start(const std::vector<Session*>& first)
 {
-    if (!enter())
+    if (!enter() || !connect(first))
         return false;
-    for (std::size_t at = 0; at < first.size(); at += kAtOnce) {
-        const auto some = std::span(first).subspan(at, std::min(kAtOnce, first.size() - at));
-        std::ranges::for_each(some, &Session::connect);
-        if (!until_established(some))
-            return false;
-    }
     const auto end = Clock::now() + sizes_.limit;
     do {
         if (!until_established(first))
@@ -90,11 +88,21 @@ bool Lab::start(const std::vector<Session*>& first)
     return until_established(first);
 }
 
+bool Lab::connect(std::span<Session* const> sessions)
+{
+    for (std::size_t at = 0; at < sessions.size(); at += kAtOnce) {
+        const auto some = sessions.subspan(at, std::min(kAtOnce, sessions.size() - at));
+        std::ranges::for_each(some, &Session::connect);
+        if (!until_established(some))
+            return false;
+    }
+    return true;
+}
+
 bool Lab::connect(Session& session)
 {
-    session.connect();
     Session* const one[] = {&session};
-    return until_established(one);
+    return connect(one);
 }
 
 std::vector<Session*> Lab::everybody() const
@@ -143,6 +151,11 @@ void Lab::stop_clock()
 void Lab::expect(const std::vector<Inbox*>& inboxes, std::size_t count)
 {
     race_ = Race();
+    expect_also(inboxes, count);
+}
+
+void Lab::expect_also(const std::vector<Inbox*>& inboxes, std::size_t count)
+{
     for (Inbox* inbox : inboxes)
         inbox->expect(count, race_);
 }
@@ -188,6 +201,11 @@ Outcome Lab::finish()
     for (const Inbox& inbox : inboxes_)
         if (const std::string fault = inbox.fault(); !fault.empty())
             fail("wrong results: " + fault);
+    if (!outcome_.failure && device_.tells_turns) {
+        figures().turns = daemon_.end_and_ask_turns();
+        if (!figures().turns)
+            fail("it did not say what its turns cost; its last words: " + daemon_.last_words());
+    }
     return outcome_;
 }
 

@@ -27,6 +27,8 @@ public:
                                 std::size_t added_hops);
     // Starts the daemon; `first` become Established, and then all is quiet.
     bool start(const std::vector<Session*>& first);
+    // Bring up sessions of a lab that has started, a few at a time.
+    bool connect(std::span<Session* const> sessions);
     bool connect(Session& session);
     std::vector<Session*> everybody() const;
     // From now on a lost session only ends the waiting.
@@ -37,9 +39,11 @@ public:
     Clock::time_point start_clock();
     // What the next wait() is for: that these all have `count` prefixes.
     void expect(const std::vector<Inbox*>& inboxes, std::size_t count);
+    void expect_also(const std::vector<Inbox*>& inboxes, std::size_t count);
     bool wait(const char* for_what);
     Clock::time_point finished() const { return race_.finished; }
     void rest(std::chrono::milliseconds time) { loop_.run_for(time); }
+    void originate(std::vector<Prefix4> own) { setup_.own = std::move(own); } // before start()
 
     Loop& loop() { return loop_; }
     Figures& figures() { return outcome_.figures; }

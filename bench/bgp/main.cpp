@@ -58,6 +58,10 @@ json::object to_json(const Outcome& outcome)
     out["bench_cpu_ms"] = figures.bench_cpu_ms;
     if (figures.sessions_lost)
         out["sessions_lost"] = *figures.sessions_lost;
+    if (figures.turns) {
+        out["worst_turn_ms"] = figures.turns->worst_ms;
+        out["long_turns"] = figures.turns->long_turns;
+    }
     return out;
 }
 
@@ -149,11 +153,12 @@ public:
         }
         for (const json::value& ms : run.at("ms").as_array())
             figures_["ms"].push_back(ms.to_number<double>());
-        for (const char* name : {"cpu_ms", "peak_rss_mib", "bench_cpu_ms"})
-            figures_[name].push_back(run.at(name).to_number<double>());
-        if (const json::value* lost = run.if_contains("sessions_lost"))
-            lost_ += lost->to_number<std::size_t>();
-        lost_known_ |= run.contains("sessions_lost");
+        for (const char* name : {"cpu_ms", "peak_rss_mib", "bench_cpu_ms", "worst_turn_ms"})
+            if (const json::value* figure = run.if_contains(name))
+                figures_[name].push_back(figure->to_number<double>());
+        for (const char* name : {"sessions_lost", "long_turns"})
+            if (const json::value* count = run.if_contains(name))
+                counts_[name] += count->to_number<std::size_t>();
         ++runs_;
     }
     bool failed() const { return !failure_.empty(); }
@@ -170,24 +175,22 @@ public:
         for (const auto& [name, values] : figures_)
             if (!values.empty())
                 line.spread(name, values);
-        if (lost_known_)
-            line.number("sessions_lost", lost_);
+        for (const auto& [name, count] : counts_)
+            line.number(name, count);
     }
 
 private:
     json::object failure_;
     std::map<std::string, std::vector<double>> figures_;
-    std::size_t runs_ = 0, lost_ = 0;
-    bool lost_known_ = false;
+    std::map<std::string, std::size_t> counts_; // over all runs
+    std::size_t runs_ = 0;
 };
 
 void tell_sizes(const Sizes& sizes, Line& line)
 {
-    const std::pair<const char*, std::size_t> counts[] = {{"prefixes", sizes.prefixes},
-                                                          {"receivers", sizes.receivers},
-                                                          {"clients", sizes.clients},
-                                                          {"feeders", sizes.feeders},
-                                                          {"each", sizes.each}};
+    const std::pair<const char*, std::size_t> counts[] = {
+        {"prefixes", sizes.prefixes}, {"receivers", sizes.receivers}, {"clients", sizes.clients},
+        {"peers", sizes.peers},       {"feeders", sizes.feeders},     {"each", sizes.each}};
     for (const auto& [name, count] : counts)
         if (count > 0)
             line.number(name, count);
@@ -255,8 +258,8 @@ std::string help_text()
 
 void take_defaults(Sizes& sizes, const Sizes& defaults)
 {
-    for (std::size_t Sizes::* field :
-         {&Sizes::prefixes, &Sizes::receivers, &Sizes::clients, &Sizes::feeders, &Sizes::each})
+    for (std::size_t Sizes::* field : {&Sizes::prefixes, &Sizes::receivers, &Sizes::clients,
+                                       &Sizes::peers, &Sizes::feeders, &Sizes::each})
         if (sizes.*field == 0)
             sizes.*field = defaults.*field;
     if (sizes.hold_time == 0)
@@ -280,6 +283,7 @@ void check_sizes(const Sizes& sizes)
     at_most("--prefixes", sizes.prefixes, kMostPrefixes);
     at_most("--receivers", sizes.receivers, 10000);
     at_most("--clients", sizes.clients, 10000);
+    at_most("--peers", sizes.peers, 10000);
     at_most("--feeders", sizes.feeders, 500);
     at_most("--each", sizes.each, 1000);
 }
@@ -324,8 +328,9 @@ int main(int argc, char** argv)
             std::map<std::string, Mix>{{"few", Mix::Few}, {"internet", Mix::Internet}}));
     app.add_option("--receivers", options.sizes.receivers, "external neighbours that only listen");
     app.add_option("--clients", options.sizes.clients, "of the route reflector");
+    app.add_option("--peers", options.sizes.peers, "of the full mesh");
     app.add_option("--feeders", options.sizes.feeders, "that are lost one after the other");
-    app.add_option("--each", options.sizes.each, "routes of a client or of a lost feeder");
+    app.add_option("--each", options.sizes.each, "routes of a client, a peer or a lost feeder");
     app.add_option("--hold-time", options.sizes.hold_time, "seconds, of all sessions");
     app.add_option("--limit", options.limit_seconds, "seconds to wait before a run has failed");
     app.add_flag("--show-log", options.show_log, "what the daemon wrote, to standard error");

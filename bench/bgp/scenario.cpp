@@ -3,6 +3,8 @@
 
 #include "bench/bgp/lab.h"
 
+#include <algorithm>
+
 namespace margay::bgp_bench {
 namespace {
 
@@ -37,6 +39,11 @@ Neighbor client(std::size_t number)
     return {lab_address(16, number), kDeviceAs, true};
 }
 
+Neighbor mesh_peer(std::size_t number)
+{
+    return {lab_address(16, number), kDeviceAs, false};
+}
+
 std::vector<Neighbor> several(Neighbor (*make)(std::size_t), std::size_t count)
 {
     std::vector<Neighbor> neighbors;
@@ -51,7 +58,7 @@ std::vector<Announcer> announcers(const std::vector<Neighbor>& neighbors)
     std::vector<Announcer> out;
     out.reserve(neighbors.size());
     for (const Neighbor& neighbor : neighbors)
-        out.push_back({neighbor.address, neighbor.as, neighbor.client});
+        out.push_back({neighbor.address, neighbor.as, neighbor.internal()});
     return out;
 }
 
@@ -157,6 +164,71 @@ Outcome run_lost(const Device& device, const Sizes& sizes, bool show_log)
     return lab.finish();
 }
 
+// ---- mesh --------------------------------------------------------------------------------------
+
+// The node is full when the witness, which is outside of the mesh and told of everything, has all.
+struct Mesh {
+    Session* router; // has the outside's table
+    std::vector<Session*> peers;
+    std::vector<Inbox*> at_peers;
+    std::vector<Inbox*> at_witness;
+};
+
+// The outside's table comes, or goes; all peers and the witness are told.
+bool change_table(Lab& lab, const Mesh& mesh, const MeshAnnounced& announced, bool coming)
+{
+    const std::size_t gone = coming ? 0 : announced.outside.table.index.size();
+    lab.expect(mesh.at_peers, announced.at_peer.index.size() - gone);
+    lab.expect_also(mesh.at_witness, announced.at_outside.index.size() - gone);
+    mesh.router->send(coming ? announced.outside.announcements : announced.outside.withdrawals);
+    return lab.wait(coming ? "the outside's table everywhere" : "its withdrawal everywhere");
+}
+
+// All peers are lost at once, and all come back at once to a full table.
+bool restart_peers(Lab& lab, const Mesh& mesh, const MeshAnnounced& announced)
+{
+    const std::size_t theirs = mesh.peers.size() * announced.own.size();
+    lab.expect(mesh.at_witness, announced.at_outside.index.size() - theirs);
+    std::ranges::for_each(mesh.peers, &Session::reset);
+    if (!lab.wait("the withdrawal of all peers' routes"))
+        return false;
+    lab.expect(lab.inboxes(mesh.peers, announced.at_peer, 0), announced.at_peer.index.size());
+    lab.expect_also(mesh.at_witness, announced.at_outside.index.size());
+    std::ranges::for_each(mesh.peers, &Session::connect);
+    return lab.wait("all routes at the peers that came back, and at the witness");
+}
+
+// A node comes up, so the time is that of the sessions, too.
+Outcome run_mesh(const Device& device, const Sizes& sizes, bool show_log)
+{
+    const std::vector<Neighbor> peers = several(mesh_peer, sizes.peers);
+    const MeshAnnounced announced =
+        make_mesh(announcers(peers), kDeviceAs, sizes.each,
+                  make_table(sizes.mix, sizes.prefixes, feeder(0).as, feeder(0).address));
+    Lab lab(device, sizes, show_log);
+    lab.originate(announced.own);
+    Mesh mesh{lab.add({feeder(0)}).front(), lab.add(peers), {}, {}};
+    Session& witness = *lab.add({feeder(1)}).front();
+    mesh.at_peers = lab.inboxes(mesh.peers, announced.at_peer, 0);
+    mesh.at_witness = lab.inboxes({&witness}, announced.at_outside, 1);
+    for (std::size_t i = 0; i < mesh.peers.size(); ++i)
+        mesh.peers[i]->set_greeting(announced.announcements[i]);
+    if (!lab.start({mesh.router, &witness}))
+        return lab.finish();
+    lab.expect(mesh.at_peers, sizes.each);
+    lab.expect_also(mesh.at_witness, (sizes.peers + 1) * sizes.each);
+    const auto start = lab.start_clock();
+    if (!lab.connect(mesh.peers) || !lab.wait("the mesh's routes at the peers and the witness"))
+        return lab.finish();
+    lab.figures().ms.push_back(ms_between(start, lab.finished()));
+    lab.rest(kBetween);
+    // What makes turns long is no time of convergence, and takes minutes where connections queue up.
+    if (device.tells_turns && change_table(lab, mesh, announced, true) &&
+        change_table(lab, mesh, announced, false) && change_table(lab, mesh, announced, true))
+        restart_peers(lab, mesh, announced);
+    return lab.finish();
+}
+
 // ---- flap --------------------------------------------------------------------------------------
 
 // The table comes and goes while every session has a short hold time, and then all is quiet for
@@ -207,6 +279,11 @@ constexpr Scenario kScenarios[] = {
      "feeders that die, one after the other; until the withdrawal is at all receivers",
      {.receivers = 100, .feeders = 20, .each = 10},
      run_lost},
+    {"mesh",
+     "a node of a full mesh comes up; from the first connection until it has all peers' routes and "
+     "they have its own",
+     {.prefixes = 10000, .peers = 1000, .each = 4},
+     run_mesh},
     {"flap",
      "a table that comes and goes under a short hold time: sessions lost",
      {.prefixes = 100000, .receivers = 10, .hold_time = 3},

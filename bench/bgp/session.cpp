@@ -192,7 +192,9 @@ bool Session::on_keepalive()
         return true;
     state_ = State::Established;
     why_.clear();
-    return true;
+    if (!greeting_.empty())
+        send(greeting_);
+    return fd_.valid();
 }
 
 void Session::on_tick(Clock::time_point now)

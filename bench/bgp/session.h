@@ -38,6 +38,8 @@ public:
     // restart the hold timer as well (RFC 4271 8).
     void send(View stream);
     bool sent() const { return unsent_.empty(); }
+    // Sent whenever the session comes up; outlives it.
+    void set_greeting(View stream) { greeting_ = stream; }
     // Ends TCP with a reset, as a node that dies and is asked again; not counted as lost.
     void reset();
     // Where UPDATEs are counted; none: they are ignored. Outlives the session.
@@ -73,6 +75,7 @@ private:
     Fd fd_;
     Bytes half_; // the beginning of a message whose end has not come
     View unsent_;
+    View greeting_;
     Inbox* inbox_ = nullptr;
     std::string why_ = "no connection yet";
     Clock::time_point confirmed_at_;

@@ -9,6 +9,7 @@ namespace margay::bgp_bench {
 namespace {
 
 constexpr std::uint32_t kFirstAddress = 16u << 24; // 16.0.0.0: clear of 10/8, where sessions are
+constexpr unsigned kBlockLength = 26; // as Calico's
 constexpr std::uint32_t kFirstOrigin = 4200000000u; // private; each attribute set has one
 constexpr std::uint32_t kFirstTransit = 1000, kTransits = 20000;
 
@@ -170,11 +171,32 @@ Announced make_table(Mix mix, std::size_t prefixes, std::uint32_t as, Ipv4 next_
     return out;
 }
 
+MeshAnnounced make_mesh(const std::vector<Announcer>& peers, std::uint32_t node_as,
+                        std::size_t each, Announced outside)
+{
+    MeshAnnounced out;
+    ManyAnnounced blocks = make_blocks(peers, each);
+    out.announcements = std::move(blocks.announcements);
+    out.outside = std::move(outside);
+    out.at_peer = out.at_outside = out.outside.table;
+    // Blocks are one run of prefixes, the node's behind its peers'. Paths are empty in the mesh.
+    const std::size_t theirs = blocks.table.index.size();
+    const auto add_blocks = [](Table& table, Ipv4 first, std::size_t count, std::uint32_t mark) {
+        table.index.add(kBlockLength, first, count);
+        table.marks.insert(table.marks.end(), count, mark);
+        table.hops.insert(table.hops.end(), count, 0);
+    };
+    add_blocks(out.at_outside, Ipv4(kFirstAddress), theirs + each, node_as);
+    out.own = prefixes_of(out.at_outside.index, {out.at_outside.index.size() - each, each});
+    add_blocks(out.at_peer, out.own.front().addr, each, 0);
+    return out;
+}
+
 ManyAnnounced make_blocks(const std::vector<Announcer>& announcers, std::size_t each)
 {
     ManyAnnounced out;
     out.table.mark = announcers.front().internal ? Mark::NextHop : Mark::OriginAs;
-    out.table.index.add(26, Ipv4(kFirstAddress), announcers.size() * each);
+    out.table.index.add(kBlockLength, Ipv4(kFirstAddress), announcers.size() * each);
     out.table.sets = announcers.size();
     for (std::size_t i = 0; i < announcers.size(); ++i) {
         const Announcer& from = announcers[i];

@@ -86,4 +86,15 @@ struct ManyAnnounced {
 };
 ManyAnnounced make_blocks(const std::vector<Announcer>& announcers, std::size_t each);
 
+// A node of a full mesh, where it and each of its peers have `each` blocks, and a table of the outside's.
+struct MeshAnnounced {
+    std::vector<Prefix4> own; // the node's
+    std::vector<Bytes> announcements; // by peer
+    Announced outside;
+    Table at_peer; // the outside's and the node's: peers tell each other by themselves
+    Table at_outside; // all
+};
+MeshAnnounced make_mesh(const std::vector<Announcer>& peers, std::uint32_t node_as,
+                        std::size_t each, Announced outside);
+
 } // namespace margay::bgp_bench

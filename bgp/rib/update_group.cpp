@@ -11,6 +11,9 @@ constexpr PeerId kNobody = 0xffff;
 constexpr std::size_t kIndexSlots =
     8192; // a power of two, well above the buckets of a turn (kOctetsATurn)
 constexpr std::size_t kOctetsATurn = 65536; // about; more in a socket's queue would only grow old
+// About, of all that walk behind: a thousand peers that come at once are not served in one turn.
+constexpr std::size_t kOctetsBehindATurn = 2 * kOctetsATurn;
+constexpr std::size_t kBehind = 1024;    // what one of them costs beside its octets
 constexpr std::size_t kMessageHead = 60;    // of a message, without the attributes that we keep
 constexpr std::size_t kPrefixOctets = 5; // about
 
@@ -174,28 +177,47 @@ bool UpdateGroup<P>::fill(const HasRoom& has_room, const Deliver& deliver, std::
     return more || !at_end(cursor_);
 }
 
+// Each has a walk and messages of its own, so they take turns.
 template <typename P>
 bool UpdateGroup<P>::fill_those_behind(const HasRoom& has_room, const Deliver& deliver,
                                        std::size_t budget)
 {
     bool more = false;
-    for (auto& [peer, member] : members_) {
+    std::size_t spent = 0;
+    auto at = members_.lower_bound(next_behind_);
+    for (std::size_t left = members_.size(); left > 0; --left, ++at) {
+        if (at == members_.end())
+            at = members_.begin();
+        auto& [peer, member] = *at;
         if (!member.behind || !has_room(peer))
             continue;
-        if (!meets_the_others(member)) {
-            encode(*member.behind, budget, peer);
-            give(peer, deliver);
+        if (spent >= kOctetsBehindATurn) {
+            next_behind_ = peer;
+            return true;
         }
-        if (meets_the_others(member)) {
-            rib_.table().merge_cursor(cursor_, *member.behind);
-            member.behind.reset();
-            member.alone_until = 0;
-            ++audience_;
-            continue;
-        }
-        more |= !at_end(*member.behind);
+        octets_ = 0;
+        more |= fill_behind(peer, member, deliver, budget);
+        spent += kBehind + octets_;
     }
     return more;
+}
+
+// True: there is more for it.
+template <typename P>
+bool UpdateGroup<P>::fill_behind(PeerId peer, Member& member, const Deliver& deliver,
+                                 std::size_t budget)
+{
+    if (!meets_the_others(member)) {
+        encode(*member.behind, budget, peer);
+        give(peer, deliver);
+    }
+    if (!meets_the_others(member))
+        return !at_end(*member.behind);
+    rib_.table().merge_cursor(cursor_, *member.behind);
+    member.behind.reset();
+    member.alone_until = 0;
+    ++audience_;
+    return false;
 }
 
 template <typename P>

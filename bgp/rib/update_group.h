@@ -46,6 +46,7 @@ public:
     void join(PeerId peer, const UpdateGroup* before = nullptr);
     void leave(PeerId peer);
     bool empty() const { return members_.empty(); }
+    std::size_t size() const { return members_.size(); }
 
     void refresh(PeerId peer); // it asks for everything again (RFC 2918)
     void policy_changed();
@@ -141,12 +142,14 @@ private:
     void end_part(std::size_t messages, Part::For audience, PeerId peer);
     void give(PeerId peer, const Deliver& deliver);
     bool fill_those_behind(const HasRoom& has_room, const Deliver& deliver, std::size_t budget);
+    bool fill_behind(PeerId peer, Member& member, const Deliver& deliver, std::size_t budget);
 
     Rib<P>& rib_;
     const ExportView view_;
     Policy policy_;
     CursorId cursor_;
     std::map<PeerId, Member> members_;
+    PeerId next_behind_ = 0; // where a turn stopped among those that walk behind, or the next one
     std::uint32_t audience_ = 0; // another one whenever somebody joins those that hear the group
     // By entry: 0 when nothing was told, else one more than the peer whose route it was. And kUnsure.
     std::vector<std::uint16_t> told_;

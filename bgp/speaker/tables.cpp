@@ -7,15 +7,18 @@ namespace margay::bgp {
 
 namespace {
 constexpr std::size_t kMostNextHops = 64; // of one route; more than any kernel is given
-}
+// To send is the dear part of telling: peers beyond that are another group, for another turn.
+constexpr std::size_t kMostMembers = 256;
+constexpr std::size_t kToldATurn = 32; // peers, before which another group is still begun
+} // namespace
 
 // ---- Groups ------------------------------------------------------------------------------------
 
 template <typename P>
 typename Tables<P>::Group& Tables<P>::group_for(const ExportView& view, const PeerConfig& config)
 {
-    const auto known =
-        std::ranges::find_if(groups_, [&](const auto& g) { return g->view() == view; });
+    const auto known = std::ranges::find_if(
+        groups_, [&](const auto& g) { return g->view() == view && g->size() < kMostMembers; });
     if (known != groups_.end())
         return **known;
     // The first member stands for all, also when it is gone: its policy is theirs.
@@ -99,13 +102,23 @@ std::size_t Tables<P>::advertised(PeerId peer) const
     return group ? group->advertised(peer) : 0;
 }
 
+// From where the last turn stopped on.
 template <typename P>
 bool Tables<P>::fill(const Group::HasRoom& has_room, const Group::Deliver& deliver,
                      std::size_t budget)
 {
     bool more = false;
-    for (const auto& group : groups_)
-        more |= group->fill(has_room, deliver, budget);
+    std::size_t told = 0;
+    const auto counted = [&](PeerId peer, std::span<const ByteView> pieces, std::size_t messages) {
+        ++told;
+        deliver(peer, pieces, messages);
+    };
+    for (std::size_t left = groups_.size(); left > 0; --left) {
+        if (told >= kToldATurn)
+            return true; // or not: the next turn will see
+        last_filled_ = (last_filled_ + 1) % groups_.size();
+        more |= groups_[last_filled_]->fill(has_room, counted, budget);
+    }
     return more;
 }
 

@@ -86,6 +86,7 @@ private:
     Rib<P> rib_;
     Policy policy_;
     std::vector<std::unique_ptr<Group>> groups_;
+    std::size_t last_filled_ = 0; // of the groups
     std::unordered_map<PeerId, Group*> group_of_; // of each peer with a session
     // What one turn reports; the memory is used again.
     std::vector<RouteChangeOf<P>> changes_;

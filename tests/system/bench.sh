@@ -39,14 +39,41 @@ for missed in "2.1 1.9 from_workload" "1.9 2.1 from_uplink"; do
 done
 echo "ok: a missed target ends with 1 and its name"
 
+# judges JSON: bench/run.sh on these figures, without measuring. What it misses is in $scratch/said.
+judges() {
+    jq -cn "$1 + {run: {}}" >"$scratch/results/judges.json"
+    bench/run.sh --judge --name judges >/dev/null 2>"$scratch/said"
+}
+kernel() { echo "{kernel: {routes: 1, bare_ms: 1, margay_ms: 1, ratio: $1, long_turns: $2, sessions: $3}}"; }
+judges "$(kernel 1.2 0 1)" || fail "targets of the kernel's table that are met end with 0: $(cat "$scratch/said")"
+for missed in "1.3 0 1 time" "1.2 1 1 turns" "1.2 0 2 sessions"; do
+    read -r ratio turns sessions target <<<"$missed"
+    status=0
+    judges "$(kernel "$ratio" "$turns" "$sessions")" || status=$?
+    [ $status = 1 ] || fail "a missed target of $target ends with $status"
+    [ "$(grep -c '^routes into the kernel: ' "$scratch/said")" = 1 ] && grep "^routes into the kernel: $target" "$scratch/said" >/dev/null ||
+        fail "routes into the kernel: $target is named alone: $(cat "$scratch/said")"
+done
+for worst in 19.9 20.1; do # the other scenarios have no figures, so the status is 1
+    judges "{bgp: {cases: [{scenario: \"mesh\", dut: \"margay\", version: \"\", peers: 1000, status: \"failed\", error: \"\", worst_turn_ms: {max: $worst}}]}}" || true
+    named=$(grep -c '^bgp mesh 1000: worst turn' "$scratch/said") || true
+    [ "$named" = $([ $worst = 20.1 ] && echo 1 || echo 0) ] || fail "a worst turn of $worst ms: $(cat "$scratch/said")"
+done
+echo "ok: figures of the kernel's table and of the mesh are judged"
+
+MARGAY_BIN=$real bench/bgp/kernel.sh --routes 2000 --repeats 1 >"$scratch/kernel.json" 2>"$scratch/said" || fail "kernel.sh: $(cat "$scratch/said")"
+jq -e '.routes == 2000 and .bare_ms > 0 and .margay_ms > 0 and .sessions == 1' "$scratch/kernel.json" >/dev/null ||
+    fail "kernel.sh: $(cat "$scratch/kernel.json")"
+echo "ok: routes into the kernel's table have figures"
+
 # Small, but each figure says that all receivers had every prefix, with the attributes that it must
 # have: the feeder and the receivers refuse a figure otherwise.
 for scenario in "table --prefixes 2000 --mix few" "table --prefixes 2000 --mix internet" "reflector --clients 10" \
-    "joiner --prefixes 500 --receivers 3" "lost --receivers 5 --feeders 2" "flap --prefixes 1000 --receivers 3"; do
+    "joiner --prefixes 500 --receivers 3" "mesh --prefixes 500 --peers 20" "lost --receivers 5 --feeders 2" "flap --prefixes 1000 --receivers 3"; do
     # shellcheck disable=SC2086 # words of a command line
     "$real/bgp_bench" $scenario --dut margay --repeats 1 >"$scratch/bgp.json" 2>"$scratch/said" ||
         fail "bgp_bench $scenario: $(cat "$scratch/said")"
-    jq -e '.status == "measured"' "$scratch/bgp.json" >/dev/null || fail "bgp_bench $scenario: $(cat "$scratch/bgp.json")"
+    jq -e '.status == "measured" and .worst_turn_ms.max > 0' "$scratch/bgp.json" >/dev/null || fail "bgp_bench $scenario: $(cat "$scratch/bgp.json")"
 done
 echo "ok: each scenario of the BGP bench has a figure"
 

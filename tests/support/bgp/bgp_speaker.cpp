@@ -5,11 +5,13 @@
 //     --peer name=b,address=10.0.0.2,port=1790,as=64512,source=10.0.0.1 --announce 10.1.0.0/26
 //
 // Lines on stdin: announce PREFIX, withdraw PREFIX, count N FIRST/LEN (announces N prefixes from
-// there), complete, peers, routes, told PEER, quit (Cease), abort (no Cease). Events go to stdout. SIGTERM
-// is quit. Everything given by --announce is complete; with --hold, wait for "complete".
+// there), complete, peers, routes, told PEER, turns, quit (Cease), abort (no Cease). Events go to stdout,
+// and at the end what the turns of the event loop cost. SIGTERM is quit. Everything given by --announce is
+// complete; with --hold, wait for "complete".
 
 #include "bgp/speaker/speaker.h"
 #include "margay/log.h"
+#include "margay/loop.h"
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -179,9 +181,9 @@ Callbacks printing(bool quiet)
 
 class Shell {
 public:
-    Shell(Executor& executor, Speaker& speaker)
-        : executor_(executor), speaker_(speaker), input_(executor, ::dup(STDIN_FILENO)),
-          signals_(executor, SIGTERM, SIGINT)
+    Shell(Executor& executor, Speaker& speaker, const LoopStats& loop)
+        : executor_(executor), speaker_(speaker), loop_(loop),
+          input_(executor, ::dup(STDIN_FILENO)), signals_(executor, SIGTERM, SIGINT)
     {
         signals_.async_wait([this](const boost::system::error_code& error, int) {
             if (!error)
@@ -223,6 +225,8 @@ private:
             print_routes();
         else if (verb == "told")
             print_told(argument);
+        else if (verb == "turns")
+            print_turns();
         else if (verb == "quit")
             end(Speaker::Goodbye::Notify);
         else if (verb == "abort")
@@ -265,14 +269,22 @@ private:
             std::cout << view.route.prefix.str() << (view.told ? " told" : " not told: ")
                       << view.why << std::endl;
     }
+    void print_turns() const
+    {
+        const std::chrono::duration<double, std::milli> worst = loop_.worst;
+        std::cout << "turns " << loop_.turns << " long " << loop_.long_turns << " worst "
+                  << worst.count() << " ms" << std::endl;
+    }
     void end(Speaker::Goodbye goodbye)
     {
+        print_turns(); // nobody waits for the last one
         speaker_.shutdown(goodbye);
         boost::asio::post(executor_, [this] { executor_.stop(); });
     }
 
     Executor& executor_;
     Speaker& speaker_;
+    const LoopStats& loop_;
     boost::asio::posix::stream_descriptor input_;
     boost::asio::signal_set signals_;
     boost::asio::streambuf buffer_;
@@ -309,9 +321,12 @@ int run(const Options& options)
     std::vector<PeerConfig> peers;
     for (const std::string& text : options.peers)
         peers.push_back(peer_of(text));
-    speaker.set_peers(std::move(peers));
-    Shell shell(executor, speaker);
-    executor.run();
+    LoopStats loop;
+    const auto before = thread_cpu_time();
+    speaker.set_peers(std::move(peers)); // margayd does it in a turn
+    loop.note(thread_cpu_time() - before);
+    Shell shell(executor, speaker, loop);
+    margay::run(executor, loop);
     return 0;
 }
 

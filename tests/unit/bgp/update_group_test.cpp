@@ -15,8 +15,12 @@
 namespace margay::bgp {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::Gt;
 using ::testing::IsEmpty;
+using ::testing::Lt;
+using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
 struct Group : ::testing::Test {
@@ -351,6 +355,28 @@ TEST_F(Group, budget_bounds_a_turn_and_nothing_is_forgotten)
     EXPECT_EQ(heard[a].routes.size(), 4u);
     EXPECT_FALSE(fill(group, 6));
     EXPECT_EQ(heard[a].routes.size(), 10u);
+}
+
+TEST_F(Group, members_that_come_at_once_take_turns_and_each_hears_everything_once)
+{
+    const PeerId source = add(false);
+    UpdateGroup<Prefix4> group(rib, internal_view(), {});
+    group.join(add(true));
+    for (std::uint32_t i = 0; i < 400; ++i)
+        learn(source, i);
+    settle(group);
+    heard.clear();
+    std::vector<PeerId> fresh;
+    for (int i = 0; i < 300; ++i)
+        group.join(fresh.emplace_back(add(true)));
+    EXPECT_TRUE(fill(group));
+    EXPECT_THAT(heard, SizeIs(AllOf(Gt(10u), Lt(200u))));
+    while (fill(group)) {
+    }
+    for (const PeerId peer : fresh) {
+        EXPECT_EQ(heard[peer].routes.size(), 400u);
+        EXPECT_EQ(heard[peer].announcements, 400u);
+    }
 }
 
 TEST_F(Group, route_too_large_for_a_message_replaces_the_older_one_by_nothing)
