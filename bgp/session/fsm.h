@@ -10,7 +10,9 @@
 //
 // Collisions (6.8) are settled at the first OPEN on either connection, not only in OpenConfirm:
 // the identifier is known by then, both ends compare the same two, and neither can have reached
-// Established on the connection that loses. An OPEN also ends a dial of ours in progress.
+// Established on the connection that loses. Only, the winner must speak, too: the loser's OPEN is
+// held back for a moment, and answered if the winner is silent. An OPEN also ends a dial of ours in
+// progress.
 //
 // A new connection while one is established (RFC 4724 section 5) counts once its OPEN is there,
 // not at its first SYN: a late dial that the peer gives up itself must not cost the session.
@@ -40,6 +42,7 @@ struct FsmConfig {
     Duration connect_retry = std::chrono::seconds(5);
     Duration connect_timeout = std::chrono::seconds(10);
     Duration open_timeout = std::chrono::minutes(4); // RFC 4271's "large value" until OPEN is there
+    Duration collision_wait = std::chrono::seconds(1); // for an OPEN on the connection that wins
     Duration idle_hold_min = std::chrono::seconds(5); // after an error; doubles
     Duration idle_hold_max = std::chrono::seconds(30);
     std::uint32_t jitter_seed = 1;
@@ -129,6 +132,9 @@ private:
         bool delaying = false; // TCP is up, our OPEN waits for the peer's (DelayOpen)
         std::optional<Time> expires; // connect, delay open, open, or hold timer
         std::optional<Time> keepalive_at;
+        // An OPEN that waits for one on the connection that would win, until `expires`.
+        std::optional<Open> held;
+        bool confirmed = false; // and the KEEPALIVE behind it
         Negotiated negotiated;
         Time established_at{};
     };
@@ -142,7 +148,11 @@ private:
     void begin(Connection& c, Time now, Actions& out);
     void send_open(Connection& c, Time now, Actions& out);
     void on_open(Connection& c, const Open& open, Time now, Actions& out);
+    void confirm(ConnId id, Negotiated negotiated, Time now, Actions& out);
+    bool replaces_the_established(ConnId id, Time now, Actions& out);
     bool survives_collisions(ConnId id, const Open& open, Time now, Actions& out);
+    void hold_back(Connection& c, const Open& open, Time now);
+    void answer_held(ConnId id, Time now, Actions& out);
     void on_keepalive(Connection& c, Time now, Actions& out);
     void on_unexpected(Connection& c, Time now, Actions& out);
     void on_expiry(Connection& c, Time now, Actions& out);
@@ -153,7 +163,10 @@ private:
     void close_quietly(ConnId id, Actions& out);
     void end(Connection& c, DownReason reason, bool keep_routes, Time now, Actions& out);
 
+    SessionConfig session() const;
+    bool is_without_capabilities_after(const DownReason& reason, bool was_up) const;
     void restart_hold(Connection& c, Time now);
+    void plan_keepalive(Connection& c, Time now);
     void plan_dial(Time now, Duration delay);
     Duration back_off();
     Duration jittered(Duration full);
@@ -166,6 +179,7 @@ private:
     std::optional<Time> dial_at_;
     std::optional<Time> idle_until_; // damping after an error: nothing is accepted
     Duration idle_hold_{0};
+    bool without_capabilities_ = false; // the peer did not know what they are (RFC 5492 section 3)
     DownReason last_down_;
     std::minstd_rand random_;
 };

@@ -163,6 +163,8 @@ void Peer::on_frame(ConnId id, const Frame& frame)
 void Peer::on_open_frame(ConnId id, const Frame& frame)
 {
     ++received_.open;
+    if (session_ && session_->connection == id)
+        return input(id, Open{}); // RFC 4271 8.2.2, Established: whatever it says
     auto open = decode_open(frame.body);
     if (const auto* notify = std::get_if<Notify>(&open))
         return input(id, Malformed{*notify, "the peer's OPEN is malformed: " + describe(*notify)});
@@ -384,6 +386,8 @@ void Peer::session_up(const SessionUp& up)
     traits.client = config_.reflector_client;
     traits.local_as = config_.local_as.value_or(host_.config().local_as);
     traits.allowed_own_as = config_.allowed_own_as;
+    if (config_.enforce_first_as && !traits.internal)
+        traits.first_as = config_.remote_as;
     traits.local_address = session.local_address;
     for_each_family([&]<typename P>() {
         traits.add_path = wire<P>().add_path_in;

@@ -344,6 +344,60 @@ TEST_F(GuardTest, open_with_extended_parameters_is_understood)
     EXPECT_TRUE(hostile.comes_to(State::Established)) << hostile.node.peer().why_down;
 }
 
+// ---- Capabilities that the peer does not know (RFC 5492 section 3) ----
+
+TEST_F(GuardTest, who_refuses_the_capabilities_is_asked_without_and_has_a_session)
+{
+    using boost::asio::ip::tcp;
+    constexpr std::uint16_t kListens = 1796;
+    const boost::asio::ip::address_v4 address(lab_address(kRawHost).v4().value());
+    tcp::acceptor acceptor(executor, tcp::endpoint(address, kListens));
+    Node node(executor, kOurHost, kOurPort4);
+    PeerConfig peer = peer_config(kOurHost, kRawHost, kListens);
+    peer.remote_as = kRawAs;
+    peer.connect_retry = 200ms;
+    node.speaker().announce(net("10.1.0.0/26"));
+    node.speaker().set_peers({peer});
+
+    acceptor.non_blocking(true);
+    const auto dialed = [&] {
+        tcp::socket socket(executor);
+        EXPECT_TRUE(until([&] {
+            boost::system::error_code error;
+            acceptor.accept(socket, error);
+            return !error;
+        }));
+        return RawPeer(std::move(socket));
+    };
+    const auto open_of = [&](RawPeer& raw) {
+        std::vector<RawMessage> heard;
+        EXPECT_TRUE(until([&] {
+            heard = raw.messages();
+            return !heard.empty();
+        }));
+        const auto open = heard.empty() ? Open{} : std::get<Open>(decode_open(heard[0].body));
+        return open.capabilities;
+    };
+    RawPeer first = dialed();
+    EXPECT_TRUE(open_of(first).four_octet_as);
+    first.say(whole_message(3, {2, 4}));
+    RawPeer second = dialed();
+    EXPECT_EQ(open_of(second), Capabilities{});
+    Open open = raw_open_of(kRawHost, kRawAs);
+    open.capabilities = {};
+    second.say(together({message_of(open), whole_message(4)}));
+    EXPECT_TRUE(until([&] { return node.up(); })) << node.peer().why_down;
+    std::vector<RawMessage> told;
+    EXPECT_TRUE(until([&] {
+        for (RawMessage& message : second.messages())
+            if (message.type == MessageType::Update)
+                told.push_back(std::move(message));
+        return !told.empty();
+    }));
+    const Bytes narrow_path{0x40, 2, 4, 2, 1, 0xfc, 0x00};
+    EXPECT_FALSE(std::ranges::search(told[0].body, narrow_path).empty());
+}
+
 // ---- DelayOpen (RFC 4271 8.1.1) ----
 
 TEST_F(GuardTest, delayed_open_waits_for_the_peers)
