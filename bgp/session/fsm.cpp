@@ -266,8 +266,7 @@ bool Fsm::replaces_the_established(ConnId id, Time now, Actions& out)
     if (!old)
         return true;
     if (!old->negotiated.peer_restart) {
-        out.push_back(Send{id, collision_notice()});
-        close_quietly(id, out);
+        lose_collision(id, out);
         return false;
     }
     out.push_back(Close{old->id});
@@ -278,7 +277,7 @@ bool Fsm::replaces_the_established(ConnId id, Time now, Actions& out)
     return true;
 }
 
-// False: `id` is gone, or its OPEN is held back. Else no rival of it is left that has come as far.
+// False: `id` is gone, or its OPEN is held back. Else no rival of it is left that has spoken.
 bool Fsm::survives_collisions(ConnId id, const Open& open, Time now, Actions& out)
 {
     const bool wins = find(id)->outgoing == our_connection_survives(config_.session, open);
@@ -287,12 +286,12 @@ bool Fsm::survives_collisions(ConnId id, const Open& open, Time now, Actions& ou
         if (!rival)
             continue;
         if (!wins && state == State::OpenSent && !rival->held) {
+            if (find(id)->has_waited)
+                continue;
             hold_back(*find(id), open, now);
             return false;
         }
-        const ConnId loser = wins ? rival->id : id;
-        out.push_back(Send{loser, collision_notice()});
-        close_quietly(loser, out);
+        lose_collision(wins ? rival->id : id, out);
         if (!wins)
             return false;
     }
@@ -304,23 +303,24 @@ bool Fsm::survives_collisions(ConnId id, const Open& open, Time now, Actions& ou
 void Fsm::hold_back(Connection& c, const Open& open, Time now)
 {
     c.held = open;
+    c.has_waited = true;
     c.expires = now + config_.collision_wait;
 }
 
-// The winner had its time.
 void Fsm::answer_held(ConnId id, Time now, Actions& out)
 {
     Connection& c = *find(id);
     const Open open = *std::exchange(c.held, std::nullopt);
     const bool confirmed = c.confirmed;
-    if (const Connection* silent = find_other(id, State::OpenSent)) {
-        const ConnId loser = silent->id;
-        out.push_back(Send{loser, collision_notice()});
-        close_quietly(loser, out);
-    }
-    on_open(*find(id), open, now, out);
-    if (Connection* winner = find(id); winner && confirmed)
-        on_keepalive(*winner, now, out);
+    on_open(c, open, now, out);
+    if (Connection* answered = find(id); answered && confirmed)
+        on_keepalive(*answered, now, out);
+}
+
+void Fsm::lose_collision(ConnId id, Actions& out)
+{
+    out.push_back(Send{id, collision_notice()});
+    close_quietly(id, out);
 }
 
 void Fsm::on_keepalive(Connection& c, Time now, Actions& out)
@@ -337,6 +337,8 @@ void Fsm::on_keepalive(Connection& c, Time now, Actions& out)
     c.state = State::Established;
     c.established_at = now;
     out.push_back(SessionUp{c.id, c.negotiated});
+    if (Connection* rival = find_other(c.id, State::OpenSent))
+        rival->expires = now + config_.collision_wait;
 }
 
 // RFC 6608.
@@ -362,8 +364,9 @@ void Fsm::on_notification(Connection& c, const Notify& notify, Time now, Actions
     plan_dial(now, collision || without_capabilities_ ? config_.connect_retry : back_off());
 }
 
-// Sends `notify` and ends the connection. Where the fault is one of protocol the peer is left
-// alone for a while (RFC 4271 8.1.1, DampPeerOscillations), both ways.
+// Sends `notify` and ends the connection. Where the fault is one of protocol the peer is left alone for a
+// while (RFC 4271 8.1.1, DampPeerOscillations): we dial later and later. Who comes by himself is soon let
+// in again; his own patience is what FRR and OpenBGPD rely on, too.
 void Fsm::refuse(ConnId id, const Notify& notify, std::string why, Time now, Actions& out)
 {
     Connection& c = *find(id);
@@ -381,7 +384,7 @@ void Fsm::refuse(ConnId id, const Notify& notify, std::string why, Time now, Act
         keep, now, out);
     const Duration delay = expired ? config_.connect_retry : back_off();
     if (!expired && connections_.empty() && delay > Duration(0))
-        idle_until_ = now + delay;
+        idle_until_ = now + std::min(delay, config_.refusal);
     plan_dial(now, delay);
 }
 
@@ -455,6 +458,8 @@ void Fsm::on_expiry(Connection& c, Time now, Actions& out)
         return send_open(c, now, out);
     if (c.held)
         return answer_held(c.id, now, out);
+    if (c.state == State::OpenSent && find_other(c.id, State::Established))
+        return lose_collision(c.id, out);
     if (c.state == State::Connect) {
         const ConnId id = c.id;
         out.push_back(Close{id});

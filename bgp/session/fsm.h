@@ -11,8 +11,8 @@
 // Collisions (6.8) are settled at the first OPEN on either connection, not only in OpenConfirm:
 // the identifier is known by then, both ends compare the same two, and neither can have reached
 // Established on the connection that loses. Only, the winner must speak, too: the loser's OPEN is
-// held back for a moment, and answered if the winner is silent. An OPEN also ends a dial of ours in
-// progress.
+// held back for a moment and answered if the winner is silent; from then on it is as the RFC has it.
+// An OPEN also ends a dial of ours in progress.
 //
 // A new connection while one is established (RFC 4724 section 5) counts once its OPEN is there,
 // not at its first SYN: a late dial that the peer gives up itself must not cost the session.
@@ -42,9 +42,10 @@ struct FsmConfig {
     Duration connect_retry = std::chrono::seconds(5);
     Duration connect_timeout = std::chrono::seconds(10);
     Duration open_timeout = std::chrono::minutes(4); // RFC 4271's "large value" until OPEN is there
-    Duration collision_wait = std::chrono::seconds(1); // for an OPEN on the connection that wins
-    Duration idle_hold_min = std::chrono::seconds(5); // after an error; doubles
+    Duration collision_wait = std::chrono::seconds(1); // for an OPEN on a rival
+    Duration idle_hold_min = std::chrono::seconds(5); // until we dial after an error; doubles
     Duration idle_hold_max = std::chrono::seconds(30);
+    Duration refusal = std::chrono::seconds(1); // of the peer's connections after one, at most
     std::uint32_t jitter_seed = 1;
 
     bool operator==(const FsmConfig&) const = default;
@@ -135,6 +136,7 @@ private:
         // An OPEN that waits for one on the connection that would win, until `expires`.
         std::optional<Open> held;
         bool confirmed = false; // and the KEEPALIVE behind it
+        bool has_waited = false;
         Negotiated negotiated;
         Time established_at{};
     };
@@ -156,6 +158,7 @@ private:
     void on_keepalive(Connection& c, Time now, Actions& out);
     void on_unexpected(Connection& c, Time now, Actions& out);
     void on_expiry(Connection& c, Time now, Actions& out);
+    void lose_collision(ConnId id, Actions& out);
 
     // The ways in which a connection ends.
     void refuse(ConnId id, const Notify& notify, std::string why, Time now, Actions& out);
@@ -177,7 +180,7 @@ private:
     std::vector<Connection> connections_;
     ConnId next_id_ = 1;
     std::optional<Time> dial_at_;
-    std::optional<Time> idle_until_; // damping after an error: nothing is accepted
+    std::optional<Time> idle_until_; // after an error: nothing is accepted
     Duration idle_hold_{0};
     bool without_capabilities_ = false; // the peer did not know what they are (RFC 5492 section 3)
     DownReason last_down_;

@@ -223,7 +223,7 @@ TEST_F(FsmTest, open_is_refused_with_its_reason_in_words)
     EXPECT_EQ(fsm.state(), State::Idle) << "the peer is left alone for a while";
 }
 
-TEST_F(FsmTest, errors_back_off_doubling_up_to_the_limit_and_refuse_connections_meanwhile)
+TEST_F(FsmTest, errors_back_off_doubling_up_to_the_limit_and_refuse_connections_for_a_moment)
 {
     Open wrong = peer_open();
     wrong.as = Asn{1};
@@ -238,6 +238,13 @@ TEST_F(FsmTest, errors_back_off_doubling_up_to_the_limit_and_refuse_connections_
         EXPECT_EQ(wait(expected * 3 / 4 - 1ms), "");
         EXPECT_EQ(wait(expected / 4 + 1ms), "dial " + std::to_string(id));
     }
+    take(fsm.dialed(id, now));
+    take(fsm.received(id, wrong, now));
+    Actions actions;
+    wait(999ms);
+    EXPECT_FALSE(fsm.accept(now, actions));
+    wait(1ms);
+    EXPECT_TRUE(fsm.accept(now, actions));
 }
 
 // RFC 5492 section 3.
@@ -409,7 +416,28 @@ TEST_F(FsmTest, winner_that_stays_silent_gives_way)
     take(fsm.received(incoming, peer_open(10), now));
     EXPECT_EQ(take(fsm.received(incoming, KeepaliveSeen{}, now)), "") << "it has heard our OPEN";
     EXPECT_EQ(wait(999ms), "");
-    EXPECT_EQ(wait(1ms), "notify 1 6/7, close 1, keepalive 2, up 2");
+    EXPECT_EQ(wait(1ms), "keepalive 2, up 2");
+    EXPECT_EQ(wait(999ms), "");
+    EXPECT_EQ(wait(1ms), "notify 1 6/7, close 1") << "it is nobody's any more";
+    EXPECT_EQ(fsm.state(), State::Established);
+}
+
+TEST_F(FsmTest, winner_that_speaks_late_takes_over_until_there_is_a_session)
+{
+    for (const bool up : {false, true}) {
+        fsm = Fsm(config());
+        take(fsm.start(now));
+        take(fsm.dialed(1, now));
+        const ConnId incoming = accept();
+        take(fsm.received(incoming, peer_open(10), now));
+        EXPECT_EQ(wait(1s), "keepalive 2");
+        if (up) {
+            EXPECT_EQ(take(fsm.received(incoming, KeepaliveSeen{}, now)), "up 2");
+        }
+        EXPECT_EQ(take(fsm.received(1, peer_open(10), now)),
+                  up ? "close 2, down keep, keepalive 1" : "notify 2 6/7, close 2, keepalive 1")
+            << "graceful restart was agreed on: then it replaces the session";
+    }
 }
 
 TEST_F(FsmTest, winner_that_is_lost_leaves_the_other_to_be_answered)
