@@ -2,6 +2,7 @@
 #include "bgp/session/fsm.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace margay::bgp {
 namespace {
@@ -366,7 +367,7 @@ void Fsm::on_notification(Connection& c, const Notify& notify, Time now, Actions
 
 // Sends `notify` and ends the connection. Where the fault is one of protocol the peer is left alone for a
 // while (RFC 4271 8.1.1, DampPeerOscillations): we dial later and later. Who comes by himself is soon let
-// in again; his own patience is what FRR and OpenBGPD rely on, too.
+// in again; FRR and OpenBGPD rely on his patience, too.
 void Fsm::refuse(ConnId id, const Notify& notify, std::string why, Time now, Actions& out)
 {
     Connection& c = *find(id);

@@ -121,6 +121,9 @@ public:
     Actions tick(Time now);
     std::optional<Time> deadline() const;
 
+    // For a moment after an error nothing is accepted.
+    bool is_refusing() const { return started_ && idle_until_; }
+
     void set_restart_state(const RestartState& restart) { restart_ = restart; }
     State state() const;
     const DownReason& last_down() const { return last_down_; }

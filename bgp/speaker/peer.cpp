@@ -89,11 +89,13 @@ void Peer::start()
 
 void Peer::stop(const Notify& notify)
 {
+    waiting_.reset();
     run(fsm_.stop(notify));
 }
 
 void Peer::abandon()
 {
+    waiting_.reset();
     run(fsm_.abandon());
 }
 
@@ -104,8 +106,11 @@ void Peer::accept(Connection::Tcp::socket socket)
     Actions actions;
     fsm_.set_restart_state(host_.restart_state());
     const auto id = fsm_.accept(steady_now(), actions);
+    if (!id && fsm_.is_refusing())
+        waiting_.emplace(std::move(socket));
     if (!id)
         return; // the socket closes itself
+    waiting_.reset(); // the peer has given it up
     add_connection(*id).adopt(std::move(socket), tcp_options());
     run(actions);
 }
@@ -645,7 +650,15 @@ void Peer::arm()
     timer_.start(delay, [this] {
         armed_.reset();
         run(fsm_.tick(steady_now()));
+        admit();
     });
+}
+
+// Who comes too early after an error of his is kept waiting, unheard: he need not come twice.
+void Peer::admit()
+{
+    if (waiting_ && !fsm_.is_refusing())
+        accept(*std::exchange(waiting_, std::nullopt));
 }
 
 void Peer::changed()

@@ -398,6 +398,27 @@ TEST_F(GuardTest, who_refuses_the_capabilities_is_asked_without_and_has_a_sessio
     EXPECT_FALSE(std::ranges::search(told[0].body, narrow_path).empty());
 }
 
+// ---- After an error (RFC 4271 8.1.1) ----
+
+TEST_F(GuardTest, who_comes_back_right_after_his_error_is_kept_waiting_and_let_in)
+{
+    Hostile hostile;
+    for (std::uint64_t session = 1; session <= 3; ++session) {
+        hostile.raw->say(raw_greeting(kRawHost, kRawAs));
+        ASSERT_TRUE(hostile.until([&] {
+            return hostile.node.peer().established_count == session && hostile.node.up();
+        })) << hostile.node.peer().why_down;
+        hostile.raw->say(raw_message(19, 9));
+        ASSERT_TRUE(hostile.ends());
+        ASSERT_TRUE(hostile.told);
+        EXPECT_EQ(describe(*hostile.told), "Bad Message Type (1/3)");
+        EXPECT_EQ(hostile.node.peer().state, State::Idle);
+        RawPeer given_up(executor, kRawHost, kOurHost, kOurPort4);
+        hostile.raw.emplace(executor, kRawHost, kOurHost, kOurPort4);
+        EXPECT_TRUE(hostile.until([&] { return given_up.messages(), given_up.ended(); }));
+    }
+}
+
 // ---- DelayOpen (RFC 4271 8.1.1) ----
 
 TEST_F(GuardTest, delayed_open_waits_for_the_peers)
