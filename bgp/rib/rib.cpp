@@ -13,14 +13,16 @@ constexpr std::size_t kPathsADecision = 16; // more than that cost as much as fu
 constexpr std::size_t kBuriedATurn = 16384;
 constexpr std::size_t kDecidedKept = 65536; // numbers at the queue's front that are done with
 
-// RFC 4271 6.3: a prefix that makes no sense is ignored. Multicast, reserved and loopback addresses are
-// nobody's destination, nor are those that mean something on one link only; IPv4's of that kind some route.
+// RFC 4271 6.3: a prefix that makes no sense is ignored. Multicast and loopback addresses are nobody's
+// destination, nor are those that mean something on one link only. Of IPv4's some route 169.254.0.0/16 and
+// 240.0.0.0/4.
 bool is_unicast(const Prefix4& prefix)
 {
-    constexpr int kTopHalf = 3; // 224.0.0.0 and above
     const std::uint32_t address = prefix.addr.value();
-    return !(prefix.length >= kTopHalf && address >= 0xe0000000) &&
-           !(prefix.length >= 8 && address >> 24 == 127);
+    const bool multicast = prefix.length >= 4 && address >> 28 == 0xe;
+    const bool loopback = prefix.length >= 8 && address >> 24 == 127;
+    const bool broadcast = prefix.length == 32 && address == 0xffffffff;
+    return !multicast && !loopback && !broadcast;
 }
 
 bool is_unicast(const Prefix6& prefix)
