@@ -362,6 +362,8 @@ void Fsm::on_notification(Connection& c, const Notify& notify, Time now, Actions
         DownReason{DownReason::Kind::NotificationReceived, notify,
                    "the peer sent " + describe(notify)},
         keep, now, out);
+    if (without_capabilities_)
+        last_down_.text += "; it is asked again without capabilities";
     plan_dial(now, collision || without_capabilities_ ? config_.connect_retry : back_off());
 }
 

@@ -344,6 +344,36 @@ TEST_F(GuardTest, open_with_extended_parameters_is_understood)
     EXPECT_TRUE(hostile.comes_to(State::Established)) << hostile.node.peer().why_down;
 }
 
+// ---- The first AS of a path (RFC 4271 6.3) ----
+
+Bytes telling_by_way_of(Asn first, const std::string& prefix)
+{
+    Attributes attributes;
+    attributes.next_hop = lab_address(kRawHost).v4();
+    attributes.as_path.prepend(kRawAs);
+    if (first != kRawAs)
+        attributes.as_path.prepend(first);
+    Bytes bytes;
+    encode_announce(attributes, WireSession{}, std::vector<Prefix4>{net(prefix)}, bytes);
+    return bytes;
+}
+
+TEST_F(GuardTest, path_that_begins_with_another_as_is_taken_unless_that_is_asked_for)
+{
+    for (const bool enforced : {false, true}) {
+        SCOPED_TRACE(enforced);
+        PeerConfig peer = hostile_peer();
+        peer.enforce_first_as = enforced;
+        Hostile hostile(peer);
+        hostile.raw->say(
+            together({raw_greeting(kRawHost, kRawAs), telling_by_way_of(Asn{65077}, kFirst),
+                      telling_by_way_of(kRawAs, kSecond)}));
+        ASSERT_TRUE(hostile.until([&] { return !hostile.node.way(kSecond).empty(); }));
+        EXPECT_EQ(hostile.node.way(kFirst).empty(), enforced);
+        EXPECT_TRUE(hostile.node.up());
+    }
+}
+
 // ---- Capabilities that the peer does not know (RFC 5492 section 3) ----
 
 TEST_F(GuardTest, who_refuses_the_capabilities_is_asked_without_and_has_a_session)

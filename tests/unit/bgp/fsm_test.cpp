@@ -271,6 +271,7 @@ protected:
 TEST_F(NoCapabilities, are_offered_to_who_does_not_know_the_parameter)
 {
     take(fsm.received(1, refused, now));
+    EXPECT_THAT(fsm.last_down().text, HasSubstr("asked again without capabilities"));
     EXPECT_EQ(next_open(2).capabilities, Capabilities{});
     Open open = peer_open(); // what it can do counts for nothing, as it was not asked
     EXPECT_EQ(take(fsm.received(2, open, now)), "keepalive 2");
