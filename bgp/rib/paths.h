@@ -30,6 +30,8 @@ enum class Rejection : std::uint8_t {
     Originator,   // RFC 4456 section 8
     ClusterLoop,  // RFC 4456 section 8
     OwnNextHop,   // RFC 4271 5.1.3
+    FirstAs,      // RFC 4271 6.3
+    NoUnicast,    // RFC 4271 6.3: of the prefix
     ImportFilter,
 };
 const char* describe(Rejection rejection);

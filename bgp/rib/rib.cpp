@@ -13,6 +13,28 @@ constexpr std::size_t kPathsADecision = 16; // more than that cost as much as fu
 constexpr std::size_t kBuriedATurn = 16384;
 constexpr std::size_t kDecidedKept = 65536; // numbers at the queue's front that are done with
 
+// RFC 4271 6.3: a prefix that makes no sense is ignored. Multicast and loopback addresses are nobody's
+// destination, nor are those that mean something on one link only. Of IPv4's some route 169.254.0.0/16 and
+// 240.0.0.0/4.
+bool is_unicast(const Prefix4& prefix)
+{
+    const std::uint32_t address = prefix.addr.value();
+    const bool multicast = prefix.length >= 4 && address >> 28 == 0xe;
+    const bool loopback = prefix.length >= 8 && address >> 24 == 127;
+    const bool broadcast = prefix.length == 32 && address == 0xffffffff;
+    return !multicast && !loopback && !broadcast;
+}
+
+bool is_unicast(const Prefix6& prefix)
+{
+    const Ipv6::Bytes& bytes = prefix.addr.bytes();
+    if (prefix.length == 128 && !is_host_address(prefix.addr))
+        return false;
+    if (prefix.length >= 8 && bytes[0] == 0xff)
+        return false;
+    return !(prefix.length >= 10 && bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80);
+}
+
 } // namespace
 
 const char* describe(Rejection rejection)
@@ -28,6 +50,10 @@ const char* describe(Rejection rejection)
         return "our own cluster is in its cluster list";
     case Rejection::OwnNextHop:
         return "its next hop is our own address";
+    case Rejection::FirstAs:
+        return "its path does not begin with the peer's AS";
+    case Rejection::NoUnicast:
+        return "the prefix is not one that packets are sent to";
     case Rejection::ImportFilter:
         return "rejected by the import filter";
     }
@@ -222,7 +248,9 @@ void Rib<P>::accept(Path& path, const P& prefix)
 template <typename P>
 void Rib<P>::judge(Path& path, const P& prefix)
 {
-    path.rejected = path.peer == kOurselves ? Rejection::None : loop(path);
+    path.rejected = path.peer == kOurselves ? Rejection::None
+                    : is_unicast(prefix)    ? loop(path)
+                                            : Rejection::NoUnicast;
     path.accepted = path.rejected == Rejection::None ? path.received : nullptr;
     if (!path.accepted || path.peer == kOurselves || !import_)
         return;
@@ -253,6 +281,8 @@ Rejection Rib<P>::loop_of(const AttributeSet& attributes, const PeerTraits& from
         return Rejection::ClusterLoop;
     if (attributes.next_hop == from.local_address || attributes.next_hop == from.own_next_hop)
         return Rejection::OwnNextHop;
+    if (from.first_as && attributes.neighbor != from.first_as)
+        return Rejection::FirstAs;
     return Rejection::None;
 }
 

@@ -32,6 +32,7 @@ struct PeerTraits {
     bool add_path = false; // its paths come with numbers (RFC 7911)
     Asn local_as; // ours, on this session
     std::uint8_t allowed_own_as = 0; // how often ours may be in the path
+    std::optional<Asn> first_as; // that the path has to begin with (RFC 4271 6.3)
     Ip local_address; // ours, on this session: as a next hop it would be a loop
     Ip own_next_hop; // what we would be called as one
 

@@ -2,6 +2,7 @@
 #include "bgp/session/fsm.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace margay::bgp {
 namespace {
@@ -173,7 +174,7 @@ void Fsm::send_open(Connection& c, Time now, Actions& out)
     c.delaying = false;
     c.state = State::OpenSent;
     c.expires = now + config_.open_timeout;
-    out.push_back(Send{c.id, make_open(config_.session, restart_)});
+    out.push_back(Send{c.id, make_open(session(), restart_)});
 }
 
 Actions Fsm::lost(ConnId id, std::string why, Time now)
@@ -215,7 +216,7 @@ Actions Fsm::received(ConnId id, const Incoming& message, Time now)
     const bool up = c->state == State::Established;
     std::visit(Overloaded{
                    [&](const Open& open) {
-                       if (c->state == State::OpenSent)
+                       if (c->state == State::OpenSent && !c->held)
                            on_open(*c, open, now, out);
                        else
                            on_unexpected(*c, now, out);
@@ -236,58 +237,99 @@ Actions Fsm::received(ConnId id, const Incoming& message, Time now)
 void Fsm::on_open(Connection& c, const Open& open, Time now, Actions& out)
 {
     const ConnId id = c.id;
-    auto judged = negotiate(config_.session, open);
+    auto judged = negotiate(session(), open);
     if (const auto* refusal = std::get_if<Refusal>(&judged))
         return refuse(id, refusal->notify, refusal->why, now, out);
-    if (!survives_collisions(id, open, now, out))
-        return;
-    Connection& winner = *find(id); // others were removed: `c` may have moved
-    winner.negotiated = std::get<Negotiated>(std::move(judged));
-    winner.state = State::OpenConfirm;
-    out.push_back(Send{id, KeepaliveMessage{}});
-    restart_hold(winner, now);
-    if (!winner.expires) // without a hold time only the session is without a limit
-        winner.expires = now + config_.open_timeout;
-    if (winner.negotiated.keepalive_time > Seconds(0))
-        winner.keepalive_at = now + jittered(winner.negotiated.keepalive_time);
+    if (replaces_the_established(id, now, out) && survives_collisions(id, open, now, out))
+        confirm(id, std::get<Negotiated>(std::move(judged)), now, out);
 }
 
-// Afterwards `id` is the only connection, or it is gone.
-bool Fsm::survives_collisions(ConnId id, const Open& open, Time now, Actions& out)
+void Fsm::confirm(ConnId id, Negotiated negotiated, Time now, Actions& out)
 {
-    const bool outgoing = find(id)->outgoing;
-    if (Connection* old = find_other(id, State::Established)) {
-        if (!old->negotiated.peer_restart) {
-            out.push_back(Send{id, collision_notice()});
-            close_quietly(id, out);
-            return false;
-        }
-        out.push_back(Close{old->id});
-        end(*old,
-            DownReason{DownReason::Kind::Replaced, std::nullopt,
-                       "the peer opened a new connection: it has restarted"},
-            old->negotiated.keeps_routes(), now, out);
-    }
-    for (const State state : {State::OpenSent, State::OpenConfirm}) {
-        const Connection* rival = find_other(id, state);
-        if (!rival)
-            continue;
-        const bool wins = outgoing == our_connection_survives(config_.session, open);
-        const ConnId loser = wins ? rival->id : id;
-        out.push_back(Send{loser, collision_notice()});
-        close_quietly(loser, out);
-        if (!wins)
-            return false;
-    }
     for (const State early : {State::Connect, State::Active})
         if (const Connection* other = find_other(id, early))
             close_quietly(other->id, out);
     dial_at_.reset();
+    Connection& c = *find(id);
+    c.negotiated = std::move(negotiated);
+    c.state = State::OpenConfirm;
+    out.push_back(Send{id, KeepaliveMessage{}});
+    restart_hold(c, now);
+    if (!c.expires) // without a hold time only the session is without a limit
+        c.expires = now + config_.open_timeout;
+    plan_keepalive(c, now);
+}
+
+// False: there is a session, which is not to end, and `id` is gone.
+bool Fsm::replaces_the_established(ConnId id, Time now, Actions& out)
+{
+    Connection* old = find_other(id, State::Established);
+    if (!old)
+        return true;
+    if (!old->negotiated.peer_restart) {
+        lose_collision(id, out);
+        return false;
+    }
+    out.push_back(Close{old->id});
+    end(*old,
+        DownReason{DownReason::Kind::Replaced, std::nullopt,
+                   "the peer opened a new connection: it has restarted"},
+        old->negotiated.keeps_routes(), now, out);
     return true;
+}
+
+// False: `id` is gone, or its OPEN is held back. Else no rival of it is left that has spoken.
+bool Fsm::survives_collisions(ConnId id, const Open& open, Time now, Actions& out)
+{
+    const bool wins = find(id)->outgoing == our_connection_survives(config_.session, open);
+    for (const State state : {State::OpenSent, State::OpenConfirm}) {
+        const Connection* rival = find_other(id, state);
+        if (!rival)
+            continue;
+        if (!wins && state == State::OpenSent && !rival->held) {
+            if (find(id)->has_waited)
+                continue;
+            hold_back(*find(id), open, now);
+            return false;
+        }
+        lose_collision(wins ? rival->id : id, out);
+        if (!wins)
+            return false;
+    }
+    return true;
+}
+
+// 6.8 knows of collisions with what is in OpenConfirm. The peer may never speak on the one that wins: it
+// may have taken our connection and be deaf to it.
+void Fsm::hold_back(Connection& c, const Open& open, Time now)
+{
+    c.held = open;
+    c.has_waited = true;
+    c.expires = now + config_.collision_wait;
+}
+
+void Fsm::answer_held(ConnId id, Time now, Actions& out)
+{
+    Connection& c = *find(id);
+    const Open open = *std::exchange(c.held, std::nullopt);
+    const bool confirmed = c.confirmed;
+    on_open(c, open, now, out);
+    if (Connection* answered = find(id); answered && confirmed)
+        on_keepalive(*answered, now, out);
+}
+
+void Fsm::lose_collision(ConnId id, Actions& out)
+{
+    out.push_back(Send{id, collision_notice()});
+    close_quietly(id, out);
 }
 
 void Fsm::on_keepalive(Connection& c, Time now, Actions& out)
 {
+    if (c.held && !c.confirmed) {
+        c.confirmed = true;
+        return;
+    }
     if (c.state < State::OpenConfirm)
         return on_unexpected(c, now, out);
     restart_hold(c, now);
@@ -296,6 +338,8 @@ void Fsm::on_keepalive(Connection& c, Time now, Actions& out)
     c.state = State::Established;
     c.established_at = now;
     out.push_back(SessionUp{c.id, c.negotiated});
+    if (Connection* rival = find_other(c.id, State::OpenSent))
+        rival->expires = now + config_.collision_wait;
 }
 
 // RFC 6608.
@@ -318,11 +362,14 @@ void Fsm::on_notification(Connection& c, const Notify& notify, Time now, Actions
         DownReason{DownReason::Kind::NotificationReceived, notify,
                    "the peer sent " + describe(notify)},
         keep, now, out);
-    plan_dial(now, collision ? config_.connect_retry : back_off());
+    if (without_capabilities_)
+        last_down_.text += "; it is asked again without capabilities";
+    plan_dial(now, collision || without_capabilities_ ? config_.connect_retry : back_off());
 }
 
-// Sends `notify` and ends the connection. Where the fault is one of protocol the peer is left
-// alone for a while (RFC 4271 8.1.1, DampPeerOscillations), both ways.
+// Sends `notify` and ends the connection. Where the fault is one of protocol the peer is left alone for a
+// while (RFC 4271 8.1.1, DampPeerOscillations): we dial later and later. Who comes by himself is soon let
+// in again; FRR and OpenBGPD rely on his patience, too.
 void Fsm::refuse(ConnId id, const Notify& notify, std::string why, Time now, Actions& out)
 {
     Connection& c = *find(id);
@@ -339,8 +386,8 @@ void Fsm::refuse(ConnId id, const Notify& notify, std::string why, Time now, Act
                    notify, std::move(why)},
         keep, now, out);
     const Duration delay = expired ? config_.connect_retry : back_off();
-    if (!expired && connections_.empty())
-        idle_until_ = now + delay;
+    if (!expired && connections_.empty() && delay > Duration(0))
+        idle_until_ = now + std::min(delay, config_.refusal);
     plan_dial(now, delay);
 }
 
@@ -349,10 +396,32 @@ void Fsm::end(Connection& c, DownReason reason, bool keep_routes, Time now, Acti
     const bool was_up = c.state == State::Established;
     if (was_up && now - c.established_at >= config_.idle_hold_max)
         idle_hold_ = config_.idle_hold_min; // it was stable: forget earlier trouble
+    without_capabilities_ = is_without_capabilities_after(reason, was_up);
     last_down_ = std::move(reason);
     remove(c.id);
     if (was_up)
         out.push_back(SessionDown{keep_routes, last_down_});
+}
+
+// RFC 5492 section 3: who does not know the parameter is asked again without. One that is refused so, too,
+// or a session that was up, is followed by an OPEN with everything.
+bool Fsm::is_without_capabilities_after(const DownReason& reason, bool was_up) const
+{
+    using enum DownReason::Kind;
+    if (!was_up && (reason.kind == ConnectFailed || reason.kind == ConnectionLost))
+        return without_capabilities_; // TCP says nothing of them
+    const auto& families = config_.session.families;
+    return !was_up && !without_capabilities_ && reason.kind == NotificationReceived &&
+           reason.notify->code == ErrorCode::Open &&
+           reason.notify->subcode == open_error::kParameter &&
+           std::ranges::find(families, kIpv4Unicast) != families.end();
+}
+
+SessionConfig Fsm::session() const
+{
+    SessionConfig session = config_.session;
+    session.capabilities = !without_capabilities_;
+    return session;
 }
 
 void Fsm::close_quietly(ConnId id, Actions& out)
@@ -378,7 +447,7 @@ Actions Fsm::tick(Time now)
         c = find(id);
         if (c && c->keepalive_at && *c->keepalive_at <= now) {
             out.push_back(Send{id, KeepaliveMessage{}});
-            c->keepalive_at = now + jittered(c->negotiated.keepalive_time);
+            plan_keepalive(*c, now);
         }
     }
     if (dial_at_ && *dial_at_ <= now)
@@ -390,6 +459,10 @@ void Fsm::on_expiry(Connection& c, Time now, Actions& out)
 {
     if (c.delaying)
         return send_open(c, now, out);
+    if (c.held)
+        return answer_held(c.id, now, out);
+    if (c.state == State::OpenSent && find_other(c.id, State::Established))
+        return lose_collision(c.id, out);
     if (c.state == State::Connect) {
         const ConnId id = c.id;
         out.push_back(Close{id});
@@ -426,12 +499,22 @@ void Fsm::restart_hold(Connection& c, Time now)
         c.expires = now + c.negotiated.hold_time;
 }
 
+// RFC 4271 4.4: not more than one a second.
+void Fsm::plan_keepalive(Connection& c, Time now)
+{
+    constexpr Duration kShortest = std::chrono::seconds(1);
+    if (c.negotiated.keepalive_time > Seconds(0))
+        c.keepalive_at = now + std::max(jittered(c.negotiated.keepalive_time), kShortest);
+}
+
 void Fsm::plan_dial(Time now, Duration delay)
 {
     const bool alive = std::ranges::any_of(
         connections_, [](const Connection& c) { return c.state >= State::OpenConfirm; });
+    const Duration least =
+        config_.connect_retry / 5; // who is not damped is not dialed without a pause either
     if (started_ && !config_.passive && !alive)
-        dial_at_ = now + jittered(delay);
+        dial_at_ = now + jittered(std::max(delay, least));
 }
 
 Duration Fsm::back_off()

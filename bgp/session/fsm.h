@@ -10,7 +10,9 @@
 //
 // Collisions (6.8) are settled at the first OPEN on either connection, not only in OpenConfirm:
 // the identifier is known by then, both ends compare the same two, and neither can have reached
-// Established on the connection that loses. An OPEN also ends a dial of ours in progress.
+// Established on the connection that loses. Only, the winner must speak, too: the loser's OPEN is
+// held back for a moment and answered if the winner is silent; from then on it is as the RFC has it.
+// An OPEN also ends a dial of ours in progress.
 //
 // A new connection while one is established (RFC 4724 section 5) counts once its OPEN is there,
 // not at its first SYN: a late dial that the peer gives up itself must not cost the session.
@@ -40,8 +42,10 @@ struct FsmConfig {
     Duration connect_retry = std::chrono::seconds(5);
     Duration connect_timeout = std::chrono::seconds(10);
     Duration open_timeout = std::chrono::minutes(4); // RFC 4271's "large value" until OPEN is there
-    Duration idle_hold_min = std::chrono::seconds(5); // after an error; doubles
+    Duration collision_wait = std::chrono::seconds(1); // for an OPEN on a rival
+    Duration idle_hold_min = std::chrono::seconds(5); // until we dial after an error; doubles
     Duration idle_hold_max = std::chrono::seconds(30);
+    Duration refusal = std::chrono::seconds(1); // of the peer's connections after one, at most
     std::uint32_t jitter_seed = 1;
 
     bool operator==(const FsmConfig&) const = default;
@@ -117,6 +121,9 @@ public:
     Actions tick(Time now);
     std::optional<Time> deadline() const;
 
+    // For a moment after an error nothing is accepted.
+    bool is_refusing() const { return started_ && idle_until_; }
+
     void set_restart_state(const RestartState& restart) { restart_ = restart; }
     State state() const;
     const DownReason& last_down() const { return last_down_; }
@@ -129,6 +136,10 @@ private:
         bool delaying = false; // TCP is up, our OPEN waits for the peer's (DelayOpen)
         std::optional<Time> expires; // connect, delay open, open, or hold timer
         std::optional<Time> keepalive_at;
+        // An OPEN that waits for one on the connection that would win, until `expires`.
+        std::optional<Open> held;
+        bool confirmed = false; // and the KEEPALIVE behind it
+        bool has_waited = false;
         Negotiated negotiated;
         Time established_at{};
     };
@@ -142,10 +153,15 @@ private:
     void begin(Connection& c, Time now, Actions& out);
     void send_open(Connection& c, Time now, Actions& out);
     void on_open(Connection& c, const Open& open, Time now, Actions& out);
+    void confirm(ConnId id, Negotiated negotiated, Time now, Actions& out);
+    bool replaces_the_established(ConnId id, Time now, Actions& out);
     bool survives_collisions(ConnId id, const Open& open, Time now, Actions& out);
+    void hold_back(Connection& c, const Open& open, Time now);
+    void answer_held(ConnId id, Time now, Actions& out);
     void on_keepalive(Connection& c, Time now, Actions& out);
     void on_unexpected(Connection& c, Time now, Actions& out);
     void on_expiry(Connection& c, Time now, Actions& out);
+    void lose_collision(ConnId id, Actions& out);
 
     // The ways in which a connection ends.
     void refuse(ConnId id, const Notify& notify, std::string why, Time now, Actions& out);
@@ -153,7 +169,10 @@ private:
     void close_quietly(ConnId id, Actions& out);
     void end(Connection& c, DownReason reason, bool keep_routes, Time now, Actions& out);
 
+    SessionConfig session() const;
+    bool is_without_capabilities_after(const DownReason& reason, bool was_up) const;
     void restart_hold(Connection& c, Time now);
+    void plan_keepalive(Connection& c, Time now);
     void plan_dial(Time now, Duration delay);
     Duration back_off();
     Duration jittered(Duration full);
@@ -164,8 +183,9 @@ private:
     std::vector<Connection> connections_;
     ConnId next_id_ = 1;
     std::optional<Time> dial_at_;
-    std::optional<Time> idle_until_; // damping after an error: nothing is accepted
+    std::optional<Time> idle_until_; // after an error: nothing is accepted
     Duration idle_hold_{0};
+    bool without_capabilities_ = false; // the peer did not know what they are (RFC 5492 section 3)
     DownReason last_down_;
     std::minstd_rand random_;
 };

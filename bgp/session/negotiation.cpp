@@ -57,6 +57,8 @@ Open make_open(const SessionConfig& config, const RestartState& restart)
     open.as = config.local_as;
     open.hold_time = config.hold_time;
     open.identifier = config.router_id;
+    if (!config.capabilities)
+        return open;
     Capabilities& caps = open.capabilities;
     caps.families = config.families;
     caps.four_octet_as = config.local_as;
@@ -87,7 +89,7 @@ std::variant<Negotiated, Refusal> negotiate(const SessionConfig& config, const O
         return refuse(open_error::kBadIdentifier, {},
                       "wrong identifier: the peer uses ours, " + peer.identifier.str());
 
-    const Capabilities& theirs = peer.capabilities;
+    const Capabilities theirs = config.capabilities ? peer.capabilities : Capabilities{};
     Negotiated result;
     result.wire.internal = config.local_as == config.remote_as;
     result.wire.four_octet_as = theirs.four_octet_as.has_value();

@@ -16,6 +16,7 @@ struct SessionConfig {
     Asn local_as;
     Asn remote_as;
     Ipv4 router_id;
+    bool capabilities = true; // false: as if neither end had heard of them (RFC 5492 section 3)
     std::vector<Family> families{kIpv4Unicast};
     bool ipv6_next_hop = false; // RFC 8950: we can use IPv6 next hops of IPv4 routes
     bool add_path = true;

@@ -89,11 +89,13 @@ void Peer::start()
 
 void Peer::stop(const Notify& notify)
 {
+    waiting_.reset();
     run(fsm_.stop(notify));
 }
 
 void Peer::abandon()
 {
+    waiting_.reset();
     run(fsm_.abandon());
 }
 
@@ -104,8 +106,11 @@ void Peer::accept(Connection::Tcp::socket socket)
     Actions actions;
     fsm_.set_restart_state(host_.restart_state());
     const auto id = fsm_.accept(steady_now(), actions);
+    if (!id && fsm_.is_refusing())
+        waiting_.emplace(std::move(socket));
     if (!id)
         return; // the socket closes itself
+    waiting_.reset(); // the peer has given it up
     add_connection(*id).adopt(std::move(socket), tcp_options());
     run(actions);
 }
@@ -163,6 +168,8 @@ void Peer::on_frame(ConnId id, const Frame& frame)
 void Peer::on_open_frame(ConnId id, const Frame& frame)
 {
     ++received_.open;
+    if (session_ && session_->connection == id)
+        return input(id, Open{}); // RFC 4271 8.2.2, Established: whatever it says
     auto open = decode_open(frame.body);
     if (const auto* notify = std::get_if<Notify>(&open))
         return input(id, Malformed{*notify, "the peer's OPEN is malformed: " + describe(*notify)});
@@ -384,6 +391,8 @@ void Peer::session_up(const SessionUp& up)
     traits.client = config_.reflector_client;
     traits.local_as = config_.local_as.value_or(host_.config().local_as);
     traits.allowed_own_as = config_.allowed_own_as;
+    if (config_.enforce_first_as && !traits.internal)
+        traits.first_as = config_.remote_as;
     traits.local_address = session.local_address;
     for_each_family([&]<typename P>() {
         traits.add_path = wire<P>().add_path_in;
@@ -641,7 +650,15 @@ void Peer::arm()
     timer_.start(delay, [this] {
         armed_.reset();
         run(fsm_.tick(steady_now()));
+        admit();
     });
+}
+
+// Who comes too early after an error of his is kept waiting, unheard: he need not come twice.
+void Peer::admit()
+{
+    if (waiting_ && !fsm_.is_refusing())
+        accept(*std::exchange(waiting_, std::nullopt));
 }
 
 void Peer::changed()

@@ -110,6 +110,7 @@ private:
     void session_up(const SessionUp& up);
     void session_down(const SessionDown& down);
     void input(ConnId id, const Incoming& message);
+    void admit();
     void arm();
     void watch_output();
     void changed(); // the state that people see, maybe
@@ -190,6 +191,7 @@ private:
     Timer stale_timer_; // stale routes go when it ends
     Timer output_timer_; // looks whether the peer takes what it is told
     std::map<ConnId, std::shared_ptr<Connection>> connections_;
+    std::optional<Connection::Tcp::socket> waiting_; // came while the state machine refuses
     std::deque<std::weak_ptr<Connection>> leaving_; // closed, with last words to write
     std::optional<Session> session_;
     bool stale_[2] = {false, false}; // by family: routes that wait to be told again

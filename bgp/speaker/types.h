@@ -67,7 +67,10 @@ struct PeerConfig {
     Seconds hold_time{240};
     Seconds keepalive_time{80};
     std::chrono::milliseconds connect_retry{5000}; // jittered
-    std::chrono::milliseconds idle_hold{5000}; // after an error; doubles up to six times that
+    // After an error, until we dial; doubles up to six times that. The peer may come after a second. 0: at once.
+    std::chrono::milliseconds idle_hold{5000};
+    // RFC 4271 6.3: what an external peer tells begins with its AS. A route server's does not (RFC 7947).
+    bool enforce_first_as = false;
 
     bool operator==(const PeerConfig&) const = default;
     bool same_session(const PeerConfig& other) const

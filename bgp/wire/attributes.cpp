@@ -6,6 +6,7 @@
 #include <array>
 #include <bitset>
 #include <limits>
+#include <set>
 
 namespace margay::bgp {
 namespace {
@@ -25,14 +26,18 @@ struct Check {
     std::uint8_t aggregator_flags = 0;
 };
 
-// RFC 7606 7.2: unknown segment type, a segment without ASes, or one that overruns. Confederation
-// segments have no business here (RFC 5065 5), nor has AS 0 (RFC 7607).
-bool path_is_sound(ByteView value, std::size_t octets_an_as)
+constexpr std::uint8_t kSet = static_cast<std::uint8_t>(PathSegment::Type::Set);
+constexpr std::uint8_t kSequence = static_cast<std::uint8_t>(PathSegment::Type::Sequence);
+constexpr std::uint8_t kLastOfConfederation = 4; // RFC 5065 section 3: their segments are 3 and 4
+
+// RFC 7606 7.2: unknown segment type (behind `last_type`), a segment without ASes, or one that overruns.
+// AS 0 has no business in it (RFC 7607).
+bool path_is_sound(ByteView value, std::size_t octets_an_as, std::uint8_t last_type)
 {
     ByteReader in(value);
     Segment segment;
     while (next_segment(in, octets_an_as, segment)) {
-        if ((segment.type != 1 && segment.type != 2) || segment.count == 0)
+        if (segment.type < kSet || segment.type > last_type || segment.count == 0)
             return false;
         for (std::size_t at = 0; at < segment.asns.size(); at += octets_an_as)
             if (number_at(segment.asns, at, octets_an_as) == 0)
@@ -70,7 +75,8 @@ bool check_origin(ByteView value, Check& c)
 
 bool check_as_path(ByteView value, Check& c)
 {
-    if (!path_is_sound(value, c.session.four_octet_as ? 4 : 2))
+    // We are in no confederation: nobody has its segments for us (RFC 5065 section 5).
+    if (!path_is_sound(value, c.session.four_octet_as ? 4 : 2, kSequence))
         return false;
     c.list.has_as_path = true;
     if (c.session.four_octet_as)
@@ -79,11 +85,19 @@ bool check_as_path(ByteView value, Check& c)
     return true;
 }
 
+// RFC 6793 section 6: segments of a confederation are dropped, the others count.
 bool check_as4_path(ByteView value, Check& c)
 {
-    if (!path_is_sound(value, 4))
+    if (!path_is_sound(value, 4, kLastOfConfederation))
         return false;
-    c.as4_path = decode_path(value, 4);
+    const AsPath whole = decode_path(value, 4);
+    std::vector<PathSegment> kept;
+    for (const PathSegment& segment : whole.segments())
+        if (static_cast<std::uint8_t>(segment.type) <= kSequence)
+            kept.push_back(segment);
+    if (kept.size() < whole.segments().size())
+        c.list.faults.push_back({kAs4Path, FaultAction::DiscardAttribute});
+    c.as4_path = AsPath(std::move(kept));
     return true;
 }
 
@@ -92,6 +106,7 @@ bool check_next_hop(ByteView value, Check& c)
     const Ipv4 next_hop(number_at(value, 0, 4));
     c.list.summary.next_hop = next_hop;
     c.list.has_next_hop = is_host_address(next_hop);
+    c.list.has_odd_next_hop = !c.list.has_next_hop;
     return c.list.has_next_hop;
 }
 
@@ -136,6 +151,21 @@ bool check_communities(ByteView value, Check& c)
         c.list.summary.no_advertise |= community == kNoAdvertise;
     }
     return keep(value, c);
+}
+
+// RFC 8092 section 2: of equal ones the first is kept.
+bool check_large_communities(ByteView value, Check& c)
+{
+    constexpr std::size_t kOctets = 12;
+    std::set<std::array<std::uint8_t, kOctets>> seen;
+    Bytes distinct;
+    for (ByteView rest = value; !rest.empty(); rest = rest.subspan(kOctets)) {
+        std::array<std::uint8_t, kOctets> one;
+        std::ranges::copy(rest.first(kOctets), one.begin());
+        if (seen.insert(one).second)
+            distinct.insert(distinct.end(), one.begin(), one.end());
+    }
+    return keep(distinct, c);
 }
 
 bool check_originator_id(ByteView value, Check& c)
@@ -202,7 +232,7 @@ constexpr std::array kRules{
     Rule{kExtendedCommunities, kOptTrans,  {8, kAny, 8},  kWithdraw, From::Anyone,         keep,                "EXTENDED_COMMUNITIES"},
     Rule{kAs4Path,             kOptTrans,  {6, kAny, 2},  kDiscard,  From::OldSpeakerOnly, check_as4_path,         "AS4_PATH"},
     Rule{kAs4Aggregator,       kOptTrans,  {8, 8, 1},     kDiscard,  From::OldSpeakerOnly, check_as4_aggregator,   "AS4_AGGREGATOR"},
-    Rule{kLargeCommunities,    kOptTrans,  {12, kAny, 12}, kWithdraw, From::Anyone,        keep,                "LARGE_COMMUNITY"},
+    Rule{kLargeCommunities,    kOptTrans,  {12, kAny, 12}, kWithdraw, From::Anyone,        check_large_communities, "LARGE_COMMUNITY"},
 };
 // clang-format on
 
@@ -225,6 +255,14 @@ bool admits(const Rule::Length& length, std::size_t size)
     return size >= length.min && size <= length.max && size % length.multiple == 0;
 }
 
+// RFC 7606 3(c), and RFC 4271 4.3 for Partial: only what is optional and transitive can be that.
+bool has_its_flags(const Rule& rule, std::uint8_t flags)
+{
+    const bool may_be_partial = rule.flags == kOptTrans;
+    const std::uint8_t fixed = may_be_partial ? kOptTrans : kOptTrans | kPartial;
+    return (flags & fixed) == rule.flags;
+}
+
 bool comes_from_the_wrong_peer(const Rule& rule, const WireSession& session)
 {
     return (rule.from == From::InternalOnly && !session.internal) ||
@@ -238,8 +276,8 @@ void check_known(const Rule& rule, ByteView value, Check& c)
         faults.push_back({rule.type, FaultAction::DiscardAttribute});
         return;
     }
-    // RFC 7606 3(c). The multiprotocol ones are read all the same: what they name is withdrawn.
-    if ((c.flags & kOptTrans) != rule.flags) {
+    // The multiprotocol ones are read all the same: what they name is withdrawn.
+    if (!has_its_flags(rule, c.flags)) {
         faults.push_back({rule.type, FaultAction::TreatAsWithdraw});
         if (rule.on_fault != FaultAction::SessionReset)
             return;
@@ -287,6 +325,21 @@ std::vector<PathSegment> leading(const AsPath& path, std::size_t count)
     return taken;
 }
 
+// One sequence goes on in another, as it did before the path was cut in two.
+void append(const PathSegment& segment, std::vector<PathSegment>& to)
+{
+    constexpr std::size_t kLongest = 0xff;
+    const auto is_sequence = [](const PathSegment& s) {
+        return s.type == PathSegment::Type::Sequence;
+    };
+    const bool goes_on = !to.empty() && is_sequence(to.back()) && is_sequence(segment) &&
+                         to.back().asns.size() + segment.asns.size() <= kLongest;
+    if (goes_on)
+        to.back().asns.insert(to.back().asns.end(), segment.asns.begin(), segment.asns.end());
+    else
+        to.push_back(segment);
+}
+
 // RFC 6793 4.2.3: what old speakers wrote in two octets is completed by what new ones had left
 // beside it.
 void join_four_octet_parts(Check& c)
@@ -301,7 +354,7 @@ void join_four_octet_parts(Check& c)
         return;
     auto segments = leading(*c.as_path, c.as_path->length() - c.as4_path->length());
     for (const PathSegment& segment : c.as4_path->segments())
-        segments.push_back(segment);
+        append(segment, segments);
     c.as_path = AsPath(std::move(segments));
 }
 
@@ -352,7 +405,7 @@ void summarize_path(AttributeList& list)
         list.summary.path_size = static_cast<std::uint16_t>(attribute.value.size());
         ByteReader path(attribute.value);
         for (Segment segment; next_segment(path, 4, segment);) {
-            const bool is_set = segment.type == static_cast<std::uint8_t>(PathSegment::Type::Set);
+            const bool is_set = segment.type == kSet;
             if (list.summary.path_length == 0 && !is_set)
                 list.summary.neighbor = Asn{number_at(segment.asns, 0, 4)};
             list.summary.path_length =
@@ -368,7 +421,7 @@ void forget(AttributeList& list)
     list.faults.clear();
     list.mp_reach.reset();
     list.mp_unreach.reset();
-    list.has_origin = list.has_as_path = list.has_next_hop = false;
+    list.has_origin = list.has_as_path = list.has_next_hop = list.has_odd_next_hop = false;
     list.count = 0;
 }
 

@@ -153,6 +153,7 @@ struct AttributeList {
     bool has_origin = false;
     bool has_as_path = false;
     bool has_next_hop = false;
+    bool has_odd_next_hop = false; // well-formed, and no address of a host
     std::size_t count = 0;
 };
 

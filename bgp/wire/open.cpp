@@ -293,9 +293,11 @@ std::variant<Open, Notify> decode_open(ByteView body)
         return open_fault(open_error::kHoldTime);
     if (open.identifier.is_zero()) // RFC 6286
         return open_fault(open_error::kBadIdentifier);
+    const Asn narrow = open.as;
     if (open.capabilities.four_octet_as)
         open.as = *open.capabilities.four_octet_as;
-    if (open.as == Asn{0}) // RFC 7607
+    // RFC 6793 4.1: the narrow one is the same, or stands for it. RFC 7607: it is not 0.
+    if ((narrow != open.as && narrow != kAsTrans) || open.as == Asn{0})
         return open_fault(open_error::kBadPeerAs);
     return open;
 }
@@ -312,7 +314,9 @@ void encode_open(const Open& open, Bytes& body)
     ByteWriter capabilities(bytes);
     encode_capabilities(open.capabilities, capabilities);
     const std::size_t size = bytes.size();
-    if (size + 2 < kExtendedLength) {
+    if (size == 0) {
+        out.u8(0); // no parameters at all: the peer may know none (RFC 5492 section 3)
+    } else if (size + 2 < kExtendedLength) {
         out.u8(static_cast<std::uint8_t>(size + 2));
         out.u8(kCapabilitiesParameter);
         out.u8(static_cast<std::uint8_t>(size));

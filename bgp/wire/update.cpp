@@ -268,10 +268,11 @@ bool UpdateDecoder::read_unreach(ByteView value, const WireSession& session)
     return true;
 }
 
-// RFC 4760 section 3: where all prefixes stand in MP_REACH_NLRI it is ignored; some say 0.0.0.0.
+// RFC 4760 section 3: where all prefixes stand in MP_REACH_NLRI it is ignored; some say 0.0.0.0. One that
+// is malformed (RFC 7606 7.3) is so all the same.
 void UpdateDecoder::forgive_unused_next_hop()
 {
-    if (!plain_.empty() || !list_.mp_reach)
+    if (!plain_.empty() || !list_.mp_reach || !list_.has_odd_next_hop)
         return;
     for (AttributeFault& fault : list_.faults)
         if (fault.type == kNextHop)

@@ -344,6 +344,111 @@ TEST_F(GuardTest, open_with_extended_parameters_is_understood)
     EXPECT_TRUE(hostile.comes_to(State::Established)) << hostile.node.peer().why_down;
 }
 
+// ---- The first AS of a path (RFC 4271 6.3) ----
+
+Bytes telling_by_way_of(Asn first, const std::string& prefix)
+{
+    Attributes attributes;
+    attributes.next_hop = lab_address(kRawHost).v4();
+    attributes.as_path.prepend(kRawAs);
+    if (first != kRawAs)
+        attributes.as_path.prepend(first);
+    Bytes bytes;
+    encode_announce(attributes, WireSession{}, std::vector<Prefix4>{net(prefix)}, bytes);
+    return bytes;
+}
+
+TEST_F(GuardTest, path_that_begins_with_another_as_is_taken_unless_that_is_asked_for)
+{
+    for (const bool enforced : {false, true}) {
+        SCOPED_TRACE(enforced);
+        PeerConfig peer = hostile_peer();
+        peer.enforce_first_as = enforced;
+        Hostile hostile(peer);
+        hostile.raw->say(
+            together({raw_greeting(kRawHost, kRawAs), telling_by_way_of(Asn{65077}, kFirst),
+                      telling_by_way_of(kRawAs, kSecond)}));
+        ASSERT_TRUE(hostile.until([&] { return !hostile.node.way(kSecond).empty(); }));
+        EXPECT_EQ(hostile.node.way(kFirst).empty(), enforced);
+        EXPECT_TRUE(hostile.node.up());
+    }
+}
+
+// ---- Capabilities that the peer does not know (RFC 5492 section 3) ----
+
+TEST_F(GuardTest, who_refuses_the_capabilities_is_asked_without_and_has_a_session)
+{
+    using boost::asio::ip::tcp;
+    constexpr std::uint16_t kListens = 1796;
+    const boost::asio::ip::address_v4 address(lab_address(kRawHost).v4().value());
+    tcp::acceptor acceptor(executor, tcp::endpoint(address, kListens));
+    Node node(executor, kOurHost, kOurPort4);
+    PeerConfig peer = peer_config(kOurHost, kRawHost, kListens);
+    peer.remote_as = kRawAs;
+    peer.connect_retry = 200ms;
+    node.speaker().announce(net("10.1.0.0/26"));
+    node.speaker().set_peers({peer});
+
+    acceptor.non_blocking(true);
+    const auto dialed = [&] {
+        tcp::socket socket(executor);
+        EXPECT_TRUE(until([&] {
+            boost::system::error_code error;
+            acceptor.accept(socket, error);
+            return !error;
+        }));
+        return RawPeer(std::move(socket));
+    };
+    const auto open_of = [&](RawPeer& raw) {
+        std::vector<RawMessage> heard;
+        EXPECT_TRUE(until([&] {
+            heard = raw.messages();
+            return !heard.empty();
+        }));
+        const auto open = heard.empty() ? Open{} : std::get<Open>(decode_open(heard[0].body));
+        return open.capabilities;
+    };
+    RawPeer first = dialed();
+    EXPECT_TRUE(open_of(first).four_octet_as);
+    first.say(whole_message(3, {2, 4}));
+    RawPeer second = dialed();
+    EXPECT_EQ(open_of(second), Capabilities{});
+    Open open = raw_open_of(kRawHost, kRawAs);
+    open.capabilities = {};
+    second.say(together({message_of(open), whole_message(4)}));
+    EXPECT_TRUE(until([&] { return node.up(); })) << node.peer().why_down;
+    std::vector<RawMessage> told;
+    EXPECT_TRUE(until([&] {
+        for (RawMessage& message : second.messages())
+            if (message.type == MessageType::Update)
+                told.push_back(std::move(message));
+        return !told.empty();
+    }));
+    const Bytes narrow_path{0x40, 2, 4, 2, 1, 0xfc, 0x00};
+    EXPECT_FALSE(std::ranges::search(told[0].body, narrow_path).empty());
+}
+
+// ---- After an error (RFC 4271 8.1.1) ----
+
+TEST_F(GuardTest, who_comes_back_right_after_his_error_is_kept_waiting_and_let_in)
+{
+    Hostile hostile;
+    for (std::uint64_t session = 1; session <= 3; ++session) {
+        hostile.raw->say(raw_greeting(kRawHost, kRawAs));
+        ASSERT_TRUE(hostile.until([&] {
+            return hostile.node.peer().established_count == session && hostile.node.up();
+        })) << hostile.node.peer().why_down;
+        hostile.raw->say(raw_message(19, 9));
+        ASSERT_TRUE(hostile.ends());
+        ASSERT_TRUE(hostile.told);
+        EXPECT_EQ(describe(*hostile.told), "Bad Message Type (1/3)");
+        EXPECT_EQ(hostile.node.peer().state, State::Idle);
+        RawPeer given_up(executor, kRawHost, kOurHost, kOurPort4);
+        hostile.raw.emplace(executor, kRawHost, kOurHost, kOurPort4);
+        EXPECT_TRUE(hostile.until([&] { return given_up.messages(), given_up.ended(); }));
+    }
+}
+
 // ---- DelayOpen (RFC 4271 8.1.1) ----
 
 TEST_F(GuardTest, delayed_open_waits_for_the_peers)

@@ -138,6 +138,10 @@ std::vector<WireCase> open_cases()
         add("AS 0 in the capability", open_with({2, 6, 65, 4, 0, 0, 0, 0}), open_error_of(2)),
         add("another AS in the capability", open_with({2, 6, 65, 4, 0, 0, 0xfd, 0xea}),
             open_error_of(2)),
+        add("another AS beside the capability's",
+            whole_message(1,
+                          {4, 0xfd, 0xea, 0, 90, 10, 99, 0, 3, 8, 2, 6, 65, 4, 0, 0, 0xfd, 0xe9}),
+            open_error_of(2)),
         add("hold time 1", open_of({4, 0xfd, 0xe9, 0, 1, 10, 99, 0, 3, 0}), open_error_of(6)),
         add("hold time 2", open_of({4, 0xfd, 0xe9, 0, 2, 10, 99, 0, 3, 0}), open_error_of(6)),
         add("identifier 0", open_of({4, 0xfd, 0xe9, 0, 90, 0, 0, 0, 0, 0}), open_error_of(3)),
@@ -175,7 +179,9 @@ INSTANTIATE_TEST_SUITE_P(
         WireCase{"OPEN", State::OpenConfirm, raw_open(kRawHost, kRawAs), fsm_error_of(2)},
         WireCase{"UPDATE", State::OpenConfirm, whole_message(2, kEmptyUpdate), fsm_error_of(2)},
         WireCase{"ROUTE-REFRESH", State::OpenConfirm, whole_message(5, kRefresh), fsm_error_of(2)},
-        WireCase{"OPEN", State::Established, raw_open(kRawHost, kRawAs), fsm_error_of(3)}));
+        WireCase{"OPEN", State::Established, raw_open(kRawHost, kRawAs), fsm_error_of(3)},
+        WireCase{"OPEN of version 3", State::Established,
+                 open_of({3, 0xfd, 0xe9, 0, 90, 10, 99, 0, 3, 0}), fsm_error_of(3)}));
 
 // ---- UPDATE ----
 
@@ -329,6 +335,8 @@ INSTANTIATE_TEST_SUITE_P(
                    Withdrawn},
         UpdateCase{"ORIGIN not transitive", false,
                    external(together({{0x00, 1, 1, 0}, kPath, kHop})), Withdrawn},
+        UpdateCase{"ORIGIN partial", false, external(together({{0x60, 1, 1, 0}, kPath, kHop})),
+                   Withdrawn},
         UpdateCase{"no ORIGIN", false, external(together({kPath, kHop})), Withdrawn},
         UpdateCase{"AS_PATH optional", false,
                    external(together({kIncomplete, {0xc0, 2, 6, 2, 1, 0, 0, 0xfd, 0xe9}, kHop})),
@@ -404,6 +412,9 @@ INSTANTIATE_TEST_SUITE_P(
                    Withdrawn},
         UpdateCase{"MULTI_EXIT_DISC transitive", false, external_with({0xc0, 4, 4, 0, 0, 0, 1}),
                    Withdrawn},
+        UpdateCase{"MULTI_EXIT_DISC partial", false, external_with({0xa0, 4, 4, 0, 0, 0, 1}),
+                   Withdrawn},
+        UpdateCase{"COMMUNITIES partial", false, external_with({0xe0, 8, 4, 0, 0, 0, 1}), Replaced},
         UpdateCase{"ATOMIC_AGGREGATE of 1", false, external_with({0x40, 6, 1, 0}), Discarded},
         UpdateCase{"ATOMIC_AGGREGATE optional", false, external_with({0xc0, 6, 0}), Withdrawn},
         UpdateCase{"AGGREGATOR of 6 where numbers are wide", false,

@@ -134,6 +134,10 @@ void set_peer_field(PeerConfig& peer, const std::string& key, const std::string&
         peer.send_hold_time = Seconds(number());
     else if (key == "retry")
         peer.connect_retry = std::chrono::milliseconds(number());
+    else if (key == "idle-hold")
+        peer.idle_hold = std::chrono::milliseconds(number());
+    else if (key == "first-as")
+        peer.enforce_first_as = true;
     else
         refuse("unknown peer field: " + key);
 }
@@ -346,7 +350,8 @@ int main(int argc, char** argv)
         "--peer", options.peers,
         "name=,address=,port=,as=,source=,families=v4+v6,passive,client,nogr,gr-notification,hold=,"
         "keepalive=,restart=,retry=,password=,ttl-security=,local-as=,own-as=,"
-        "next-hop=auto|self|keep,no-add-path,max-prefixes=,delay-open=,send-hold=");
+        "next-hop=auto|self|keep,no-add-path,max-prefixes=,delay-open=,send-hold=,idle-hold=,first-"
+        "as");
     app.add_option("--announce", options.announce);
     app.add_option("--restart-time", options.restart_time);
     app.add_flag("--restarting", options.restarting);

@@ -33,6 +33,11 @@ public:
         socket_.set_option(tcp::no_delay(true));
         socket_.non_blocking(true);
     }
+    // A connection that the speaker has opened.
+    explicit RawPeer(boost::asio::ip::tcp::socket socket) : socket_(std::move(socket))
+    {
+        socket_.non_blocking(true);
+    }
 
     boost::asio::ip::tcp::socket& socket() { return socket_; }
     void say(const Bytes& bytes)

@@ -139,6 +139,16 @@ TEST(Family, next_hop_attribute_says_nothing_where_all_prefixes_are_in_mp_reach)
     EXPECT_TRUE(update.ipv6.withdrawn.empty());
 }
 
+TEST(Family, malformed_next_hop_attribute_is_so_beside_mp_reach_too)
+{
+    Bytes body = with_reach(reach_ipv6({"2001:db8::9"}, {32, 0x20, 1, 0xd, 0xb8}));
+    body[3] = static_cast<std::uint8_t>(body[3] + 6);
+    body.insert(body.end(), {0x40, 3, 3, 10, 0, 0});
+    const Update update = std::get<Update>(decode_update(body, kBoth));
+    EXPECT_TRUE(update.ipv6.announced.empty());
+    EXPECT_EQ(update.ipv6.withdrawn.size(), 1u);
+}
+
 TEST(Family, both_families_travel_in_one_update)
 {
     Bytes body = with_reach(reach_ipv6({"2001:db8::9"}, {32, 0x20, 1, 0xd, 0xb8}));

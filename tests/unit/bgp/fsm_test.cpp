@@ -223,7 +223,7 @@ TEST_F(FsmTest, open_is_refused_with_its_reason_in_words)
     EXPECT_EQ(fsm.state(), State::Idle) << "the peer is left alone for a while";
 }
 
-TEST_F(FsmTest, errors_back_off_doubling_up_to_the_limit_and_refuse_connections_meanwhile)
+TEST_F(FsmTest, errors_back_off_doubling_up_to_the_limit_and_refuse_connections_for_a_moment)
 {
     Open wrong = peer_open();
     wrong.as = Asn{1};
@@ -238,6 +238,91 @@ TEST_F(FsmTest, errors_back_off_doubling_up_to_the_limit_and_refuse_connections_
         EXPECT_EQ(wait(expected * 3 / 4 - 1ms), "");
         EXPECT_EQ(wait(expected / 4 + 1ms), "dial " + std::to_string(id));
     }
+    take(fsm.dialed(id, now));
+    take(fsm.received(id, wrong, now));
+    Actions actions;
+    wait(999ms);
+    EXPECT_FALSE(fsm.accept(now, actions));
+    wait(1ms);
+    EXPECT_TRUE(fsm.accept(now, actions));
+}
+
+// RFC 5492 section 3.
+class NoCapabilities : public FsmTest {
+protected:
+    const Notify refused{ErrorCode::Open, open_error::kParameter, {}};
+
+    // The OPEN of the next dial, which is the `id`th.
+    Open next_open(ConnId id)
+    {
+        EXPECT_EQ(wait(30s), "dial " + std::to_string(id));
+        for (const Action& action : fsm.dialed(id, now))
+            if (const auto* send = std::get_if<Send>(&action))
+                return std::get<Open>(send->message);
+        return {};
+    }
+    void SetUp() override
+    {
+        take(fsm.start(now));
+        take(fsm.dialed(1, now));
+    }
+};
+
+TEST_F(NoCapabilities, are_offered_to_who_does_not_know_the_parameter)
+{
+    take(fsm.received(1, refused, now));
+    EXPECT_THAT(fsm.last_down().text, HasSubstr("asked again without capabilities"));
+    EXPECT_EQ(next_open(2).capabilities, Capabilities{});
+    Open open = peer_open(); // what it can do counts for nothing, as it was not asked
+    EXPECT_EQ(take(fsm.received(2, open, now)), "keepalive 2");
+    const Actions up = fsm.received(2, KeepaliveSeen{}, now);
+    const Negotiated& session = std::get<SessionUp>(up.at(0)).negotiated;
+    EXPECT_FALSE(session.wire.four_octet_as);
+    EXPECT_FALSE(session.route_refresh);
+    EXPECT_FALSE(session.peer_restart);
+    EXPECT_TRUE(session.wire.ipv4.carried);
+    take(fsm.lost(2, "gone", now));
+    EXPECT_TRUE(next_open(3).capabilities.four_octet_as) << "it may have learned them meanwhile";
+}
+
+TEST_F(NoCapabilities, help_nobody_who_refuses_them_too)
+{
+    take(fsm.received(1, refused, now));
+    EXPECT_FALSE(next_open(2).capabilities.four_octet_as);
+    take(fsm.lost(2, "reset", now));
+    EXPECT_FALSE(next_open(3).capabilities.four_octet_as) << "TCP says nothing of them";
+    take(fsm.received(3, refused, now));
+    EXPECT_TRUE(next_open(4).capabilities.four_octet_as);
+}
+
+TEST_F(NoCapabilities, are_no_answer_to_other_refusals)
+{
+    take(fsm.received(1, Notify{ErrorCode::Open, open_error::kCapability, {}}, now));
+    EXPECT_TRUE(next_open(2).capabilities.four_octet_as);
+}
+
+TEST_F(NoCapabilities, are_not_for_who_carries_nothing_without)
+{
+    FsmConfig ipv6 = config();
+    ipv6.session.families = {kIpv6Unicast};
+    fsm = Fsm(ipv6);
+    take(fsm.start(now));
+    take(fsm.dialed(1, now));
+    take(fsm.received(1, refused, now));
+    EXPECT_TRUE(next_open(2).capabilities.four_octet_as);
+}
+
+TEST_F(FsmTest, who_is_not_damped_is_let_in_at_once_and_dialed_after_a_pause)
+{
+    FsmConfig undamped = config();
+    undamped.idle_hold_min = undamped.idle_hold_max = 0s;
+    fsm = Fsm(undamped);
+    take(fsm.start(now));
+    take(fsm.dialed(1, now));
+    take(fsm.received(1, Malformed{{ErrorCode::Update, 1, {}}, ""}, now));
+    EXPECT_EQ(wait(749ms), "");
+    EXPECT_EQ(accept(), 2u);
+    EXPECT_EQ(wait(251ms), "dial 3");
 }
 
 // ---- Timers ----
@@ -264,6 +349,21 @@ TEST_F(FsmTest, keepalive_and_update_restart_the_hold_timer_and_route_refresh_do
     take(fsm.received(1, RefreshSeen{}, now));
     wait(10s);
     EXPECT_NE(fsm.state(), State::Established);
+}
+
+TEST_F(FsmTest, keepalives_are_a_second_apart_at_least)
+{
+    take(fsm.start(now));
+    take(fsm.dialed(1, now));
+    Open open = peer_open();
+    open.hold_time = Seconds(3);
+    take(fsm.received(1, open, now));
+    take(fsm.received(1, KeepaliveSeen{}, now));
+    for (int i = 0; i < 20; ++i) {
+        take(fsm.received(1, UpdateSeen{}, now));
+        EXPECT_EQ(wait(999ms), "");
+        EXPECT_EQ(wait(1ms), "keepalive 1");
+    }
 }
 
 TEST_F(FsmTest, hold_time_zero_means_no_timers)
@@ -304,8 +404,64 @@ TEST_F(FsmTest, higher_identifier_keeps_its_own_connection)
     take(fsm.start(now));
     take(fsm.dialed(1, now));
     const ConnId incoming = accept();
-    EXPECT_EQ(take(fsm.received(incoming, peer_open(10), now)), "notify 2 6/7, close 2");
-    EXPECT_EQ(take(fsm.received(1, peer_open(10), now)), "keepalive 1");
+    EXPECT_EQ(take(fsm.received(incoming, peer_open(10), now)), "") << "until the winner speaks";
+    EXPECT_EQ(take(fsm.received(1, peer_open(10), now)), "notify 2 6/7, close 2, keepalive 1");
+    EXPECT_EQ(wait(2s), "") << "nothing waits for an answer any more";
+}
+
+TEST_F(FsmTest, winner_that_stays_silent_gives_way)
+{
+    take(fsm.start(now));
+    take(fsm.dialed(1, now));
+    const ConnId incoming = accept();
+    take(fsm.received(incoming, peer_open(10), now));
+    EXPECT_EQ(take(fsm.received(incoming, KeepaliveSeen{}, now)), "") << "it has heard our OPEN";
+    EXPECT_EQ(wait(999ms), "");
+    EXPECT_EQ(wait(1ms), "keepalive 2, up 2");
+    EXPECT_EQ(wait(999ms), "");
+    EXPECT_EQ(wait(1ms), "notify 1 6/7, close 1") << "it is nobody's any more";
+    EXPECT_EQ(fsm.state(), State::Established);
+}
+
+TEST_F(FsmTest, winner_that_speaks_late_takes_over_until_there_is_a_session)
+{
+    for (const bool up : {false, true}) {
+        fsm = Fsm(config());
+        take(fsm.start(now));
+        take(fsm.dialed(1, now));
+        const ConnId incoming = accept();
+        take(fsm.received(incoming, peer_open(10), now));
+        EXPECT_EQ(wait(1s), "keepalive 2");
+        if (up) {
+            EXPECT_EQ(take(fsm.received(incoming, KeepaliveSeen{}, now)), "up 2");
+        }
+        EXPECT_EQ(take(fsm.received(1, peer_open(10), now)),
+                  up ? "close 2, down keep, keepalive 1" : "notify 2 6/7, close 2, keepalive 1")
+            << "graceful restart was agreed on: then it replaces the session";
+    }
+}
+
+TEST_F(FsmTest, winner_that_is_lost_leaves_the_other_to_be_answered)
+{
+    take(fsm.start(now));
+    take(fsm.dialed(1, now));
+    const ConnId incoming = accept();
+    take(fsm.received(incoming, peer_open(10), now));
+    take(fsm.lost(1, "reset", now));
+    EXPECT_EQ(wait(1s), "keepalive 2");
+    EXPECT_EQ(take(fsm.received(incoming, KeepaliveSeen{}, now)), "up 2");
+}
+
+TEST_F(FsmTest, open_that_is_held_back_is_still_the_only_one)
+{
+    for (const Incoming& second : {Incoming(peer_open(10)), Incoming(UpdateSeen{})}) {
+        fsm = Fsm(config());
+        take(fsm.start(now));
+        take(fsm.dialed(1, now));
+        const ConnId incoming = accept();
+        take(fsm.received(incoming, peer_open(10), now));
+        EXPECT_EQ(take(fsm.received(incoming, second, now)), "notify 2 5/1, close 2");
+    }
 }
 
 TEST_F(FsmTest, lower_identifier_gives_its_own_connection_up)

@@ -126,6 +126,46 @@ TEST(OpenCodec, is_refused_with_the_subcode_of_rfc_4271_6_2)
     EXPECT_EQ(open_refusal(short_capability), (Notify{ErrorCode::Open, 0, {}}));
 }
 
+// RFC 6793 section 4.1.
+TEST(OpenCodec, narrow_as_is_that_of_the_capability_or_stands_for_it)
+{
+    const auto body = [](std::uint16_t narrow, std::uint8_t wide) {
+        return Bytes{4,
+                     static_cast<std::uint8_t>(narrow >> 8),
+                     static_cast<std::uint8_t>(narrow),
+                     0,
+                     90,
+                     10,
+                     0,
+                     0,
+                     2,
+                     8,
+                     2,
+                     6,
+                     65,
+                     4,
+                     0,
+                     0,
+                     0xfc,
+                     wide};
+    };
+    EXPECT_TRUE(std::holds_alternative<Open>(decode_open(body(0xfc00, 0))));
+    EXPECT_TRUE(std::holds_alternative<Open>(decode_open(body(23456, 0))));
+    EXPECT_EQ(open_refusal(body(0xfc00, 1)), (Notify{ErrorCode::Open, 2, {}}));
+    EXPECT_EQ(open_refusal(body(0, 0)), (Notify{ErrorCode::Open, 2, {}}));
+}
+
+TEST(OpenCodec, open_without_capabilities_has_no_parameters)
+{
+    Open open = full_open();
+    open.as = Asn{64512};
+    open.capabilities = {};
+    const Bytes body = body_of(open);
+    EXPECT_EQ(body.size(), 10u);
+    EXPECT_EQ(body.back(), 0);
+    EXPECT_EQ(std::get<Open>(decode_open(body)), open);
+}
+
 TEST(OpenCodec, unknown_capability_is_skipped)
 {
     const Bytes body{4, 0xfc, 0x00, 0, 90, 10, 0, 0, 2, 9, 2, 7, 200, 3, 1, 2, 3, 2, 0};

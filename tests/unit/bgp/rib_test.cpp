@@ -294,6 +294,66 @@ TEST_F(RibTest, loops_are_never_used)
     }
 }
 
+// RFC 4271 6.3.
+TEST_F(RibTest, path_has_to_begin_with_the_peers_as_where_that_is_asked_for)
+{
+    PeerTraits traits = internal_peer(1, Ipv4(99));
+    traits.internal = false;
+    traits.first_as = Asn{7};
+    rib.peer_up(kA, traits);
+    const AsPath paths[] = {path({Asn{7}, Asn{8}}), path({Asn{8}, Asn{7}}), AsPath(),
+                            AsPath({{PathSegment::Type::Set, {Asn{7}}}})};
+    for (const AsPath& told : paths) {
+        Attributes a;
+        a.as_path = told;
+        a.next_hop = Ipv4(11);
+        rib.learn(kA, net, test_pool().intern(a));
+        settle();
+        EXPECT_EQ(find(net)->paths.all()[0].rejected,
+                  told == paths[0] ? Rejection::None : Rejection::FirstAs)
+            << told.str();
+    }
+}
+
+TEST_F(RibTest, prefix_that_is_nobodys_destination_is_not_used)
+{
+    for (const char* text :
+         {"224.0.0.0/4", "239.1.2.0/24", "255.255.255.255/32", "127.0.0.0/8", "127.0.0.1/32"}) {
+        rib.learn(kA, prefix(text), attributes(11));
+        settle();
+        EXPECT_THAT(next_hops(prefix(text)), IsEmpty()) << text;
+        EXPECT_EQ(find(prefix(text))->paths.all()[0].rejected, Rejection::NoUnicast);
+    }
+    for (const char* text : {"0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "192.0.0.0/2", "126.0.0.0/7",
+                             "223.255.255.0/24", "169.254.0.0/16", "224.0.0.0/3", "240.0.0.0/4"}) {
+        rib.learn(kA, prefix(text), attributes(11));
+        settle();
+        EXPECT_THAT(next_hops(prefix(text)), ElementsAre(11)) << text;
+    }
+}
+
+TEST(RibOfIpv6, prefix_that_is_nobodys_destination_is_not_used)
+{
+    Rib<Prefix6> rib{RibConfig{Asn{64512}, Ipv4(99), Ipv4(98)}};
+    const PeerId peer = 1;
+    rib.add_peer(peer);
+    rib.peer_up(peer, internal_peer(1, Ipv4(99)));
+    const std::pair<const char*, Rejection> cases[] = {
+        {"ff00::/8", Rejection::NoUnicast},  {"ff02::1/128", Rejection::NoUnicast},
+        {"fe80::/10", Rejection::NoUnicast}, {"fe80::1/128", Rejection::NoUnicast},
+        {"::1/128", Rejection::NoUnicast},   {"::/128", Rejection::NoUnicast},
+        {"::/0", Rejection::None},           {"fe00::/7", Rejection::None},
+        {"fec0::/10", Rejection::None},      {"fd00::/8", Rejection::None},
+    };
+    for (const auto& [text, expected] : cases) {
+        const Prefix6 prefix = IpPrefix::parse(text)->v6();
+        rib.learn(peer, prefix, attributes(11));
+        const EntryId id = rib.table().find(prefix);
+        ASSERT_NE(id, kNoEntry) << text;
+        EXPECT_EQ(rib.table().at(id).paths.all()[0].rejected, expected) << text;
+    }
+}
+
 TEST_F(RibTest, dropped_peer_loses_its_routes_within_the_budget_of_each_turn)
 {
     for (std::uint32_t i = 0; i < 100; ++i)

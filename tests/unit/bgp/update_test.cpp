@@ -137,6 +137,13 @@ INSTANTIATE_TEST_SUITE_P(
              kExternal, Outcome::Withdrawn},
         Case{"large communities length", with_good({0xc0, 32, 8, 0, 0, 0, 0, 0, 0, 0, 0}),
              kExternal, Outcome::Withdrawn},
+        Case{"origin partial", list({{0x60, 1, 1, 0}, kGoodPath, kGoodHop}), kExternal,
+             Outcome::Withdrawn},
+        Case{"med partial", with_good({0xa0, 4, 4, 0, 0, 0, 1}), kExternal, Outcome::Withdrawn},
+        Case{"communities partial", with_good({0xe0, 8, 4, 0, 0, 0, 1}), kExternal,
+             Outcome::Accepted},
+        Case{"lower bits of the flags", with_good({0xcf & 0xef, 8, 4, 0, 0, 0, 1}), kExternal,
+             Outcome::Accepted},
         Case{"as4 path from a new speaker", with_good({0xc0, 17, 6, 2, 1, 0, 0, 0xfd, 0xe8}),
              kExternal, Outcome::Discarded},
         Case{"as4 aggregator from a new speaker", with_good({0xc0, 18, 8, 0, 0, 0, 1, 1, 1, 1, 1}),
@@ -251,13 +258,58 @@ TEST(UpdateCodec, as4_path_longer_than_the_path_is_ignored)
     EXPECT_EQ(update.ipv4.announced[0].attributes->decode().as_path.str(), "65000");
 }
 
+// RFC 6793 section 6.
+TEST(UpdateCodec, confederation_in_an_as4_path_is_dropped_and_the_rest_counts)
+{
+    const Bytes narrow{0x40, 2, 6, 2, 2, 0xfd, 0xe8, 0x5b, 0xa0};
+    const Bytes wide{0xc0, 17, 18, 3, 1, 0, 0, 0xfd, 0xff, 2, 1, 0, 1, 0, 1, 4, 1, 0, 0, 0, 9};
+    const Update update = decoded(list({kGoodOrigin, narrow, kGoodHop, wide}), kOldExternal);
+    ASSERT_EQ(update.ipv4.announced.size(), 1u);
+    EXPECT_EQ(update.ipv4.announced[0].attributes->decode().as_path.str(), "65000 65537");
+    EXPECT_THAT(update.faults, ElementsAre(AttributeFault{17, FaultAction::DiscardAttribute}));
+    EXPECT_EQ(outcome(list({kGoodOrigin, {0x40, 2, 4, 3, 1, 0xfd, 0xe8}, kGoodHop}), kOldExternal),
+              Outcome::Withdrawn)
+        << "not so in AS_PATH";
+}
+
+// RFC 8092 section 2.
+TEST(UpdateCodec, large_community_that_is_there_twice_is_kept_once)
+{
+    const Bytes one(12, 1), two(12, 2);
+    const Update update =
+        decoded(with_good(joined({{0xc0, 32, 48}, two, one, two, one})), kExternal);
+    ASSERT_EQ(update.ipv4.announced.size(), 1u);
+    EXPECT_THAT(update.ipv4.announced[0].attributes->decode().others,
+                ElementsAre(RawAttribute{0xc0, 32, joined({two, one})}));
+    EXPECT_THAT(update.faults, IsEmpty());
+}
+
 TEST(UpdateCodec, path_of_an_old_speaker_keeps_its_head_and_takes_the_wide_tail)
 {
     const Bytes narrow{0x40, 2, 8, 2, 3, 0, 7, 0x5b, 0xa0, 0, 9};
     const Bytes wide{0xc0, 17, 10, 2, 2, 0, 1, 0, 1, 0, 0, 0, 9};
     const Update update = decoded(list({kGoodOrigin, narrow, kGoodHop, wide}), kOldExternal);
     ASSERT_EQ(update.ipv4.announced.size(), 1u);
-    EXPECT_EQ(update.ipv4.announced[0].attributes->decode().as_path.str(), "7 65537 9");
+    const AsPath joined = update.ipv4.announced[0].attributes->decode().as_path;
+    EXPECT_EQ(joined.str(), "7 65537 9");
+    EXPECT_EQ(joined.segments().size(), 1u);
+}
+
+TEST(UpdateCodec, joined_path_has_no_segment_that_is_too_long)
+{
+    Bytes narrow{0x50, 2, 2, 4, 2, 255}, wide{0xd0, 17, 3, 0xee, 2, 251};
+    ByteWriter narrow_out(narrow), wide_out(wide);
+    for (std::uint32_t i = 0; i < 255; ++i)
+        narrow_out.u16(7);
+    narrow_out.bytes(Bytes{2, 1, 0, 9});
+    for (std::uint32_t i = 0; i < 251; ++i)
+        wide_out.u32(65537);
+    const Update update = decoded(list({kGoodOrigin, narrow, kGoodHop, wide}), kOldExternal);
+    ASSERT_EQ(update.ipv4.announced.size(), 1u) << "five narrow ones, 251 wide ones";
+    const AsPath path = update.ipv4.announced[0].attributes->decode().as_path;
+    ASSERT_EQ(path.segments().size(), 2u);
+    EXPECT_EQ(path.segments()[0].asns.size(), 5u);
+    EXPECT_EQ(path.length(), 256u);
 }
 
 TEST(UpdateCodec, unknown_optional_transitive_is_carried_as_partial_and_others_are_not)
