@@ -237,16 +237,17 @@ void RouteTable::settle()
     for (const RouteReport& report : plan_.take_reports())
         if (callbacks_.on_report)
             callbacks_.on_report(report);
-    if (plan_.parked() == 0 && !suspended_)
-        back_off_ = kFirstBackOff;
-    else if (!retry_.running())
+    const bool busy = plan_.pending() > 0 || listing_ || suspended_;
+    const bool in_trouble = plan_.parked() > 0 || suspended_;
+    if (in_trouble && !retry_.running())
         retry_.start(back_off_, [this] {
             back_off_ = std::min(back_off_ * 2, kLastBackOff);
             suspended_ = false;
             plan_.retry();
             flush();
         });
-    const bool busy = plan_.pending() > 0 || listing_ || suspended_;
+    else if (!in_trouble && !busy) // a try has its answer
+        back_off_ = kFirstBackOff;
     if (std::exchange(busy_, busy) && !busy && callbacks_.on_settled)
         callbacks_.on_settled();
 }
