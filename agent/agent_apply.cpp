@@ -283,11 +283,14 @@ void Agent::apply_interface_prefixes(const std::vector<std::string>& before)
         const bool was = has_prefix(link.name, before);
         if (was == is_workload(link.name))
             continue;
-        if (was)
+        if (was) {
             datapath_->forget_device(index);
-        else
+        } else {
+            uplinks_.erase(index); // its device is wanted otherwise now, and not to be forgotten
             adopt_workload(link);
+        }
     }
+    uplinks_due_ = true;
     want_host_addresses();
 }
 

@@ -69,11 +69,10 @@ void Agent::flush()
         kernel_routes_.allow_removals(kernel::RoutePlan::Keep::ByGateway);
         return schedule_turn();
     }
-    if (kernel_routes_.pending() > 0)
-        return;
-    if (!flushed_once_ && !datapath_->settled())
+    const bool routes_settled = kernel_routes_.pending() == 0;
+    if (!flushed_once_ && routes_settled && !datapath_->settled())
         return schedule_turn(kNextTurn);
-    if (!flushed_once_) {
+    if (!flushed_once_ && routes_settled) {
         flushed_once_ = true;
         log_->info("in sync revision={}", revision_);
     }

@@ -9,6 +9,8 @@
 #include "agent/kernel/tunnel_device.h"
 #include "agent/status/unix_socket.h"
 
+#include <boost/asio/executor_work_guard.hpp>
+
 #include <filesystem>
 
 namespace margay {
@@ -35,6 +37,7 @@ Status remove_routes(const std::vector<std::string>& workload_prefixes)
         return started;
     table.remove_all();
     table.flush();
+    const auto at_work = boost::asio::make_work_guard(executor); // also while its thread alone is
     if (table.pending() > 0)
         executor.run();
     return outcome;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/remote_paths.h"
 
+#include <boost/unordered/unordered_flat_set.hpp>
+
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -56,9 +58,11 @@ void RemotePaths::set_due(const Prefix4& prefix)
 
 void RemotePaths::set_due(std::span<const Ipv4> hops)
 {
+    const boost::unordered_flat_set<Ipv4, std::hash<Ipv4>> news(hops.begin(), hops.end());
     std::set<const routing::Decision*> concerned;
     for (const auto& [decision, count] : uses_)
-        if (std::ranges::find_first_of(decision->next_hops, hops) != decision->next_hops.end())
+        if (std::ranges::any_of(decision->next_hops,
+                                [&news](const Ipv4 hop) { return news.contains(hop); }))
             concerned.insert(decision.get());
     if (concerned.empty())
         return;

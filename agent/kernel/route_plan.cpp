@@ -15,6 +15,12 @@ bool by_gateway(const Route& route)
                        [](const NextHop& hop) { return hop.gateway != Ipv4{}; });
 }
 
+bool leads_by(const Route& route, const std::set<IfIndex>& interfaces)
+{
+    return std::any_of(route.hops.begin(), route.hops.end(),
+                       [&](const NextHop& hop) { return interfaces.contains(hop.ifindex); });
+}
+
 } // namespace
 
 bool RoutePlan::is_ours(const Route& route) const
@@ -99,12 +105,20 @@ bool RoutePlan::in_flight(const RouteKey& key) const
     return known != entries_.end() && known->second.place == Place::InFlight;
 }
 
+// What is in flight may have been made before the loss.
 bool RoutePlan::any_by(const std::set<IfIndex>& interfaces) const
 {
-    return std::any_of(present_.begin(), present_.end(), [&](const Entry& entry) {
-        const NextHops& hops = entry.present->hops;
-        return std::any_of(hops.begin(), hops.end(),
-                           [&](const NextHop& hop) { return interfaces.contains(hop.ifindex); });
+    return std::any_of(present_.begin(), present_.end(),
+                       [&](const Entry& entry) { return leads_by(*entry.present, interfaces); }) ||
+           std::any_of(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) {
+               return entry.changed || (entry.wanted && leads_by(*entry.wanted, interfaces));
+           });
+}
+
+bool RoutePlan::any_conflict() const
+{
+    return std::any_of(reported_.begin(), reported_.end(), [](const auto& reported) {
+        return reported.first == RouteReport::Kind::Conflict;
     });
 }
 
@@ -115,6 +129,7 @@ void RoutePlan::want(Route route)
     Entry& wanted = entry(route.key());
     if (wanted.wanted != route) {
         wanted.wanted = std::move(route);
+        wanted.changed = true;
         if (wanted.place == Place::Parked) // another value may be taken
             move(wanted, Place::Settled);
     }
@@ -128,6 +143,7 @@ void RoutePlan::unwant(const RouteKey& key)
         return;
     Entry& entry = known->second;
     entry.wanted.reset();
+    entry.changed = true;
     if (entry.place == Place::Parked)
         move(entry, Place::Settled);
     resolve(entry.key);
@@ -162,14 +178,18 @@ void RoutePlan::allow_removals(Keep keep)
 
 void RoutePlan::learn(const Route& route, bool replaces, const std::string& by)
 {
+    const RouteKey key = route.key();
+    doubtful_ |= in_flight(key); // before or after what we are just doing there?
     if (!is_ours(route)) {
         learn_foreign(route, replaces, by);
-        judge(route.key());
+        judge(key);
         return;
     }
-    Entry& learned = entry(route.key());
+    Entry& learned = entry(key);
     if (replaces && !learned.present)
         foreign_.erase(learned.key); // what it replaced
+    // Hardly two with one key, and ours may have been made after this one.
+    doubtful_ |= foreign_.contains(key) || (learned.present && learned.present != route);
     set_present(learned, route);
     if (replaces && learned.wanted && learned.wanted != route)
         strike(learned, by);
@@ -184,33 +204,49 @@ void RoutePlan::learn_foreign(const Route& route, bool replaces, const std::stri
     const auto ours = entries_.find(key);
     if (replaces && ours != entries_.end() && ours->second.present) {
         set_absent(ours->second);
+        doubtful_ = true; // or ours replaced it since
         ++foreign.count;
         if (ours->second.wanted)
             strike(ours->second, by);
     } else if (!replaces || foreign.count == 0) {
         ++foreign.count;
     }
+    doubtful_ |= find(key) != nullptr; // hardly two with one key
 }
 
 void RoutePlan::forget(const Route& route, const std::string& by)
 {
     const RouteKey key = route.key();
+    doubtful_ |= in_flight(key);
     const auto ours = entries_.find(key);
     if (ours != entries_.end() && ours->second.present == route) {
         set_absent(ours->second);
         if (ours->second.wanted)
-            strike(ours->second, by);
+            strike(ours->second, by); // put back: the kernel says if it is there
+        else
+            doubtful_ = true; // it may have been put back since, and nobody would look for it
     } else if (!is_ours(route)) {
         const auto foreign = foreign_.find(key);
         if (foreign != foreign_.end() && --foreign->second.count <= 0)
             foreign_.erase(foreign);
     }
+    // Hardly one of several: it was listed first and told after, and counted twice.
+    doubtful_ |= foreign_.contains(key);
     judge(key);
+}
+
+void RoutePlan::lose(const std::set<IfIndex>& interfaces)
+{
+    if (interfaces.empty())
+        return;
+    foreign_doubtful_ = true;
+    doubtful_ |= any_conflict() || any_by(interfaces);
 }
 
 void RoutePlan::begin_resync()
 {
     ++resync_;
+    doubtful_ = foreign_doubtful_ = false;
     foreign_now_.clear();
 }
 
@@ -258,6 +294,7 @@ void RoutePlan::judge(Entry& entry)
         return;
     }
     const bool blocked = judge_conflict(*entry.wanted);
+    doubtful_ |= blocked && foreign_doubtful_;
     if (entry.present == entry.wanted) {
         reported_.erase({RouteReport::Kind::Refused, entry.key});
         move(entry, Place::Settled);
@@ -297,14 +334,20 @@ std::vector<RouteOperation> RoutePlan::next(std::size_t budget)
     while (operations.size() < budget && !due_.empty()) {
         Entry& due = due_.front();
         operations.push_back({due.present ? Kind::Replace : Kind::Add, *due.wanted});
-        move(due, Place::InFlight);
+        depart(due);
     }
     while (removals_allowed_ && operations.size() < budget && !stale_.empty()) {
         Entry& stale = stale_.front();
         operations.push_back({Kind::Remove, *stale.present});
-        move(stale, Place::InFlight);
+        depart(stale);
     }
     return operations;
+}
+
+void RoutePlan::depart(Entry& entry)
+{
+    entry.retried = entry.changed = false;
+    move(entry, Place::InFlight);
 }
 
 void RoutePlan::land(Entry& entry)
@@ -332,9 +375,12 @@ void RoutePlan::failed(const RouteOperation& operation, const Error& error)
     }
     Entry& entry = this->entry(operation.route.key());
     const bool still_asked_for = remove ? !entry.wanted : entry.wanted == operation.route;
-    // A route we did not know of: the dump that the caller now makes will tell whose it is.
-    const bool unseen = error.code == Errc::Exists && ++strikes_[entry.key] < kStrikes;
-    if (!still_asked_for || unseen) {
+    doubtful_ |= error.code == Errc::Exists; // a route we did not know of: whose is it?
+    if (!still_asked_for || entry.retried) {
+        land(entry);
+        return;
+    }
+    if (error.code == Errc::Exists && ++strikes_[entry.key] < kStrikes) {
         land(entry);
         return;
     }
@@ -344,12 +390,15 @@ void RoutePlan::failed(const RouteOperation& operation, const Error& error)
 
 void RoutePlan::unknown(const RouteOperation& operation)
 {
+    doubt();
     land(entry(operation.route.key()));
 }
 
 void RoutePlan::retry()
 {
     strikes_.clear();
+    for (Entry& entry : in_flight_) // it may be refused for what no longer holds
+        entry.retried = true;
     while (!parked_.empty())
         land(parked_.front());
 }

@@ -13,6 +13,8 @@
 //     sync "not wanted" may mean "not known yet".
 //  5. A route that somebody removes is put back at once; after kStrikes times only at the next
 //     retry, so that two daemons never fight at full speed.
+//  6. Where events cannot tell what is there (they may be older than what was done or listed since,
+//     and links take routes along without a word) the picture is doubtful, until the next dump.
 
 #pragma once
 
@@ -39,9 +41,9 @@ struct RouteOperation {
 // Something a person should read once. Each (kind, route) is reported once until it is resolved.
 struct RouteReport {
     enum class Kind {
-        Conflict,      // a foreign route has the key of a wanted one
+        Conflict, // a foreign route has the key of a wanted one
         RemovedByOther, // somebody else removed or replaced a route of ours
-        Refused,       // the kernel does not take a wanted route
+        Refused, // the kernel does not take a wanted route
     };
     Kind kind;
     Route route;
@@ -72,6 +74,11 @@ public:
     void begin_resync();
     void present(const Route& route);
     void end_resync();
+    // These went down or away, and took along what led by them.
+    void lose(const std::set<IfIndex>& interfaces);
+    // A dump is needed; until it begins.
+    void doubt() { doubtful_ = true; }
+    bool doubtful() const { return doubtful_; }
 
     // The next operations, at most `budget`; each is in flight until it is answered by done(),
     // failed() or, where nobody knows how it ended, unknown().
@@ -90,7 +97,6 @@ public:
     // Ours, as the kernel acknowledged or told them.
     std::size_t present_count() const { return present_.size(); }
     const Route* find(const RouteKey& key) const;
-    bool any_by(const std::set<IfIndex>& interfaces) const;
     std::vector<RouteReport> take_reports();
 
 private:
@@ -109,6 +115,8 @@ private:
         std::optional<Route> wanted;
         std::optional<Route> present;
         Place place = Place::Settled;
+        bool retried = false; // in flight when retry() came
+        bool changed = false; // in flight is something else than what is wanted
         std::uint32_t seen = 0; // the resync that saw it present
         boost::intrusive::list_member_hook<> in_place; // the list of its place
         boost::intrusive::list_member_hook<> in_present; // present_, the longest unseen first
@@ -119,10 +127,13 @@ private:
     using Places = List<&Entry::in_place>;
 
     bool is_ours(const Route& route) const;
+    bool any_by(const std::set<IfIndex>& interfaces) const;
+    bool any_conflict() const;
     void learn_foreign(const Route& route, bool replaces, const std::string& by);
     Entry& entry(const RouteKey& key);
     Places* list_of(Place place);
     void move(Entry& entry, Place place);
+    void depart(Entry& entry);
     void land(Entry& entry);
     void set_present(Entry& entry, const Route& route);
     void set_absent(Entry& entry);
@@ -136,6 +147,9 @@ private:
 
     IsWorkload is_workload_;
     bool removals_allowed_ = false;
+    bool doubtful_ = false;
+    bool foreign_doubtful_ =
+        false; // some may have left with a link; matters where one is in the way
     std::uint32_t resync_ = 0;
     std::unordered_map<RouteKey, Entry> entries_; // what is wanted or present
     Places due_, in_flight_, stale_, kept_, parked_;

@@ -55,7 +55,7 @@ Status RouteTable::start()
     NetlinkMonitor::Callbacks callbacks{
         [this](const nlmsghdr* message) { on_message(message); },
         [this] { on_turn(); },
-        [this] { stale_picture_ = true; },
+        [this] { on_overrun(); },
     };
     auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE,
                                         {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE},
@@ -63,15 +63,11 @@ Status RouteTable::start()
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);
+    if (auto read = read_workloads(); !read)
+        return read;
     auto socket = NetlinkSocket::open();
     if (!socket)
         return socket.error();
-    const auto links = read_links(*socket);
-    if (!links)
-        return links.error();
-    for (const auto& [ifindex, link] : links->links())
-        if (callbacks_.is_workload(link.name))
-            workloads_.insert(ifindex);
     // What is there is known before anything is wanted.
     const Status listed = list_routes(
         *socket, [this] { plan_.begin_resync(); },
@@ -79,6 +75,30 @@ Status RouteTable::start()
     if (listed)
         plan_.end_resync();
     return listed;
+}
+
+Status RouteTable::read_workloads()
+{
+    auto socket = NetlinkSocket::open();
+    if (!socket)
+        return socket.error();
+    const auto links = read_links(*socket);
+    if (!links)
+        return links.error();
+    workloads_.clear();
+    for (const auto& [ifindex, link] : links->links())
+        if (callbacks_.is_workload(link.name))
+            workloads_.insert(ifindex);
+    return {};
+}
+
+// Interfaces that came and went are among what was lost, too.
+void RouteTable::on_overrun()
+{
+    if (const Status read = read_workloads(); !read && callbacks_.on_trouble)
+        callbacks_.on_trouble(read.error().what);
+    gained_ = true;
+    plan_.doubt();
 }
 
 void RouteTable::remove_all()
@@ -95,7 +115,7 @@ void RouteTable::on_message(const nlmsghdr* message)
         on_link(*link, message->nlmsg_type == RTM_DELLINK);
     } else if (parse_address(message)) {
         if (message->nlmsg_type == RTM_DELADDR)
-            stale_picture_ = true; // routes with this source are gone, whatever their interface
+            plan_.doubt(); // routes with this source are gone, whatever their interface
         else
             gained_ = true;
     }
@@ -103,11 +123,8 @@ void RouteTable::on_message(const nlmsghdr* message)
 
 void RouteTable::on_route(const Route& route, const nlmsghdr* message)
 {
-    const RouteKey key = route.key();
-    // Before or after what we are just doing there?
-    stale_picture_ |= plan_.in_flight(key);
     // Reading names for every foreign route would make a full table slow.
-    const bool concerns_us = plan_.find(key) != nullptr;
+    const bool concerns_us = plan_.find(route.key()) != nullptr;
     const std::string by = concerns_us ? name_of(message->nlmsg_pid) : std::string();
     if (message->nlmsg_type == RTM_NEWROUTE)
         plan_.learn(route, message->nlmsg_flags & NLM_F_REPLACE, by);
@@ -124,7 +141,7 @@ void RouteTable::on_link(const Link& link, bool gone)
     else
         workloads_.erase(link.ifindex);
     if (!gone && link.up() && is_workload != was_workload)
-        stale_picture_ = true; // renamed while it had routes: whose they are has changed
+        plan_.doubt(); // renamed while it had routes: whose they are has changed
     if (gone || !link.up())
         lost_.insert(link.ifindex);
     else
@@ -135,8 +152,7 @@ void RouteTable::on_link(const Link& link, bool gone)
 // what was refused before may be possible once one appears.
 void RouteTable::on_turn()
 {
-    stale_picture_ |= !lost_.empty() && plan_.any_by(lost_);
-    lost_.clear();
+    plan_.lose(std::exchange(lost_, {}));
     if (std::exchange(gained_, false)) {
         plan_.retry();
         back_off_ = kFirstBackOff;
@@ -147,7 +163,6 @@ void RouteTable::on_turn()
 // Behind what is in flight, so that it is in the dump.
 void RouteTable::resync()
 {
-    stale_picture_ = false;
     listing_ = true;
     monitor_->pause();
     writer_->list();
@@ -158,7 +173,7 @@ void RouteTable::on_listed(const Status& status)
     listing_ = false;
     monitor_->resume();
     if (!status) {
-        stale_picture_ = true;
+        plan_.doubt();
         suspend(status.error());
         return;
     }
@@ -170,7 +185,7 @@ void RouteTable::on_listed(const Status& status)
 
 void RouteTable::flush()
 {
-    if (stale_picture_ && !listing_ && !suspended_)
+    if (plan_.doubtful() && !listing_ && !suspended_)
         resync();
     while (!listing_ && !suspended_ && plan_.due() > 0 &&
            plan_.in_flight_count() + kOperationsAJob <= kInFlight)
@@ -184,7 +199,7 @@ void RouteTable::on_written(const std::vector<RouteOperation>& operations,
     if (!refusals) {
         for (const RouteOperation& operation : operations)
             plan_.unknown(operation);
-        stale_picture_ = true;
+        tell_written(operations); // some may be there
         suspend(refusals.error());
         return;
     }
@@ -195,12 +210,16 @@ void RouteTable::on_written(const std::vector<RouteOperation>& operations,
             continue;
         }
         plan_.failed(operations[i], refusal->error);
-        stale_picture_ |= refusal->error.code == Errc::Exists;
         ++refusal;
     }
+    tell_written(operations);
+    flush();
+}
+
+void RouteTable::tell_written(const std::vector<RouteOperation>& operations)
+{
     if (callbacks_.on_written)
         callbacks_.on_written(operations);
-    flush();
 }
 
 // The kernel cannot be asked: later.
@@ -218,16 +237,17 @@ void RouteTable::settle()
     for (const RouteReport& report : plan_.take_reports())
         if (callbacks_.on_report)
             callbacks_.on_report(report);
-    if (plan_.parked() == 0 && !suspended_)
-        back_off_ = kFirstBackOff;
-    else if (!retry_.running())
+    const bool busy = plan_.pending() > 0 || listing_ || suspended_;
+    const bool in_trouble = plan_.parked() > 0 || suspended_;
+    if (in_trouble && !retry_.running())
         retry_.start(back_off_, [this] {
             back_off_ = std::min(back_off_ * 2, kLastBackOff);
             suspended_ = false;
             plan_.retry();
             flush();
         });
-    const bool busy = plan_.pending() > 0 || listing_ || suspended_;
+    else if (!in_trouble && !busy) // a try has its answer
+        back_off_ = kFirstBackOff;
     if (std::exchange(busy_, busy) && !busy && callbacks_.on_settled)
         callbacks_.on_settled();
 }

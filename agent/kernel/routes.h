@@ -26,7 +26,7 @@ public:
         std::function<bool(const std::string&)> is_workload; // by interface name
         std::function<void()> on_settled; // nothing is pending any more
         std::function<void(const RouteReport&)> on_report;
-        // What was just changed: nobody else hears of it, see own_port().
+        // What was just asked for, and mostly made: nobody else hears of it, see own_port().
         std::function<void(std::span<const RouteOperation>)> on_written;
         // Why the kernel cannot be asked at all, empty: it can again.
         std::function<void(const std::string&)> on_trouble;
@@ -61,9 +61,12 @@ private:
     void on_message(const nlmsghdr* message);
     void on_route(const Route& route, const nlmsghdr* message);
     void on_link(const Link& link, bool gone);
+    void on_overrun();
+    Status read_workloads();
     void on_turn();
     void on_written(const std::vector<RouteOperation>& operations,
                     const Result<std::vector<Refusal>>& refusals);
+    void tell_written(const std::vector<RouteOperation>& operations);
     void on_listed(const Status& status);
     void resync();
     void suspend(const Error& error);
@@ -79,8 +82,7 @@ private:
     std::unique_ptr<NetlinkMonitor> monitor_;
     std::set<IfIndex> lost_; // interfaces that went down or away in this turn
     bool gained_ = false; // an interface came up or an address appeared
-    bool stale_picture_ = false; // the table must be dumped again
-    bool listing_ = false; // and is
+    bool listing_ = false; // the table is dumped
     bool suspended_ = false; // the kernel could not be asked: until retry_
     bool busy_ = false; // on_settled is owed
     Timer retry_;

@@ -155,6 +155,10 @@ TEST_F(RoutesTest, foreign_route_that_came_unseen_is_found_at_the_refusal)
     EXPECT_THAT(show("10.0.1.0/26"), HasSubstr("via 192.0.2.77"));
     ASSERT_EQ(reports.size(), 1u);
     EXPECT_EQ(reports[0].kind, RouteReport::Kind::Conflict);
+
+    sh("ip route del 10.0.1.0/26"); // it was listed and is told as well, and is no two
+    EXPECT_TRUE(settle([&] { return has("10.0.1.0/26"); }));
+    EXPECT_THAT(show("10.0.1.0/26"), HasSubstr("via 192.0.2.9"));
 }
 
 TEST_F(RoutesTest, removed_route_comes_back_and_the_remover_is_reported_once)

@@ -327,13 +327,71 @@ TEST_F(RoutePlanTest, conflict_that_a_dump_finds_concerns_what_is_due)
     EXPECT_THAT(run(plan), ElementsAre(Kind::Add)) << "it has left";
 }
 
-TEST_F(RoutePlanTest, routes_by_an_interface_are_found)
+TEST_F(RoutePlanTest, loss_of_an_interface_is_doubtful_where_something_leads_by_it)
 {
     plan.want(block("10.0.0.0/26"));
-    EXPECT_FALSE(plan.any_by({kUplink})) << "wanted only";
-    run(plan);
-    EXPECT_TRUE(plan.any_by({kUplink}));
-    EXPECT_FALSE(plan.any_by({kPod}));
+    plan.lose({kUplink});
+    EXPECT_FALSE(plan.doubtful()) << "wanted only";
+    const auto add = plan.next(1);
+    plan.lose({kPod});
+    EXPECT_FALSE(plan.doubtful()) << "nothing leads there";
+    plan.lose({kUplink});
+    EXPECT_TRUE(plan.doubtful()) << "it may have been made before the loss";
+    plan.done(add.at(0));
+    resync({add.at(0).route});
+    EXPECT_FALSE(plan.doubtful());
+    plan.lose({kUplink});
+    EXPECT_TRUE(plan.doubtful());
+}
+
+TEST_F(RoutePlanTest, foreign_route_that_may_have_left_with_its_link_is_looked_for)
+{
+    resync({foreign(block("10.0.0.0/26", 77)), foreign(block("10.0.1.0/26", 77))});
+    plan.lose({kUplink});
+    EXPECT_FALSE(plan.doubtful()) << "it is in nobody's way";
+    plan.want(block("10.0.0.0/26"));
+    EXPECT_TRUE(plan.doubtful());
+    resync({foreign(block("10.0.0.0/26", 77))});
+    EXPECT_FALSE(plan.doubtful());
+    plan.lose({kUplink});
+    EXPECT_TRUE(plan.doubtful()) << "it is in the way already";
+    resync({});
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+}
+
+TEST_F(RoutePlanTest, foreign_route_that_was_listed_and_then_told_is_not_there_twice)
+{
+    const Route theirs = foreign(block("10.0.0.0/26", 77));
+    resync({theirs});
+    plan.learn(theirs, false, "");
+    plan.want(block("10.0.0.0/26"));
+    plan.forget(theirs, "");
+    EXPECT_TRUE(plan.doubtful());
+    resync({});
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+}
+
+TEST_F(RoutePlanTest, event_about_what_is_in_flight_is_doubtful)
+{
+    plan.want(block("10.0.0.0/26"));
+    const auto add = plan.next(1);
+    plan.forget(block("10.0.0.0/26"), "nm");
+    EXPECT_TRUE(plan.doubtful());
+    plan.done(add.at(0));
+    resync({});
+    EXPECT_THAT(run(plan), ElementsAre(Kind::Add));
+}
+
+TEST_F(RoutePlanTest, refusal_that_a_retry_overtook_is_asked_once_more)
+{
+    plan.want(block("10.0.0.0/26"));
+    const auto add = plan.next(1);
+    plan.retry(); // its link came up
+    plan.failed(add.at(0), Error{Errc::Unavailable, 100, "add route: Network is down"});
+    EXPECT_EQ(plan.parked(), 0u);
+    fail(Error{Errc::Unavailable, 100, "add route: Network is down"});
+    EXPECT_EQ(plan.parked(), 1u);
+    EXPECT_THAT(reports(), ElementsAre(RouteReport::Kind::Refused));
 }
 
 TEST_F(RoutePlanTest, own_block_turns_from_blackhole_to_remote_by_replacement)
