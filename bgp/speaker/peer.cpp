@@ -13,6 +13,7 @@ constexpr std::size_t kHighWater = 65536;      // octets queued for a peer: it i
 constexpr Seconds kStaleLimit{360};            // for End-of-RIB, once the peer is back
 constexpr int kIdleHoldGrowth = 6;
 constexpr std::size_t kRefreshBody = 4;
+constexpr Seconds kStrangerGreets{20};
 // Connections that linger, each with a descriptor and a buffer; a peer may open new ones without end.
 constexpr std::size_t kMostLeaving = 16;
 constexpr std::size_t kPrefetched = 8; // prefixes ahead of the one that is looked up
@@ -27,6 +28,8 @@ FsmConfig fsm_config(const SpeakerConfig& speaker, const PeerConfig& peer)
     FsmConfig config;
     config.session.local_as = peer.local_as.value_or(speaker.local_as);
     config.session.remote_as = peer.remote_as;
+    config.session.also_as = peer.also_as;
+    config.session.any_external_as = peer.any_external_as;
     config.session.router_id = speaker.router_id;
     config.session.families = peer.families;
     config.session.ipv6_next_hop = !peer.address.is_v4() && carries_ipv4(peer);
@@ -40,6 +43,8 @@ FsmConfig fsm_config(const SpeakerConfig& speaker, const PeerConfig& peer)
     config.authenticated = !peer.password.empty();
     config.delay_open = peer.delay_open;
     config.connect_retry = peer.connect_retry;
+    if (peer.range) // a stranger holds a place of the range meanwhile
+        config.open_timeout = kStrangerGreets;
     config.idle_hold_min = peer.idle_hold;
     config.idle_hold_max = peer.idle_hold * kIdleHoldGrowth;
     const std::string identity = speaker.router_id.str() + peer.name;
@@ -95,6 +100,15 @@ void Peer::stop(const Notify& notify)
 void Peer::abandon()
 {
     run(fsm_.abandon());
+}
+
+void Peer::cut()
+{
+    for (const auto& [id, open] : connections_)
+        open->cut();
+    for (const auto& closed : leaving_)
+        if (const auto open = closed.lock())
+            open->cut();
 }
 
 // ---- Events of the connections -----------------------------------------------------------------
@@ -398,7 +412,7 @@ void Peer::session_up(const SessionUp& up)
     watch_output();
     host_.schedule_turn();
     host_.log().info("session up peer={} address={} as={} hold={}s", config_.name,
-                     config_.address.str(), config_.remote_as.value,
+                     config_.address_text(), up.negotiated.remote_as.value,
                      up.negotiated.hold_time.count());
 }
 
@@ -419,7 +433,7 @@ void Peer::session_down(const SessionDown& down)
     }
     host_.schedule_turn();
     host_.log().info("session down peer={} address={} routes={} reason=\"{}\"", config_.name,
-                     config_.address.str(), has_stale() ? "kept" : "withdrawn", down.reason.text);
+                     config_.address_text(), has_stale() ? "kept" : "withdrawn", down.reason.text);
 }
 
 void Peer::set_policy(const std::string& policy)
@@ -655,9 +669,10 @@ void Peer::changed()
     if (was_up != up())
         since_ = std::chrono::system_clock::now();
     const bool failed = fsm_.last_down().kind != DownReason::Kind::NotTried;
-    if (failed && why != shown_why_ && !was_up && !up() && log_limit_.allow(steady_now()))
+    if (failed && why != shown_why_ && !was_up && !up() && !config_.range &&
+        log_limit_.allow(steady_now()))
         host_.log().info("session not up peer={} address={} reason=\"{}\"", config_.name,
-                         config_.address.str(), why);
+                         config_.address_text(), why);
     shown_state_ = fsm_.state();
     shown_why_ = why;
     host_.on_peer_changed(*this);
@@ -668,7 +683,8 @@ PeerStatus Peer::status() const
     PeerStatus status;
     status.name = config_.name;
     status.address = config_.address;
-    status.remote_as = config_.remote_as;
+    status.range = config_.range;
+    status.remote_as = session_ ? session_->negotiated.remote_as : config_.remote_as;
     status.state = fsm_.state();
     status.since = since_;
     status.why_down = up() ? "" : fsm_.last_down().text;

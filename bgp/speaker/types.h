@@ -35,14 +35,18 @@ struct SpeakerConfig {
     std::optional<Ipv6> address6{};
     // RFC 4456: as a reflector, for the peers that are its clients. By default the router id.
     std::optional<Ipv4> cluster_id{};
+    std::size_t dynamic_limit = 1000; // dynamic neighbours at a time, of all ranges
 };
 
 // Two configs that differ in nothing but the policy mean the same session: set_peers() leaves it alone.
 struct PeerConfig {
     std::string name; // "Mesh_10_0_0_1"; unique
     Ip address;
+    std::string interface{}; // by which a link-local address is meant
     std::uint16_t port = kBgpPort;
     Asn remote_as;
+    std::vector<Asn> also_as{}; // of which it may be, too
+    bool any_external_as = false; // instead of these, it may be of any but ours
     std::optional<Asn> local_as; // ours on this session; the speaker's when empty
     std::vector<Family> families{kIpv4Unicast};
     std::optional<Ip> source; // own address of the session; by route when empty
@@ -68,7 +72,12 @@ struct PeerConfig {
     Seconds keepalive_time{80};
     std::chrono::milliseconds connect_retry{5000}; // jittered
     std::chrono::milliseconds idle_hold{5000}; // after an error; doubles up to six times that
+    std::optional<IpPrefix> range{}; // of a dynamic neighbour, set by the speaker alone
 
+    std::string address_text() const
+    {
+        return interface.empty() ? address.str() : address.str() + "%" + interface;
+    }
     bool operator==(const PeerConfig&) const = default;
     bool same_session(const PeerConfig& other) const
     {
@@ -76,6 +85,23 @@ struct PeerConfig {
         same.policy = policy;
         return *this == same;
     }
+};
+
+// Dynamic neighbours: who connects from the prefix and is no configured peer becomes one by this, and is
+// forgotten when its session has ended and its routes are gone. We never dial it.
+struct PeerRange {
+    IpPrefix prefix;
+    PeerConfig
+        peer; // of each; its name is the beginning of theirs, its address and source say nothing
+    std::size_t limit = 100; // at a time
+};
+
+// A connection that was refused, or a dynamic neighbour that never became one.
+struct RefusedConnection {
+    Ip from;
+    std::string why; // in plain words
+    std::uint64_t count = 0; // from this address, while it is remembered
+    std::chrono::system_clock::time_point last;
 };
 
 // A route of our own. The next hop is the own address of each session.
@@ -115,7 +141,9 @@ struct MessageCounts {
 struct PeerStatus {
     std::string name;
     Ip address;
-    Asn remote_as;
+    std::optional<IpPrefix> range{}; // a dynamic neighbour of that range
+    bool forgotten = false; // the last word of a dynamic neighbour
+    Asn remote_as; // as it says itself, while the session is up
     State state = State::Idle;
     std::chrono::system_clock::time_point since; // of the last change between up and down
     std::string why_down; // in plain words; empty while Established
