@@ -13,16 +13,6 @@ void not_enforced(const Fields& fields, std::string_view name)
     fields.report().not_enforced.push_back(fields.path(name));
 }
 
-// Letters that Kubernetes allows in names and in keys of Secrets, and nothing that leads out of a folder.
-bool is_plain_name(std::string_view text)
-{
-    return !text.empty() && text.size() <= 253 && text != "." && !text.starts_with("..") &&
-           std::ranges::all_of(text, [](char c) {
-               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '_' || c == '.';
-           });
-}
-
 std::optional<SecretKeyRef> secret(const Fields& fields, std::string_view name)
 {
     const auto password = fields.object(name);

@@ -113,12 +113,11 @@ private:
 
     // Dynamic neighbours.
     Peer* new_neighbour(const PeerRange& range, const Source& from);
-    bool make_room(const PeerRange& range);
+    std::string make_room(const PeerRange& range); // what is full; empty: there is room
     bool replace_stranger(const std::optional<IpPrefix>& range);
     void remove_neighbour(const Peer& peer, std::uint8_t subcode);
     void adjust_neighbours();
     void forget_neighbours(std::vector<PeerStatus>& news);
-    static bool is_known_peer(const PeerStatus& status);
     std::optional<PeerId> free_peer_id() const;
     Peer* add_peer(PeerConfig config); // null: there are too many
     static void apply_policy(Peer& peer, const std::string& policy)
@@ -353,10 +352,8 @@ Peer* Speaker::Impl::new_neighbour(const PeerRange& range, const Source& from)
         refuse(from.address, "a configured peer has its name, " + config.name);
         return nullptr;
     }
-    if (!make_room(range)) {
-        refuse(from.address,
-               "one too many: " + range.prefix.str() + " has its " + std::to_string(range.limit) +
-                   " dynamic neighbours, or all ranges " + std::to_string(config_.dynamic_limit));
+    if (const std::string full = make_room(range); !full.empty()) {
+        refuse(from.address, "one too many: " + full);
         return nullptr;
     }
     Peer* peer = add_peer(std::move(config));
@@ -371,7 +368,7 @@ Peer* Speaker::Impl::new_neighbour(const PeerRange& range, const Source& from)
 
 // Those that greeted have their place. Those that did not hold it against newcomers for as long as there
 // is another: nobody fills a range by connecting alone.
-bool Speaker::Impl::make_room(const PeerRange& range)
+std::string Speaker::Impl::make_room(const PeerRange& range)
 {
     const auto strangers = std::ranges::count_if(
         neighbours_, [](const auto& entry) { return !entry.second->proven(); });
@@ -381,8 +378,12 @@ bool Speaker::Impl::make_room(const PeerRange& range)
         return entry.second->config().range == range.prefix;
     });
     if (static_cast<std::size_t>(here) >= range.limit && !replace_stranger(range.prefix))
-        return false;
-    return neighbours_.size() < config_.dynamic_limit || replace_stranger(std::nullopt);
+        return "range " + range.prefix.str() + " has its " + std::to_string(range.limit) +
+               " dynamic neighbours";
+    if (neighbours_.size() >= config_.dynamic_limit && !replace_stranger(std::nullopt))
+        return "all ranges have their " + std::to_string(config_.dynamic_limit) +
+               " dynamic neighbours";
+    return "";
 }
 
 bool Speaker::Impl::replace_stranger(const std::optional<IpPrefix>& range)
@@ -404,11 +405,6 @@ void Speaker::Impl::remove_neighbour(const Peer& peer, std::uint8_t subcode)
 }
 
 // A neighbour whose session never came up was none: that is told as a refusal.
-bool Speaker::Impl::is_known_peer(const PeerStatus& status)
-{
-    return !status.range || status.established_count > 0;
-}
-
 void Speaker::Impl::forget_neighbours(std::vector<PeerStatus>& news)
 {
     const auto before = neighbours_;
@@ -417,7 +413,7 @@ void Speaker::Impl::forget_neighbours(std::vector<PeerStatus>& news)
             continue;
         PeerStatus last = peer->status();
         last.forgotten = true;
-        if (!is_known_peer(last))
+        if (last.is_stranger())
             refuse(last.address, last.why_down);
         std::erase_if(news, [&](const PeerStatus& status) { return status.name == last.name; });
         news.push_back(std::move(last));
@@ -655,7 +651,7 @@ void Speaker::Impl::report(bool synced_now)
         if (const Peer* peer = peer_by_id(id))
             news.push_back(peer->status());
     forget_neighbours(news);
-    std::erase_if(news, std::not_fn(is_known_peer));
+    std::erase_if(news, std::mem_fn(&PeerStatus::is_stranger));
     const Callbacks tell = callbacks_; // a callback may end us
     if (tell.on_routes && !ipv4_.changes().empty())
         tell.on_routes(ipv4_.changes());

@@ -164,6 +164,9 @@ struct PeerStatus {
     Seconds hold_time{0}; // negotiated
     bool route_refresh = false;
     std::optional<Ipv4> identifier; // the peer's, while the session is up
+
+    // It came from a range and has not had a session: anybody may come and go like that.
+    bool is_stranger() const { return range && established_count == 0; }
 };
 
 struct RouteView {

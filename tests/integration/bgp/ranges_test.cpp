@@ -194,7 +194,7 @@ TEST_F(RangesTest, one_too_many_is_told_so_and_named)
     }));
     ASSERT_TRUE(told);
     EXPECT_EQ(describe(*told), "Connection Rejected (6/5)");
-    EXPECT_THAT(refusal(kRawHost), HasSubstr("one too many: 10.99.0.0/24 has its 1"));
+    EXPECT_THAT(refusal(kRawHost), HasSubstr("one too many: range 10.99.0.0/24 has its 1"));
     EXPECT_TRUE(us->up(kSecondHost));
     EXPECT_EQ(us->peer(kSecondHost).established_count, 1u);
 }
