@@ -60,6 +60,7 @@ void Agent::flush()
         calc_.release_retired();
     update_firewall();
     write_static_neighbours();
+    ensure_peering_addresses();
     const auto routes_left = kernel_routes_.flush(kBudget);
     warn_once("kernel routes", routes_left ? "" : routes_left.error().what);
     if (!routes_left)

@@ -366,6 +366,10 @@ void Peering::hand_over_peers()
 void Peering::add_peer(const std::string& name, const model::BgpSession& session, Passwords& read,
                        std::vector<bgp::PeerConfig>& into)
 {
+    if (!session.workload_interface.empty() && !session.source) {
+        refused_[name] = "BGPConfiguration default has no localWorkloadPeeringIPV4";
+        return;
+    }
     std::string password;
     if (session.password) {
         const auto& found = password_of(*session.password, read);
