@@ -63,6 +63,8 @@ Peering::Peering(Executor& executor, Log log, const config::Config& config, std:
                  bool restarting, Callbacks callbacks)
     : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
       restarting_(restarting), callbacks_(std::move(callbacks)), passwords_timer_(executor),
+      hops_(executor, [this] { set_filters(); }),
+      interface_of_hop_([this](const Ip& hop) { return hops_.of(hop); }),
       bfd_(executor, log_, config_,
            [this](const Ip& peer, const std::string& why) { on_bfd_lost(peer, why); })
 {
@@ -250,22 +252,25 @@ bool Peering::uses_filter(const std::string& name) const
 // They are asked for as long as the speaker lives, which we own; each call makes it ask anew.
 void Peering::set_filters()
 {
-    speaker_->set_import_filter([this](const bgp::FilterContext& context,
-                                       const bgp::AttributesPtr& attributes) {
-        return rules_.import_route(
-            context.peer.policy,
-            {any_prefix(context.prefix), attributes, {true, !context.internal, {}}}, context.pool);
-    });
-    speaker_->set_export_filter(
+    hops_.forget();
+    speaker_->set_import_filter(
         [this](const bgp::FilterContext& context, const bgp::AttributesPtr& attributes) {
-            const auto prefix = any_prefix(context.prefix);
-            return rules_.export_route(
-                context.peer.policy,
-                {prefix,
-                 attributes,
-                 {!context.own, !context.internal, context.own ? interface_of(prefix) : ""}},
-                context.pool);
+            return rules_.import_route(context.peer.policy,
+                                       {any_prefix(context.prefix),
+                                        attributes,
+                                        {true, !context.internal, {}, &interface_of_hop_}},
+                                       context.pool);
         });
+    speaker_->set_export_filter([this](const bgp::FilterContext& context,
+                                       const bgp::AttributesPtr& attributes) {
+        const auto prefix = any_prefix(context.prefix);
+        return rules_.export_route(context.peer.policy,
+                                   {prefix,
+                                    attributes,
+                                    {!context.own, !context.internal,
+                                     context.own ? interface_of(prefix) : "", &interface_of_hop_}},
+                                   context.pool);
+    });
 }
 
 std::string Peering::interface_of(const model::AnyPrefix& own) const
@@ -456,6 +461,7 @@ void Peering::shutdown(bgp::Speaker::Goodbye goodbye)
     if (speaker_)
         speaker_->shutdown(goodbye);
     speaker_.reset();
+    hops_.forget();
     bfd_.stop();
     running_.reset();
     passwords_timer_.stop();

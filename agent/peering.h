@@ -13,6 +13,7 @@
 #include "agent/bfd_watch.h"
 #include "agent/bgp/rules.h"
 #include "agent/config/config.h"
+#include "agent/hop_interfaces.h"
 #include "agent/model/wanted.h"
 #include "bgp/speaker/speaker.h"
 #include "margay/log.h"
@@ -109,6 +110,8 @@ private:
     RateLimit neighbours_log_{20, std::chrono::seconds(1)}; // they come and go as they like
     std::set<std::string> warned_; // of warnings(), what is in the log
     Timer passwords_timer_;
+    HopInterfaces hops_;
+    const bgp_rules::InterfaceOf interface_of_hop_;
     std::unique_ptr<bgp::Speaker> speaker_;
     BfdWatch bfd_;
 };

@@ -401,7 +401,7 @@ FilterRule read_filter_rule(const Fields& fields, bool v6)
     fields.for_each_object("operations", [&rule](const Fields& operation) {
         rule.operations.push_back(read_operation(operation));
     });
-    if (!rule.interface_name.empty()) // of a learned route we do not know it
+    if (!rule.interface_name.empty() && v6) // of a learned route we do not know it there
         not_enforced(fields, "interface");
     return rule;
 }

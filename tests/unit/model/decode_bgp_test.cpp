@@ -299,10 +299,11 @@ TEST(DecodeBgpFilter, a_field_that_is_not_known_is_not_passed_over)
     EXPECT_THAT(why(kFilter, R"("importV4":[{"med":5,"action":"Accept"}])"), HasSubstr("'med'"));
 }
 
-TEST(DecodeBgpFilter, an_interface_is_said_to_have_half_an_effect)
+TEST(DecodeBgpFilter, an_interface_is_said_to_have_half_an_effect_for_ipv6)
 {
-    EXPECT_THAT(without_effect(kFilter, R"("importV4":[{"interface":"eth0","action":"Reject"}])"),
-                ElementsAre("spec.importV4[0].interface"));
+    EXPECT_THAT(without_effect(kFilter, R"("importV4":[{"interface":"eth0","action":"Reject"}],
+        "exportV6":[{"interface":"eth0","action":"Reject"}])"),
+                ElementsAre("spec.exportV6[0].interface"));
 }
 
 } // namespace
