@@ -30,6 +30,7 @@ enum class Rejection : std::uint8_t {
     Originator,   // RFC 4456 section 8
     ClusterLoop,  // RFC 4456 section 8
     OwnNextHop,   // RFC 4271 5.1.3
+    NoInterface,  // RFC 2545 section 2
     ImportFilter,
 };
 const char* describe(Rejection rejection);

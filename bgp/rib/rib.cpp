@@ -28,6 +28,8 @@ const char* describe(Rejection rejection)
         return "our own cluster is in its cluster list";
     case Rejection::OwnNextHop:
         return "its next hop is our own address";
+    case Rejection::NoInterface:
+        return "its next hop is link-local, and the peer is on no link of ours";
     case Rejection::ImportFilter:
         return "rejected by the import filter";
     }
@@ -253,6 +255,8 @@ Rejection Rib<P>::loop_of(const AttributeSet& attributes, const PeerTraits& from
         return Rejection::ClusterLoop;
     if (attributes.next_hop == from.local_address || attributes.next_hop == from.own_next_hop)
         return Rejection::OwnNextHop;
+    if (attributes.next_hop.is_link_local6() && from.interface == 0)
+        return Rejection::NoInterface;
     return Rejection::None;
 }
 

@@ -34,6 +34,8 @@ struct PeerTraits {
     std::uint8_t allowed_own_as = 0; // how often ours may be in the path
     Ip local_address; // ours, on this session: as a next hop it would be a loop
     Ip own_next_hop; // what we would be called as one
+    std::uint32_t interface =
+        0; // the index of the link that we share with it; 0: none, or not known
 
     bool operator==(const PeerTraits&) const = default;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/speaker/connection.h"
 
+#include <ifaddrs.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -53,6 +54,44 @@ error_code set_ttl_security(int socket, bool v4, int hops)
         ::setsockopt(socket, level, v4 ? IP_MINTTL : IPV6_MINHOPCOUNT, &least, sizeof(least)) != 0)
         failure = errno;
     return {failure, boost::system::system_category()};
+}
+
+bool is_in_network(const Ip& local, const Ip& mask, const Ip& peer)
+{
+    if (local.is_v4())
+        return ((local.v4().value() ^ peer.v4().value()) & mask.v4().value()) == 0;
+    for (std::size_t i = 0; i < local.v6().bytes().size(); ++i)
+        if ((local.v6().bytes()[i] ^ peer.v6().bytes()[i]) & mask.v6().bytes()[i])
+            return false;
+    return true;
+}
+
+Ip ip_of(const sockaddr& address)
+{
+    if (address.sa_family == AF_INET)
+        return Ipv4::from_be(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr);
+    Ipv6::Bytes bytes{};
+    std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr,
+                bytes.size());
+    return Ipv6(bytes);
+}
+
+// The interface that has `local` in one network with `peer`.
+std::uint32_t link_of(const Ip& local, const Ip& peer)
+{
+    ifaddrs* list = nullptr;
+    if (::getifaddrs(&list) != 0)
+        return 0;
+    const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(list, ::freeifaddrs);
+    const int family = local.is_v4() ? AF_INET : AF_INET6;
+    for (const ifaddrs* each = list; each; each = each->ifa_next) {
+        if (!each->ifa_addr || !each->ifa_netmask || each->ifa_addr->sa_family != family ||
+            (each->ifa_flags & IFF_LOOPBACK) || ip_of(*each->ifa_addr) != local)
+            continue;
+        if (is_in_network(local, ip_of(*each->ifa_netmask), peer))
+            return ::if_nametoindex(each->ifa_name);
+    }
+    return 0;
 }
 
 asio::ip::address scoped(const asio::ip::address& address, unsigned interface)
@@ -128,6 +167,11 @@ std::string Connection::prepare(Tcp::endpoint& peer, const std::optional<Ip>& so
                                 const TcpOptions& options, error_code& error)
 {
     unsigned scope = 0;
+    if (options.interface.empty() && peer.address().is_v6() &&
+        peer.address().to_v6().is_link_local()) {
+        error = asio::error::invalid_argument;
+        return "a link-local address needs its interface";
+    }
     if (!options.interface.empty()) { // looked for each time: it may come and go
         scope = ::if_nametoindex(options.interface.c_str());
         if (scope == 0)
@@ -212,6 +256,18 @@ std::optional<Ip> Connection::local_address() const
     if (error)
         return std::nullopt;
     return to_ip(endpoint.address());
+}
+
+std::uint32_t Connection::interface() const
+{
+    error_code error;
+    const auto local = socket_.local_endpoint(error);
+    const auto peer = socket_.remote_endpoint(error);
+    if (error)
+        return 0;
+    if (peer.address().is_v6() && peer.address().to_v6().is_link_local())
+        return static_cast<std::uint32_t>(peer.address().to_v6().scope_id());
+    return link_of(to_ip(local.address()), to_ip(peer.address()));
 }
 
 // ---- In ----------------------------------------------------------------------------------------

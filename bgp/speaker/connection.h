@@ -62,6 +62,8 @@ public:
     // Since when the kernel takes nothing of what is queued.
     std::optional<Time> stuck_since() const;
     std::optional<Ip> local_address() const;
+    // The index of the interface by which the peer is on a link with us; 0: it is not.
+    std::uint32_t interface() const;
     void set_max_message(std::size_t octets) { max_message_ = octets; } // RFC 8654
 
 private:

@@ -193,6 +193,7 @@ void Peer::on_update_frame(ConnId id, const Frame& frame)
     if (const auto notify = decoder.decode(frame.body, session_->negotiated.wire))
         return input(id, Malformed{*notify, ""});
     const Update& update = decoder.update();
+    note_link_local(update);
     apply(update.ipv4);
     apply(update.ipv6);
     note_faults(update);
@@ -203,6 +204,13 @@ void Peer::on_update_frame(ConnId id, const Frame& frame)
     host_.schedule_turn();
     if (is_within_limit<Prefix4>())
         is_within_limit<Prefix6>();
+}
+
+void Peer::note_link_local(const Update& update)
+{
+    if (!update.link_local || session_->interface == 0)
+        return;
+    for_each_family([&]<typename P>() { tables<P>().note_link_local(id_, *update.link_local); });
 }
 
 template <typename P>
@@ -387,6 +395,9 @@ void Peer::session_up(const SessionUp& up)
     session.connection = up.connection;
     session.negotiated = up.negotiated;
     session.local_address = connection(up.connection)->local_address().value_or(Ip());
+    const WireSession& agreed = up.negotiated.wire;
+    if (agreed.ipv6.carried || agreed.ipv4.ipv6_next_hop)
+        session.interface = connection(up.connection)->interface();
     session_ = session;
     ++established_count_;
     connection().set_max_message(up.negotiated.wire.max_message);
@@ -399,6 +410,7 @@ void Peer::session_up(const SessionUp& up)
     traits.local_as = config_.local_as.value_or(host_.config().local_as);
     traits.allowed_own_as = config_.allowed_own_as;
     traits.local_address = session.local_address;
+    traits.interface = session.interface;
     for_each_family([&]<typename P>() {
         traits.add_path = wire<P>().add_path_in;
         traits.own_next_hop = own_next_hop<P>();
@@ -608,13 +620,23 @@ Ip Peer::own_next_hop() const
     const SpeakerConfig& speaker = host_.config();
     if constexpr (std::is_same_v<P, Prefix6>) {
         if (!local.is_v4())
-            return local;
+            return own_ipv6();
         return speaker.address6 ? Ip(*speaker.address6) : Ip();
     } else {
-        if (local.is_v4() || wire<P>().ipv6_next_hop)
+        if (local.is_v4())
             return local;
+        if (wire<P>().ipv6_next_hop)
+            return own_ipv6();
         return speaker.address4 ? Ip(*speaker.address4) : Ip();
     }
+}
+
+// Without a global address the link-local one stands alone, as most understand it.
+Ip Peer::own_ipv6() const
+{
+    const Ip& local = session_->local_address;
+    const auto& global = host_.config().address6;
+    return local.is_link_local6() && global ? Ip(*global) : local;
 }
 
 template <typename P>
@@ -627,6 +649,8 @@ ExportView Peer::export_view() const
     view.encoding = {session.four_octet_as, wire<P>().add_path_out, session.max_message};
     view.local_as = config_.local_as.value_or(host_.config().local_as);
     view.own_next_hop = own_next_hop<P>();
+    if (session_->local_address.is_link_local6() && view.own_next_hop != session_->local_address)
+        view.own_link_local = session_->local_address.v6();
     view.ipv6_next_hop = wire<P>().ipv6_next_hop;
     view.next_hop = config_.next_hop;
     view.cluster_id = tables<P>().rib().config().cluster_id;
@@ -683,6 +707,7 @@ PeerStatus Peer::status() const
     PeerStatus status;
     status.name = config_.name;
     status.address = config_.address;
+    status.interface = config_.interface;
     status.range = config_.range;
     status.remote_as = session_ ? session_->negotiated.remote_as : config_.remote_as;
     status.state = fsm_.state();

@@ -101,6 +101,7 @@ private:
         ConnId connection = 0;
         Negotiated negotiated;
         Ip local_address;
+        std::uint32_t interface = 0;
         FamilySession ipv4;
         FamilySession ipv6;
     };
@@ -150,6 +151,8 @@ private:
     void send(const Bytes& message);
     template <typename P>
     Ip own_next_hop() const;
+    Ip own_ipv6() const;
+    void note_link_local(const Update& update);
     Connection& add_connection(ConnId id);
     Connection* connection(ConnId id) const;
     Connection& connection() const { return *connection(session_->connection); }

@@ -31,19 +31,6 @@ RouteView& route_of(ExportedView& view)
     return view.route;
 }
 
-// Once for many routes: there may be a thousand peers.
-template <typename View>
-void name_peers(const std::map<Ip, const std::string*>& names, std::vector<View>& views)
-{
-    for (View& each : views) {
-        RouteView& view = route_of(each);
-        if (!view.from)
-            continue;
-        if (const auto name = names.find(*view.from); name != names.end())
-            view.peer = *name->second;
-    }
-}
-
 } // namespace
 
 class Speaker::Impl final : public std::enable_shared_from_this<Impl>, private PeerHost {
@@ -127,8 +114,8 @@ private:
     }
     void remove_peer(Peers::iterator at, std::uint8_t subcode);
     Peer* peer_by_id(PeerId id) const;
-    using Names = std::map<Ip, const std::string*>;
-    Names names_by_address() const;
+    template <typename View>
+    void name_peers(std::vector<View>& views) const;
     template <typename P>
     std::optional<WalkQuery<P>> walk_query(const RouteQuery& query) const;
     template <typename View, typename Walk>
@@ -458,6 +445,8 @@ void Speaker::Impl::remove_peer(Peers::iterator at, std::uint8_t subcode)
     peers_.erase(at);
     ipv4_.rib().remove(id);
     ipv6_.rib().remove(id);
+    ipv4_.forget(id);
+    ipv6_.forget(id);
 }
 
 Peer* Speaker::Impl::peer_by_id(PeerId id) const
@@ -674,12 +663,13 @@ std::vector<PeerStatus> Speaker::Impl::peer_statuses() const
     return statuses;
 }
 
-Speaker::Impl::Names Speaker::Impl::names_by_address() const
+// A route may outlive its peer by some turns: then it has no name.
+template <typename View>
+void Speaker::Impl::name_peers(std::vector<View>& views) const
 {
-    Names names;
-    for (const auto& [name, peer] : peers_)
-        names[peer->config().address] = &name;
-    return names;
+    for (View& each : views)
+        if (const Peer* peer = peer_by_id(route_of(each).peer_id))
+            route_of(each).peer = peer->config().name;
 }
 
 std::vector<RouteView> Speaker::Impl::route_views() const
@@ -687,7 +677,7 @@ std::vector<RouteView> Speaker::Impl::route_views() const
     std::vector<RouteView> views;
     ipv4_.append_views({}, 0, kWholeWalk, views);
     ipv6_.append_views({}, 0, kWholeWalk, views);
-    name_peers(names_by_address(), views);
+    name_peers(views);
     std::ranges::sort(views, [](const RouteView& a, const RouteView& b) {
         return std::tie(a.prefix, b.best, a.from, a.path) <
                std::tie(b.prefix, a.best, b.from, b.path);
@@ -708,7 +698,7 @@ std::vector<ExportedView> Speaker::Impl::exported_views(const std::string& name)
     if (peer.carries<Prefix6>())
         ipv6_.append_exported(peer.id(), peer.export_view<Prefix6>(), peer.config(), {}, 0,
                               kWholeWalk, views);
-    name_peers(names_by_address(), views);
+    name_peers(views);
     std::ranges::sort(views, {}, [](const ExportedView& view) { return view.route.prefix; });
     return views;
 }
@@ -756,7 +746,7 @@ Portion<View> Speaker::Impl::portion(const RouteQuery& query, RouteCursor from,
         if (const EntryId next = walk(*wanted, from.entry, portion.views); next != kNoEntry)
             portion.next = RouteCursor{true, next};
     }
-    name_peers(names_by_address(), portion.views);
+    name_peers(portion.views);
     return portion;
 }
 

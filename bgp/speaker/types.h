@@ -114,6 +114,10 @@ struct Announcement {
 struct NextHop {
     Ip gateway;
     Ip from; // the peer that told us
+    // The index of the link that we share with that peer, where there is one: a link-local gateway is meant
+    // by it, and so is the one that the peer may have told beside a global gateway (RFC 2545).
+    std::uint32_t interface = 0;
+    std::optional<Ipv6> link_local{};
 
     bool operator==(const NextHop&) const = default;
 };
@@ -141,6 +145,7 @@ struct MessageCounts {
 struct PeerStatus {
     std::string name;
     Ip address;
+    std::string interface{}; // of a link-local address
     std::optional<IpPrefix> range{}; // a dynamic neighbour of that range
     bool forgotten = false; // the last word of a dynamic neighbour
     Asn remote_as; // as it says itself, while the session is up
@@ -172,7 +177,9 @@ struct PeerStatus {
 struct RouteView {
     IpPrefix prefix;
     std::optional<Ip> from; // empty: our own
+    PeerId peer_id = kOurselves;
     std::string peer; // its name; empty: our own
+    std::uint32_t interface = 0; // of a link-local next hop
     PathId path = 0; // the peer's number (RFC 7911)
     std::optional<Attributes> attributes;
     bool best = false;
