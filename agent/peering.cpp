@@ -115,6 +115,8 @@ bgp::PeerRange peer_range(const config::ListenRange& range, std::uint32_t own_as
     for (std::size_t i = 1; i < range.as_numbers.size(); ++i)
         peer.also_as.emplace_back(range.as_numbers[i]);
     peer.families = {range.prefix.is_v4() ? bgp::kIpv4Unicast : bgp::kIpv6Unicast};
+    if (range.max_prefixes)
+        peer.max_prefixes = *range.max_prefixes;
     peer.password = password;
     peer.ttl_security = range.ttl_security;
     peer.reflector_client = range.client;

@@ -93,6 +93,7 @@ struct ListenRange {
     std::vector<std::uint32_t> as_numbers{}; // of one of these
     bool client = false; // of us as route reflector
     std::uint32_t limit = 100; // at a time
+    std::optional<std::uint32_t> max_prefixes{}; // of each
     std::uint8_t ttl_security = 0;
     std::string secret{}; // in the password folder; empty: without
     std::string secret_key{};

@@ -31,6 +31,13 @@ bool read_limit(std::string_view text, ListenRange& range)
     return range.limit > 0;
 }
 
+bool read_max_prefixes(std::string_view text, ListenRange& range)
+{
+    const auto most = parse_number(text, 0xffffffff);
+    range.max_prefixes = static_cast<std::uint32_t>(most.value_or(0));
+    return most && *most > 0;
+}
+
 bool read_ttl_security(std::string_view text, ListenRange& range)
 {
     const auto hops = parse_number(text, 254);
@@ -60,6 +67,7 @@ struct Word {
 };
 constexpr Word kWords[] = {{"as", read_as},
                            {"limit", read_limit},
+                           {"max-prefixes", read_max_prefixes},
                            {"ttl-security", read_ttl_security},
                            {"password", read_password},
                            {"filters", read_filters}};

@@ -342,8 +342,8 @@ constexpr Setting kSettings[] = {
      [](std::string_view t, Config& c) { return store_path(t, c.bgp_password_folder); }},
     {"bgp-listen-range", "MARGAY_BGP_LISTEN_RANGE", "",
      "a comma list of PREFIX as=AS[+AS...] with, for each, any of: client, limit=N (1 to 10000; "
-     "100), password=SECRET/KEY, ttl-security=HOPS, filters=NAME[+NAME...]; AS is a number, or "
-     "internal or external (then not client); no prefix twice",
+     "100), max-prefixes=N, password=SECRET/KEY, ttl-security=HOPS, filters=NAME[+NAME...]; AS is "
+     "a number, or internal or external (then not client); no prefix twice",
      "from where BGP neighbours may come that no BGPPeer names; of several ranges the most "
      "specific counts",
      [](std::string_view t, Config& c) {

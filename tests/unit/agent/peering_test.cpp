@@ -79,6 +79,7 @@ TEST(PeerRange, every_field_of_a_listen_range_reaches_the_library)
     range.as_numbers = {65001, 65002, 65003};
     range.client = true;
     range.limit = 7;
+    range.max_prefixes = 1000;
     range.ttl_security = 2;
     range.filters = {"b", "a"};
     const auto made = peer_range(range, 64512, "sesame", std::chrono::seconds(90));
@@ -88,6 +89,7 @@ TEST(PeerRange, every_field_of_a_listen_range_reaches_the_library)
     wanted.name = "Dynamic";
     wanted.remote_as = bgp::Asn{65001};
     wanted.also_as = {bgp::Asn{65002}, bgp::Asn{65003}};
+    wanted.max_prefixes = 1000;
     wanted.password = "sesame";
     wanted.ttl_security = 2;
     wanted.reflector_client = true;

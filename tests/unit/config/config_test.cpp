@@ -167,6 +167,7 @@ TEST(Config, wrong_values_are_refused)
         {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 limit=0"},
         {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 limit=10001"},
         {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 ttl-security=255"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 max-prefixes=0"},
         {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 password=../etc"},
         {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 password=a/../b"},
         {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 filters="},
@@ -220,7 +221,7 @@ TEST(Config, listen_ranges_say_who_may_come)
     const auto config =
         with_env({{"MARGAY_BGP_LISTEN_RANGE",
                    "10.1.0.7/24 as=internal client limit=20 , fd00::/64 filters=b+a as=65001+1.10 "
-                   "ttl-security=1 password=bgp/racks, 10.2.0.5 as=external"},
+                   "ttl-security=1 password=bgp/racks, 10.2.0.5 as=external max-prefixes=7"},
                   {"MARGAY_BGP_LISTEN_LIMIT", "50"}});
     ASSERT_TRUE(config) << config.error().what;
     EXPECT_EQ(config->bgp_listen_limit, 50u);
@@ -236,6 +237,7 @@ TEST(Config, listen_ranges_say_who_may_come)
     racks.filters = {"b", "a"};
     one.prefix = *IpPrefix::parse("10.2.0.5/32");
     one.external = true;
+    one.max_prefixes = 7;
     EXPECT_THAT(config->bgp_listen_ranges, ElementsAre(clients, racks, one));
 }
 
