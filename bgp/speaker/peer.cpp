@@ -709,7 +709,10 @@ PeerStatus Peer::status() const
     status.address = config_.address;
     status.interface = config_.interface;
     status.range = config_.range;
-    status.remote_as = session_ ? session_->negotiated.remote_as : config_.remote_as;
+    if (session_)
+        status.remote_as = session_->negotiated.remote_as;
+    else if (!config_.any_external_as)
+        status.remote_as = config_.remote_as;
     status.state = fsm_.state();
     status.since = since_;
     status.why_down = up() ? "" : fsm_.last_down().text;

@@ -148,7 +148,7 @@ struct PeerStatus {
     std::string interface{}; // of a link-local address
     std::optional<IpPrefix> range{}; // a dynamic neighbour of that range
     bool forgotten = false; // the last word of a dynamic neighbour
-    Asn remote_as; // as it says itself, while the session is up
+    Asn remote_as; // as it says itself while the session is up, else as configured; 0: any
     State state = State::Idle;
     std::chrono::system_clock::time_point since; // of the last change between up and down
     std::string why_down; // in plain words; empty while Established

@@ -397,6 +397,8 @@ TEST_F(WorkloadPeers, they_come_and_go_with_workloads_and_their_labels)
     world.sync();
     EXPECT_TRUE(world.sessions.contains("Local_Workload_10_65_0_3"));
     world.gone("workloadendpoints/a/router");
+    world.sync();
+    EXPECT_THAT(world.sessions, ElementsAre(Key("Local_Workload_10_65_0_3")));
     world.pod("a", "client", "10.65.0.9/32", R"j({"role":"router"})j");
     world.sync();
     EXPECT_THAT(world.sessions, ElementsAre(Key("Local_Workload_10_65_0_9")));
