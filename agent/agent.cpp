@@ -288,6 +288,7 @@ void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
             uplinks_.erase(link.ifindex);
             check_rp_filter(link.name, false);
         }
+        peering_addresses_due_ |= workload;
         if (workload && change.what != What::AddressesChanged) {
             if (change.what != What::Vanished)
                 adopt_workload(link);

@@ -93,6 +93,8 @@ private:
     void apply_felix(const model::FelixConfiguration& felix);
     void apply_bgp(const model::Changes& changes);
     void want_peer_routes();
+    std::map<std::string, Ipv4> peering_addresses() const;
+    void ensure_peering_addresses();
     void apply_interface_prefixes(const std::vector<std::string>& before);
     void apply_external_nodes();
     void apply_paths();
@@ -184,6 +186,7 @@ private:
     RemotePaths remote_;
     std::map<Prefix4, kernel::Route> peer_routes_; // to BGP peers with reachableBy
     std::set<Ipv4> host_addresses_;
+    bool peering_addresses_due_ = true; // of the host, towards workloads that are BGP peers
     model::OwnNode own_node_; // as it is in force
     model::OwnNode told_own_node_; // as the datastore has it
     bool own_node_stated_ = false;

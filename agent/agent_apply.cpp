@@ -2,12 +2,15 @@
 // What changed in the datastore, made wanted state of data path, kernel, firewall and BGP.
 #include "agent/agent.h"
 
+#include "agent/kernel/addresses.h"
 #include "agent/kernel/neighbours.h"
 
 #include <fmt/ranges.h>
 
 namespace margay {
 namespace {
+
+constexpr std::chrono::milliseconds kUntilSettled{100};
 
 datapath::RouteWant local_want(const model::WantedRoute& route)
 {
@@ -26,6 +29,52 @@ void Agent::apply_bgp(const model::Changes& changes)
     if (!peering_->speaker())
         join_.set_bgp_settled(); // nobody to wait for
     want_peer_routes();
+    if (changes.bgp_sessions.empty())
+        return;
+    peering_addresses_due_ = true;
+    want_host_addresses();
+}
+
+// localWorkloadSelector: by the interfaces of workloads that are BGP peers, what they know us by.
+std::map<std::string, Ipv4> Agent::peering_addresses() const
+{
+    std::map<std::string, Ipv4> addresses;
+    if (!peering_)
+        return addresses;
+    for (const auto& [name, session] : peering_->sessions())
+        if (!session.workload_interface.empty() && session.source && session.source->is_v4())
+            addresses.emplace(session.workload_interface, session.source->v4());
+    return addresses;
+}
+
+// On the host's side of each, as Calico has it: a packet from there finds it local. What carries our
+// number on a workload's interface and is not wanted is of an earlier time.
+void Agent::ensure_peering_addresses()
+{
+    if (!peering_addresses_due_)
+        return;
+    if (!datapath_->settled()) // what it does not know as the host's must not be the host's
+        return schedule_turn(kUntilSettled);
+    peering_addresses_due_ = false;
+    const auto wanted = peering_addresses();
+    for (const auto& [index, link] : links_.table().links()) {
+        if (!is_workload(link.name))
+            continue;
+        const auto here = wanted.find(link.name);
+        std::optional<Prefix4> missing;
+        if (here != wanted.end())
+            missing = Prefix4::host(here->second);
+        Status changed;
+        for (const kernel::Address& address : links_.table().addresses(index)) {
+            if (address.prefix == missing)
+                missing.reset();
+            else if (address.protocol == kernel::kProtocolMargay)
+                changed = kernel::remove_address(*netlink_, link, address.prefix);
+        }
+        if (missing && changed)
+            changed = kernel::add_address(*netlink_, link, *missing, kernel::Scope::Link);
+        warn_once("peering address of " + link.name, changed ? "" : changed.error().what);
+    }
 }
 
 void Agent::apply_endpoints(const model::Changes& changes)

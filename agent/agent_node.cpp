@@ -33,6 +33,8 @@ void Agent::want_host_addresses()
         if (!is_workload(link.name))
             for (const auto& address : links_.table().addresses(index))
                 now.insert(address.prefix.addr);
+    for (const auto& [interface, address] : peering_addresses())
+        now.insert(address);
     for (const Ipv4 address : now)
         if (!host_addresses_.contains(address)) {
             datapath::RouteWant want;

@@ -60,6 +60,7 @@ void Agent::flush()
         calc_.release_retired();
     update_firewall();
     write_static_neighbours();
+    ensure_peering_addresses();
     kernel_routes_.flush(); // goes on by itself, and has a turn called when it is done
     if (!stated_) {
         // All of the snapshot has been stated: what is left of an earlier run is stale now, but

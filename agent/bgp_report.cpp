@@ -49,6 +49,19 @@ Result<std::string> text_of(const Result<json::object>& answer)
     return json::serialize(*answer);
 }
 
+json::array refused_connections(const bgp::Speaker* speaker)
+{
+    json::array rows;
+    if (!speaker)
+        return rows;
+    for (const bgp::RefusedConnection& refused : speaker->refused())
+        rows.push_back(json::object{{"address", refused.from.str()},
+                                    {"count", refused.count},
+                                    {"last", explain::utc_text(refused.last)},
+                                    {"why", refused.why}});
+    return rows;
+}
+
 // A session that did not start.
 json::object refused_row(const std::string& name, const std::string& why,
                          const model::BgpSession& session)
@@ -92,11 +105,15 @@ json::array bgp_peer_rows(const Peering* peering)
     const auto bfd = peering->bfd_states();
     for (const bgp::PeerStatus& peer : speaker->peers()) {
         const auto session = sessions.find(peer.name);
-        if (session == sessions.end())
+        if (session == sessions.end() && !peer.range)
             continue;
         json::object row = explain::peer_row(peer);
-        row["from"] = origin_text(session->second);
-        row["node"] = session->second.node;
+        if (peer.range) {
+            row["from"] = "dynamic, of range " + peer.range->str();
+        } else {
+            row["from"] = origin_text(session->second);
+            row["node"] = session->second.node;
+        }
         if (const auto state = bfd.find(peer.address); state != bfd.end())
             row["bfd"] = state->second;
         rows.push_back(std::move(row));
@@ -110,6 +127,7 @@ json::array bgp_peer_rows(const Peering* peering)
 json::object bgp_peers_report(const Peering* peering)
 {
     return {{"peers", bgp_peer_rows(peering)},
+            {"refused", refused_connections(speaker_of(peering))},
             {"trouble", peering ? peering->trouble() : "not started"}};
 }
 

@@ -4,6 +4,7 @@
 #include "agent/agent.h"
 
 #include "agent/datapath/datapath.h"
+#include "agent/kernel/addresses.h"
 #include "agent/kernel/neighbours.h"
 #include "agent/kernel/nftables.h"
 #include "agent/kernel/tunnel_device.h"
@@ -86,6 +87,11 @@ Status cleanup_host(const config::Config& config,
     step("routes of Margay and to workloads", remove_routes(prefixes));
     step("tunnel address and device tunl0", with_socket([](kernel::NetlinkSocket& socket) {
              return kernel::remove_tunnel_device(socket, "tunl0");
+         }));
+    step("addresses of Margay on workload interfaces",
+         with_socket([&](kernel::NetlinkSocket& socket) {
+             return kernel::remove_own_addresses(
+                 socket, [&](const kernel::Link& link) { return has_prefix(link.name, prefixes); });
          }));
     step("neighbour entries of Margay", with_socket([&](kernel::NetlinkSocket& socket) {
              return kernel::remove_own_neighbours(

@@ -63,6 +63,8 @@ Peering::Peering(Executor& executor, Log log, const config::Config& config, std:
                  bool restarting, Callbacks callbacks)
     : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
       restarting_(restarting), callbacks_(std::move(callbacks)), passwords_timer_(executor),
+      hops_(executor, [this] { set_filters(); }),
+      interface_of_hop_([this](const Ip& hop) { return hops_.of(hop); }),
       bfd_(executor, log_, config_,
            [this](const Ip& peer, const std::string& why) { on_bfd_lost(peer, why); })
 {
@@ -100,6 +102,30 @@ bgp::PeerConfig peer_config(const std::string& name, const model::BgpSession& se
     return config;
 }
 
+bgp::PeerRange peer_range(const config::ListenRange& range, std::uint32_t own_as,
+                          const std::string& password, bgp::Seconds hold)
+{
+    bgp::PeerRange out;
+    out.prefix = range.prefix;
+    out.limit = range.limit;
+    bgp::PeerConfig& peer = out.peer;
+    peer.name = "Dynamic";
+    peer.any_external_as = range.external;
+    peer.remote_as = bgp::Asn(range.as_numbers.empty() ? own_as : range.as_numbers.front());
+    for (std::size_t i = 1; i < range.as_numbers.size(); ++i)
+        peer.also_as.emplace_back(range.as_numbers[i]);
+    peer.families = {range.prefix.is_v4() ? bgp::kIpv4Unicast : bgp::kIpv6Unicast};
+    if (range.max_prefixes)
+        peer.max_prefixes = *range.max_prefixes;
+    peer.password = password;
+    peer.ttl_security = range.ttl_security;
+    peer.reflector_client = range.client;
+    peer.policy = bgp_rules::chain_of(range.filters);
+    peer.hold_time = hold;
+    peer.keepalive_time = hold / 3;
+    return out;
+}
+
 std::optional<bgp::SpeakerConfig> Peering::wanted_config()
 {
     if (!local_known_ || !local_.address)
@@ -113,6 +139,7 @@ std::optional<bgp::SpeakerConfig> Peering::wanted_config()
     config.address4 = *local_.address;
     config.restarting = restarting_;
     config.restart_time = whole_seconds(local_.restart_time);
+    config.dynamic_limit = config_.bgp_listen_limit;
     config.cluster_id = Ipv4::parse(local_.route_reflector_cluster_id);
     cluster_trouble_.clear();
     if (!config.cluster_id && !local_.route_reflector_cluster_id.empty())
@@ -201,9 +228,7 @@ bool Peering::apply_rules(const model::Changes& changes)
     bool changed = false;
     for (const auto& [name, filter] : changes.bgp_filters) {
         rules_.set_filter(name, filter ? &*filter : nullptr);
-        changed |= std::ranges::any_of(sessions_, [&](const auto& session) {
-            return std::ranges::count(session.second.filters, name) > 0;
-        });
+        changed |= uses_filter(name);
     }
     if (!changes.bgp_export)
         return changed;
@@ -215,25 +240,39 @@ bool Peering::apply_rules(const model::Changes& changes)
     return true;
 }
 
+bool Peering::uses_filter(const std::string& name) const
+{
+    const auto names_it = [&](const std::vector<std::string>& filters) {
+        return std::ranges::count(filters, name) > 0;
+    };
+    return std::ranges::any_of(
+               sessions_, [&](const auto& session) { return names_it(session.second.filters); }) ||
+           std::ranges::any_of(config_.bgp_listen_ranges,
+                               [&](const auto& range) { return names_it(range.filters); });
+}
+
 // They are asked for as long as the speaker lives, which we own; each call makes it ask anew.
 void Peering::set_filters()
 {
-    speaker_->set_import_filter([this](const bgp::FilterContext& context,
-                                       const bgp::AttributesPtr& attributes) {
-        return rules_.import_route(
-            context.peer.policy,
-            {any_prefix(context.prefix), attributes, {true, !context.internal, {}}}, context.pool);
-    });
-    speaker_->set_export_filter(
+    hops_.forget();
+    speaker_->set_import_filter(
         [this](const bgp::FilterContext& context, const bgp::AttributesPtr& attributes) {
-            const auto prefix = any_prefix(context.prefix);
-            return rules_.export_route(
-                context.peer.policy,
-                {prefix,
-                 attributes,
-                 {!context.own, !context.internal, context.own ? interface_of(prefix) : ""}},
-                context.pool);
+            return rules_.import_route(context.peer.policy,
+                                       {any_prefix(context.prefix),
+                                        attributes,
+                                        {true, !context.internal, {}, &interface_of_hop_}},
+                                       context.pool);
         });
+    speaker_->set_export_filter([this](const bgp::FilterContext& context,
+                                       const bgp::AttributesPtr& attributes) {
+        const auto prefix = any_prefix(context.prefix);
+        return rules_.export_route(context.peer.policy,
+                                   {prefix,
+                                    attributes,
+                                    {!context.own, !context.internal,
+                                     context.own ? interface_of(prefix) : "", &interface_of_hop_}},
+                                   context.pool);
+    });
 }
 
 std::string Peering::interface_of(const model::AnyPrefix& own) const
@@ -281,6 +320,12 @@ void Peering::on_bfd_lost(const Ip& address, const std::string& why)
 // Each state once, and nothing of a peer that was not tried yet.
 void Peering::on_peer_state(const bgp::PeerStatus& peer)
 {
+    if (peer.range) {
+        if (neighbours_log_.allow(std::chrono::steady_clock::now()))
+            log_->info("BGP peer={} of range {}: {}", peer.name, peer.range->str(),
+                       peer.why_down.empty() ? "session up" : peer.why_down);
+        return;
+    }
     const auto [told, fresh] = told_.try_emplace(peer.name, peer.why_down);
     if (fresh && !peer.why_down.empty()) {
         log_->info("BGP peer={} address={}: {}", peer.name, peer.address.str(), peer.why_down);
@@ -310,9 +355,9 @@ void Peering::hand_over_peers()
     for (const auto& [name, session] : sessions_) {
         if (session.address.is_v4()) // a peer whose session cannot start is one that is down
             peer_addresses_.insert(session.address.v4());
-        if (const auto password = password_of(name, session, passwords))
-            peers.push_back(peer_config(name, session, *password, config_.bgp_hold_time));
+        add_peer(name, session, passwords, peers);
     }
+    hand_over_ranges(passwords);
     bfd_.set_peers(peers, local_.network);
     speaker_->set_peers(std::move(peers));
     if (!passwords.empty())
@@ -324,33 +369,70 @@ void Peering::hand_over_peers()
         passwords_timer_.stop();
 }
 
-// "" where none is asked for, nothing where it cannot be had: then there is no session. Each file is
-// read once for all sessions that name it.
-std::optional<std::string> Peering::password_of(const std::string& name,
-                                                const model::BgpSession& session, Passwords& read)
+// Where a password is asked for that cannot be had there is no session.
+void Peering::add_peer(const std::string& name, const model::BgpSession& session, Passwords& read,
+                       std::vector<bgp::PeerConfig>& into)
 {
-    if (!session.password)
-        return "";
-    auto known = read.find(*session.password);
+    if (!session.workload_interface.empty() && !session.source) {
+        refused_[name] = "BGPConfiguration default has no localWorkloadPeeringIPV4";
+        return;
+    }
+    std::string password;
+    if (session.password) {
+        const auto& found = password_of(*session.password, read);
+        if (!found) {
+            refused_[name] = "no password: " + found.error().what;
+            return;
+        }
+        password = *found;
+    }
+    into.push_back(peer_config(name, session, password, config_.bgp_hold_time));
+}
+
+void Peering::hand_over_ranges(Passwords& read)
+{
+    std::vector<bgp::PeerRange> ranges;
+    refused_ranges_.clear();
+    for (const config::ListenRange& range : config_.bgp_listen_ranges) {
+        std::string password;
+        if (!range.secret.empty()) {
+            const auto& found = password_of({range.secret, range.secret_key}, read);
+            if (!found) {
+                refused_ranges_[range.prefix] =
+                    "no password: " + found.error().what + "; nobody is let in from there";
+                continue;
+            }
+            password = *found;
+        }
+        ranges.push_back(peer_range(range, local_.as_number, password, config_.bgp_hold_time));
+    }
+    speaker_->set_ranges(std::move(ranges));
+}
+
+// Each file is read once for all that name it.
+const Result<std::string>& Peering::password_of(const model::SecretKeyRef& secret, Passwords& read)
+{
+    auto known = read.find(secret);
     if (known == read.end())
-        known =
-            read.emplace(*session.password,
-                         bgp_rules::read_password(config_.bgp_password_folder, *session.password))
-                .first;
-    if (known->second)
-        return *known->second;
-    refused_[name] = "no password: " + known->second.error().what;
-    return std::nullopt;
+        known = read.emplace(secret, bgp_rules::read_password(config_.bgp_password_folder, secret))
+                    .first;
+    return known->second;
 }
 
 void Peering::note_missing_filters()
 {
     filter_warnings_.clear();
+    range_warnings_.clear();
     for (const auto& [name, session] : sessions_)
         if (const auto missing = rules_.missing(session.filters); !missing.empty())
             filter_warnings_[name] =
                 "BGPFilter " + bgp_rules::chain_of(missing) +
                 " is not there: no route is told to this peer or taken from it";
+    for (const config::ListenRange& range : config_.bgp_listen_ranges)
+        if (const auto missing = rules_.missing(range.filters); !missing.empty())
+            range_warnings_[range.prefix] =
+                "BGPFilter " + bgp_rules::chain_of(missing) +
+                " is not there: no route is told to its peers or taken from them";
     std::set<std::string> now;
     for (const std::string& warning : warnings()) {
         if (!warned_.contains(warning))
@@ -368,6 +450,9 @@ std::vector<std::string> Peering::warnings() const
             if (const auto session = sessions_.find(name); session != sessions_.end())
                 list.push_back("BGP session " + name + " (" + origin_text(session->second) +
                                "): " + text);
+    for (const auto* table : {&refused_ranges_, &range_warnings_})
+        for (const auto& [prefix, text] : *table)
+            list.push_back("bgp-listen-range " + prefix.str() + ": " + text);
     if (!cluster_trouble_.empty())
         list.push_back(cluster_trouble_);
     return list;
@@ -378,11 +463,13 @@ void Peering::shutdown(bgp::Speaker::Goodbye goodbye)
     if (speaker_)
         speaker_->shutdown(goodbye);
     speaker_.reset();
+    hops_.forget();
     bfd_.stop();
     running_.reset();
     passwords_timer_.stop();
     peer_addresses_.clear();
     refused_.clear();
+    refused_ranges_.clear();
 }
 
 } // namespace margay

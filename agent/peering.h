@@ -5,17 +5,19 @@
 // when one of them changes. Peers and announcements are handed on as they change: a session whose
 // configuration is as before is not touched, and other filters or pools only change what is told.
 //
-// A session that should have a password does not start without it. The files are read whenever
-// sessions are handed on, and now and then while a session needs one.
+// A session that should have a password does not start without it, nor does a listen range let anybody in.
+// The files are read whenever sessions are handed on, and now and then while a session needs one.
 
 #pragma once
 
 #include "agent/bfd_watch.h"
 #include "agent/bgp/rules.h"
 #include "agent/config/config.h"
+#include "agent/hop_interfaces.h"
 #include "agent/model/wanted.h"
 #include "bgp/speaker/speaker.h"
 #include "margay/log.h"
+#include "margay/rate_limit.h"
 
 #include <functional>
 #include <map>
@@ -74,8 +76,11 @@ private:
     void restart(const bgp::SpeakerConfig& config);
     void hand_over_peers();
     using Passwords = std::map<model::SecretKeyRef, Result<std::string>>;
-    std::optional<std::string> password_of(const std::string& name,
-                                           const model::BgpSession& session, Passwords& read);
+    const Result<std::string>& password_of(const model::SecretKeyRef& secret, Passwords& read);
+    void add_peer(const std::string& name, const model::BgpSession& session, Passwords& read,
+                  std::vector<bgp::PeerConfig>& into);
+    void hand_over_ranges(Passwords& read);
+    bool uses_filter(const std::string& name) const;
     void note_missing_filters();
     void on_peer_state(const bgp::PeerStatus& peer);
     void on_bfd_lost(const Ip& address, const std::string& why);
@@ -99,9 +104,14 @@ private:
     std::string cluster_trouble_; // the own Node's routeReflectorClusterID
     std::map<std::string, std::string> refused_; // by peer
     std::map<std::string, std::string> filter_warnings_; // by peer
+    std::map<IpPrefix, std::string> refused_ranges_; // why nobody is let in from there
+    std::map<IpPrefix, std::string> range_warnings_;
     std::map<std::string, std::string> told_; // by peer, why it is down; empty: up
+    RateLimit neighbours_log_{20, std::chrono::seconds(1)}; // they come and go as they like
     std::set<std::string> warned_; // of warnings(), what is in the log
     Timer passwords_timer_;
+    HopInterfaces hops_;
+    const bgp_rules::InterfaceOf interface_of_hop_;
     std::unique_ptr<bgp::Speaker> speaker_;
     BfdWatch bfd_;
 };
@@ -112,6 +122,10 @@ Ipv4 router_id(const std::string& setting, const std::string& node, Ipv4 address
 // The session in the library's words.
 bgp::PeerConfig peer_config(const std::string& name, const model::BgpSession& session,
                             const std::string& password, bgp::Seconds hold);
+
+// What whoever comes from the range becomes.
+bgp::PeerRange peer_range(const config::ListenRange& range, std::uint32_t own_as,
+                          const std::string& password, bgp::Seconds hold);
 
 // "BGPPeer rack-1", or "mesh": where a session comes from, for people.
 std::string origin_text(const model::BgpSession& session);

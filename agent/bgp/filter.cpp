@@ -35,26 +35,26 @@ bool matches_peer(Rule::PeerType type, bool external)
     return type == Rule::PeerType::Any || (type == Rule::PeerType::External) == external;
 }
 
-// By which interface a peer's route leads changes with the kernel's table and is not asked. So that
-// this opens nothing, such a rule rejects by its other fields alone, and accepts nothing.
-bool matches_interface(const Rule& rule, const Circumstances& route)
+// Where the interface is not known such a rule rejects by its other fields alone, and accepts nothing, so
+// that this opens nothing. A route that leads nowhere has none, as in BIRD.
+bool matches_interface(const Rule& rule, const Route& route)
 {
     if (rule.interface_name.empty())
         return true;
-    if (route.learned)
+    const auto name = route.interface_name();
+    if (!name)
         return rule.action == Rule::Action::Reject;
-    return !route.interface_name.empty() &&
-           matches_wildcard(rule.interface_name, route.interface_name);
+    return !name->empty() && matches_wildcard(rule.interface_name, *name);
 }
 
 bool matches(const Rule& rule, const Route& route)
 {
     return matches_cidr(rule, route.prefix()) && (!rule.learned || route.circumstances().learned) &&
-           matches_interface(rule, route.circumstances()) &&
            matches_peer(rule.peer_type, route.circumstances().external) &&
            (!rule.priority || route.priority() == *rule.priority) &&
            (!rule.community || route.has(*rule.community)) &&
-           (rule.as_path_prefix.empty() || route.path_begins_with(rule.as_path_prefix));
+           (rule.as_path_prefix.empty() || route.path_begins_with(rule.as_path_prefix)) &&
+           matches_interface(rule, route); // last: it may have to ask the kernel
 }
 
 bool operate(const model::BgpOperation& operation, Route& route)

@@ -54,6 +54,14 @@ bgp::RawAttribute& large_list(bgp::Attributes& attributes)
 
 } // namespace
 
+std::optional<std::string> Route::interface_name() const
+{
+    if (!circumstances_.learned)
+        return circumstances_.interface_name;
+    return circumstances_.interface_of ? (*circumstances_.interface_of)(given_->next_hop)
+                                       : std::nullopt;
+}
+
 const bgp::Attributes& Route::read() const
 {
     if (!attributes_)

@@ -9,6 +9,7 @@
 #include "agent/model/bgp.h"
 #include "bgp/wire/attribute_set.h"
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -17,11 +18,16 @@ namespace margay::bgp_rules {
 // A priority is a metric: 2147483647 less the local preference (calico-compatible, see README).
 inline constexpr std::uint32_t kHighestPreference = 2147483647;
 
+// By which interface we send to a next hop; "": by none. Nothing: it is not known.
+using InterfaceOf = std::function<std::optional<std::string>(const Ip&)>;
+
 // What is known of a route beside its attributes.
 struct Circumstances {
     bool learned = false;  // from a peer; else our own
     bool external = false; // the peer in question is of another AS
     std::string interface_name{}; // of an own address; empty: none, or not known
+    const InterfaceOf* interface_of =
+        nullptr; // of learned routes, asked only where a rule is about it
 };
 
 class Route {
@@ -37,6 +43,7 @@ public:
     bool has(const model::Community& community) const;
     // Does the path begin with these?
     bool path_begins_with(const std::vector<std::uint32_t>& as_numbers) const;
+    std::optional<std::string> interface_name() const; // as InterfaceOf
 
     void set_priority(std::uint32_t priority);
     // False: the attributes would become longer than any peer takes.

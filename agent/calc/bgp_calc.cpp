@@ -93,6 +93,32 @@ void BgpCalc::set_affinity(const model::ResourceKey& key, const model::BlockAffi
     dirty_ = true;
 }
 
+void BgpCalc::set_workload(const model::ResourceKey& key, const model::WorkloadEndpoint& endpoint,
+                           const model::Labels& labels)
+{
+    if (endpoint.addresses.v4.empty())
+        return remove_workload(key);
+    const Workload workload{labels, endpoint.addresses.v4.front().addr, endpoint.interface_name};
+    const auto [known, fresh] = workloads_.try_emplace(key);
+    if (!fresh && known->second == workload)
+        return;
+    known->second = workload;
+    workloads_changed();
+}
+
+void BgpCalc::remove_workload(const model::ResourceKey& key)
+{
+    if (workloads_.erase(key) > 0)
+        workloads_changed();
+}
+
+// They come and go all the time, and concern sessions only where a BGPPeer selects any.
+void BgpCalc::workloads_changed()
+{
+    dirty_ |= std::ranges::any_of(
+        peers_, [](const auto& peer) { return peer.second.workload_selector.has_value(); });
+}
+
 const model::BgpConfiguration* BgpCalc::configuration(const std::string& name) const
 {
     const auto at = configurations_.find(name);
@@ -272,6 +298,8 @@ void BgpCalc::add_peers(const model::LocalBgp& local, bool global, Found& into) 
     for (const auto& [name, peer] : peers_) {
         if (peer.is_global() != global || !own || !is_on(peer, *own))
             continue;
+        if (peer.workload_selector)
+            add_workloads(local, peer, into);
         for (const End& end : ends_of(peer)) {
             const auto own_here = own_address(end.address.is_v4());
             if (!own_here || end.address == *own_here)
@@ -279,6 +307,25 @@ void BgpCalc::add_peers(const model::LocalBgp& local, bool global, Found& into) 
             const auto made = session(local, peer, end, false);
             into.add(session_name(global ? "Global" : "Node", made.address, made.port), made);
         }
+    }
+}
+
+// We have the same address towards all of them.
+void BgpCalc::add_workloads(const model::LocalBgp& local, const model::BgpPeer& peer,
+                            Found& into) const
+{
+    const auto* global = configuration("default");
+    for (const auto& [key, workload] : workloads_) {
+        if (!peer.workload_selector->matches(workload.labels))
+            continue;
+        const End end{"", Ip(workload.address), std::nullopt, peer.as_number};
+        auto made = session(local, peer, end, false);
+        made.workload_interface = workload.interface_name;
+        made.reachable_by.reset();
+        made.source.reset();
+        if (global && global->workload_peering4)
+            made.source = Ip(*global->workload_peering4);
+        into.add(session_name("Local_Workload", made.address, made.port), made);
     }
 }
 

@@ -2,7 +2,8 @@
 // BgpCalc: this node's BGP parameters, its sessions, and what decides about export.
 //
 // Sessions are those of the node mesh and of the BGPPeers that name this node, on either side: a
-// BGPPeer says who has a session with whom, and both ends find themselves in it. Of several that
+// BGPPeer says who has a session with whom, and both ends find themselves in it. With
+// localWorkloadSelector it is workloads of the nodes themselves. Of several that
 // lead to one address and port the first counts: global BGPPeers, those of this node, those by which
 // others name us as a peer (each by name), the mesh.
 
@@ -31,6 +32,10 @@ public:
     void set_filter(const std::string& name, const model::BgpFilter* filter);
     void set_pool(const std::string& name, const model::IpPool* pool);
     void set_affinity(const model::ResourceKey& key, const model::BlockAffinity* affinity);
+    // Of this node, with the labels that its profiles give it.
+    void set_workload(const model::ResourceKey& key, const model::WorkloadEndpoint& endpoint,
+                      const model::Labels& labels);
+    void remove_workload(const model::ResourceKey& key);
 
     void take_changes(model::Changes& into);
     bool dirty() const { return dirty_; }
@@ -42,6 +47,13 @@ private:
         Ip address{};
         std::optional<std::uint16_t> port{}; // as it was given; else the node's
         std::uint32_t as_number = 0;
+    };
+    struct Workload {
+        model::Labels labels{};
+        Ipv4 address{};
+        std::string interface_name{};
+
+        bool operator==(const Workload&) const = default;
     };
     using Sessions = std::map<std::string, model::BgpSession>; // by name
     // Sessions as they are found: the first to an address and port counts.
@@ -77,6 +89,8 @@ private:
 
     Sessions sessions(const model::LocalBgp& local) const;
     void add_peers(const model::LocalBgp& local, bool global, Found& into) const;
+    void add_workloads(const model::LocalBgp& local, const model::BgpPeer& peer, Found& into) const;
+    void workloads_changed();
     void add_reverse(const model::LocalBgp& local, Found& into) const;
     void add_mesh(const model::LocalBgp& local, Found& into) const;
     bool is_on(const model::BgpPeer& peer, const model::Node& node) const;
@@ -94,6 +108,7 @@ private:
     std::map<std::string, model::BgpFilter> filters_;
     std::map<std::string, model::IpPool> pools_;
     std::map<model::ResourceKey, model::BlockAffinity> affinities_; // own, of both families
+    std::map<model::ResourceKey, Workload> workloads_; // with an IPv4 address
     bool dirty_ = true;
     std::optional<model::LocalBgp> local_published_;
     std::optional<model::BgpExport> export_published_;

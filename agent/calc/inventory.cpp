@@ -202,8 +202,10 @@ void Inventory::set_item(Item item)
         for (const auto& parent : item.parents)
             children_[parent].insert(id);
     }
-    if (stored.is_local && !item.is_local)
+    if (stored.is_local && !item.is_local) {
         policy_.remove_endpoint(id);
+        bgp_.remove_workload(item.key);
+    }
     stored = std::move(item);
     refresh_item(id);
 }
@@ -216,8 +218,10 @@ void Inventory::refresh_item(ItemId id)
         if (const auto at = profile_labels_.find(parent); at != profile_labels_.end())
             labels.inherit(at->second);
     policy_.sets().set_item(id, labels, item.member);
-    if (item.is_local)
-        policy_.set_endpoint(id, workloads_.at(item.key), labels);
+    if (!item.is_local)
+        return;
+    policy_.set_endpoint(id, workloads_.at(item.key), labels);
+    bgp_.set_workload(item.key, workloads_.at(item.key), labels);
 }
 
 void Inventory::remove_item(const model::ResourceKey& key)
@@ -230,6 +234,7 @@ void Inventory::remove_item(const model::ResourceKey& key)
         children_[parent].erase(id);
     policy_.sets().remove_item(id);
     policy_.remove_endpoint(id);
+    bgp_.remove_workload(key);
     items_.erase(id);
     ids_.erase(at);
 }

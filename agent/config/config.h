@@ -85,6 +85,23 @@ struct PoolCidr {
     bool operator==(const PoolCidr&) const = default;
 };
 
+// From where BGP neighbours may come that are not configured by name.
+struct ListenRange {
+    IpPrefix prefix{};
+    bool internal = false; // of our AS, or
+    bool external = false; // of any other, or
+    std::vector<std::uint32_t> as_numbers{}; // of one of these
+    bool client = false; // of us as route reflector
+    std::uint32_t limit = 100; // at a time
+    std::optional<std::uint32_t> max_prefixes{}; // of each
+    std::uint8_t ttl_security = 0;
+    std::string secret{}; // in the password folder; empty: without
+    std::string secret_key{};
+    std::vector<std::string> filters{}; // names of BGPFilters, in order
+
+    bool operator==(const ListenRange&) const = default;
+};
+
 struct Setting;
 
 // One effective value and where it came from.
@@ -148,6 +165,9 @@ struct Config {
     std::uint16_t bgp_port = 0; // 0: BGPConfiguration's listenPort, else 179
     std::chrono::seconds bgp_hold_time{0};
     std::string bgp_password_folder; // empty: none
+    std::vector<ListenRange> bgp_listen_ranges;
+    static constexpr std::uint32_t kMostListenPeers = 10000;
+    std::uint32_t bgp_listen_limit = 0; // of all ranges
     bool bfd = false;
     std::chrono::milliseconds bfd_interval{0};
     std::uint8_t bfd_multiplier = 0;

@@ -22,6 +22,7 @@ std::optional<LogLevel> parse_log_level(std::string_view text);
 std::optional<Listen> parse_listen(std::string_view text);
 std::optional<std::vector<FailsafePort>> parse_failsafe(std::string_view text);
 std::optional<std::vector<Prefix4>> parse_prefixes(std::string_view text);
+std::optional<std::vector<ListenRange>> parse_listen_ranges(std::string_view text);
 
 bool is_autodetection_method(std::string_view text);
 bool is_regex_list(std::string_view text);

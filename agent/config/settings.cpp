@@ -178,6 +178,13 @@ bool parse_hold_time(std::string_view text, Config& c)
     return seconds && *seconds >= 3; // RFC 4271 4.2
 }
 
+bool parse_listen_limit(std::string_view text, Config& c)
+{
+    const auto limit = parse_number(text, Config::kMostListenPeers);
+    c.bgp_listen_limit = static_cast<std::uint32_t>(limit.value_or(0));
+    return limit && *limit >= 1;
+}
+
 constexpr std::string_view kBool = "true, false";
 constexpr std::string_view kPath = "an absolute path";
 constexpr std::string_view kFailsafeAllowed =
@@ -333,6 +340,17 @@ constexpr Setting kSettings[] = {
      "folder with the Secrets that BGPPeers name, as Kubernetes mounts them: SECRET/KEY; unset: "
      "sessions with a password do not start",
      [](std::string_view t, Config& c) { return store_path(t, c.bgp_password_folder); }},
+    {"bgp-listen-range", "MARGAY_BGP_LISTEN_RANGE", "",
+     "a comma list of PREFIX as=AS[+AS...] with, for each, any of: client, limit=N (1 to 10000; "
+     "100), max-prefixes=N, password=SECRET/KEY, ttl-security=HOPS, filters=NAME[+NAME...]; AS is "
+     "a number, or internal or external (then not client); no prefix twice",
+     "from where BGP neighbours may come that no BGPPeer names; of several ranges the most "
+     "specific counts",
+     [](std::string_view t, Config& c) {
+         return store(parse_listen_ranges(t), c.bgp_listen_ranges);
+     }},
+    {"bgp-listen-limit", "MARGAY_BGP_LISTEN_LIMIT", "1000", "1 to 10000",
+     "neighbours of all listen ranges at a time", parse_listen_limit},
     {"bird-socket", "MARGAY_BIRD_SOCKET", "/var/run/calico/bird.ctl", "off, or an absolute path",
      "where margayd answers as BIRD does, for calicoctl node status; it also has processes named "
      "bird and calico-felix then; with IPv6 peers bird6.ctl and bird6 as well",

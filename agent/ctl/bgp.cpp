@@ -73,6 +73,7 @@ const std::vector<Column> kPeerFields = {{"Name", "name"},
                                          {"From", "from"},
                                          {"Node", "node"},
                                          {"Address", "address"},
+                                         {"Interface", "interface"},
                                          {"AS", "as"},
                                          {"Identifier", "identifier"},
                                          {"State", "state"},
@@ -94,6 +95,9 @@ const std::vector<Column> kPeerFields = {{"Name", "name"},
 const std::vector<Column> kCountColumns = {
     {"MESSAGES", "direction"},        {"OPEN", "open"},           {"UPDATE", "update"},
     {"NOTIFICATION", "notification"}, {"KEEPALIVE", "keepalive"}, {"REFRESH", "route_refresh"}};
+
+const std::vector<Column> kRefusedColumns = {
+    {"REFUSED", "address"}, {"TIMES", "count"}, {"LAST", "last"}, {"WHY", "why"}};
 
 json::array message_counts(const json::object& peer)
 {
@@ -137,6 +141,8 @@ int show_peers(const Place& place, const PeersCommand& command)
                 std::printf("%s\n", peer_text(peer.as_object()).c_str());
     } else {
         std::printf("%s", table(list_of(*answer, "peers"), kPeerColumns).c_str());
+        if (const json::array& refused = list_of(*answer, "refused"); !refused.empty())
+            std::printf("\n%s", table(refused, kRefusedColumns).c_str());
     }
     return 0;
 }

@@ -94,7 +94,11 @@ void add_bgp_metrics(const bgp::Speaker& speaker, MetricsText& text)
 {
     MessageCounts sent;
     MessageCounts received;
+    double dynamic = 0;
     for (const PeerStatus& peer : speaker.peers()) {
+        if (peer.is_stranger())
+            continue;
+        dynamic += peer.range ? 1 : 0;
         add_peer(peer, text);
         add(sent, peer.sent);
         add(received, peer.received);
@@ -106,7 +110,9 @@ void add_bgp_metrics(const bgp::Speaker& speaker, MetricsText& text)
     add_family("ipv6", counts.ipv6, text);
     text.gauge("margay_bgp_attribute_sets", "Sets of path attributes, each stored once",
                static_cast<double>(counts.attribute_sets));
-    text.counter("margay_bgp_refused_connections_total", "Connections from who is no peer",
+    text.gauge("margay_bgp_dynamic_peers", "Peers of listen ranges", dynamic);
+    text.counter("margay_bgp_refused_connections_total",
+                 "Connections from who is no peer, or who did not become one of a listen range",
                  static_cast<double>(speaker.refused_connections()));
 }
 

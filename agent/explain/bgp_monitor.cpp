@@ -11,7 +11,10 @@ namespace json = boost::json;
 
 void BgpMonitor::on_peer(const bgp::PeerStatus& peer)
 {
-    names_[peer.address] = peer.name;
+    if (peer.forgotten)
+        names_.erase(peer.address);
+    else
+        names_[peer.address] = peer.name;
     if (!feed_.wanted())
         return;
     feed_.publish(json::serialize(json::object{{"time", utc_text(std::chrono::system_clock::now())},

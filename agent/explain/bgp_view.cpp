@@ -9,7 +9,10 @@
 
 #include <boost/json.hpp>
 
+#include <net/if.h>
+
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace margay::explain {
@@ -73,6 +76,13 @@ json::array capabilities(const bgp::PeerStatus& peer)
     return names;
 }
 
+// The number where the interface is gone.
+std::string interface_name(std::uint32_t index)
+{
+    std::array<char, IF_NAMESIZE> name{};
+    return ::if_indextoname(index, name.data()) ? name.data() : std::to_string(index);
+}
+
 json::object route_row(const bgp::RouteView& route)
 {
     json::object row{{"prefix", route.prefix.str()},
@@ -89,6 +99,8 @@ json::object route_row(const bgp::RouteView& route)
     if (route.attributes)
         for (auto& [key, value] : attributes_json(*route.attributes))
             row[key] = std::move(value);
+    if (route.attributes && route.interface != 0)
+        row["next_hop"] = route.attributes->next_hop.str() + "%" + interface_name(route.interface);
     return row;
 }
 
@@ -185,6 +197,7 @@ json::object peer_row(const bgp::PeerStatus& peer)
         why += "; its routes are kept for the restart time";
     return {{"name", peer.name},
             {"address", peer.address.str()},
+            {"interface", peer.interface.empty() ? json::value() : json::value(peer.interface)},
             {"as", peer.remote_as.value},
             {"identifier", peer.identifier ? json::value(peer.identifier->str()) : json::value()},
             {"state", bgp::name_of(peer.state)},

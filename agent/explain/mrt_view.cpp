@@ -26,6 +26,8 @@ public:
         for (const bgp::PeerStatus& peer : speaker.peers()) {
             if (peers_.size() == bgp::kMrtPeers)
                 break;
+            if (peer.is_stranger()) // it tells nothing, and would change the table as it likes
+                continue;
             places_[peer.name] = static_cast<std::uint16_t>(peers_.size());
             peers_.push_back({peer.address, peer.identifier.value_or(Ipv4()), peer.remote_as});
             since_.push_back(peer.since);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/kernel/tunnel_device.h"
 
+#include "agent/kernel/addresses.h"
 #include "agent/kernel/route.h"
 
 #include <linux/if_link.h>
@@ -96,23 +97,6 @@ Status set_mtu_and_flags(NetlinkSocket& socket, const Link& link, std::uint32_t 
     return socket.request(message, "set up interface " + link.name + " mtu " + std::to_string(mtu));
 }
 
-Status change_address(NetlinkSocket& socket, const Link& link, const Prefix4& prefix, bool add)
-{
-    Message message(add ? RTM_NEWADDR : RTM_DELADDR,
-                    static_cast<std::uint16_t>(add ? NLM_F_CREATE | NLM_F_REPLACE : 0));
-    auto& header = message.extra<ifaddrmsg>();
-    header.ifa_family = AF_INET;
-    header.ifa_prefixlen = prefix.length;
-    header.ifa_index = link.ifindex;
-    message.put(IFA_LOCAL, prefix.addr);
-    if (add) {
-        message.put(IFA_ADDRESS, prefix.addr);
-        message.put_u8(IFA_PROTO, kProtocolMargay);
-    }
-    return socket.request(message, std::string(add ? "add" : "remove") + " address " +
-                                       prefix.str() + " dev " + link.name);
-}
-
 // Adds before it removes: the host is never without a tunnel address while both are known.
 Status set_addresses(NetlinkSocket& socket, TunnelDevice& device,
                      const std::vector<Address>& present, std::optional<Ipv4> wanted)
@@ -121,8 +105,7 @@ Status set_addresses(NetlinkSocket& socket, TunnelDevice& device,
         return wanted && a.prefix == Prefix4::host(*wanted);
     };
     if (wanted && std::none_of(present.begin(), present.end(), is_wanted)) {
-        if (Status status = change_address(socket, device.link, Prefix4::host(*wanted), true);
-            !status)
+        if (Status status = add_address(socket, device.link, Prefix4::host(*wanted)); !status)
             return status;
         device.changed = true;
     }
@@ -133,7 +116,7 @@ Status set_addresses(NetlinkSocket& socket, TunnelDevice& device,
             device.foreign_addresses.push_back(address.prefix);
             continue;
         }
-        if (Status status = change_address(socket, device.link, address.prefix, false); !status)
+        if (Status status = remove_address(socket, device.link, address.prefix); !status)
             return status;
         device.changed = true;
     }
@@ -220,7 +203,7 @@ Status remove_tunnel_device(NetlinkSocket& socket, const std::string& name)
     for (const Address& known : *present) {
         if (!ours && known.protocol != kProtocolMargay)
             continue;
-        if (Status status = change_address(socket, link, known.prefix, false); !status)
+        if (Status status = remove_address(socket, link, known.prefix); !status)
             return status;
     }
     if (!ours)

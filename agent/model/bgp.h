@@ -77,6 +77,7 @@ struct BgpConfiguration {
     Nets service_external_ips{};
     Nets service_load_balancer_ips{};
     bool aggregates_load_balancer_ips = true; // else one address at a time is announced
+    std::optional<Ipv4> workload_peering4{}; // ours towards workloads that are peers
 
     bool operator==(const BgpConfiguration&) const = default;
 };
@@ -88,11 +89,12 @@ struct BgpPeer {
     // On which nodes: this one, those that are selected, or all.
     std::string node{};
     std::optional<Selector> node_selector{};
-    // With whom: an address, or the nodes that are selected.
+    // With whom: an address, or the nodes or workloads that are selected.
     std::optional<Ip> address{};
     std::optional<std::uint16_t> port{};
-    std::uint32_t as_number = 0; // of the address
+    std::uint32_t as_number = 0; // of the address, or of the workloads
     std::optional<Selector> peer_selector{};
+    std::optional<Selector> workload_selector{}; // workloads of the node itself
     std::optional<std::uint32_t> local_as_number{};
     NextHopMode next_hop = NextHopMode::Auto;
     std::optional<SecretKeyRef> password{};

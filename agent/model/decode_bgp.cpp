@@ -13,16 +13,6 @@ void not_enforced(const Fields& fields, std::string_view name)
     fields.report().not_enforced.push_back(fields.path(name));
 }
 
-// Letters that Kubernetes allows in names and in keys of Secrets, and nothing that leads out of a folder.
-bool is_plain_name(std::string_view text)
-{
-    return !text.empty() && text.size() <= 253 && text != "." && !text.starts_with("..") &&
-           std::ranges::all_of(text, [](char c) {
-               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '_' || c == '.';
-           });
-}
-
 std::optional<SecretKeyRef> secret(const Fields& fields, std::string_view name)
 {
     const auto password = fields.object(name);
@@ -156,10 +146,16 @@ Resource decode_bgp_configuration(const Document& document)
     if (spec.has("prefixAdvertisements"))
         config.prefix_advertisements = advertisements(spec);
     read_services(spec, config);
+    if (const auto peering = address(spec, "localWorkloadPeeringIPV4")) {
+        if (!peering->is_v4())
+            spec.fail("localWorkloadPeeringIPV4", "is no IPv4 address");
+        else
+            config.workload_peering4 = peering->v4();
+    }
     // Services: what others announce is passed on, but without Kubernetes none is announced here.
-    for (const char* field : {"serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs",
-                              "localWorkloadPeeringIPV4", "localWorkloadPeeringIPV6",
-                              "ignoredInterfaces", "programClusterRoutes"})
+    for (const char* field :
+         {"serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs",
+          "localWorkloadPeeringIPV6", "ignoredInterfaces", "programClusterRoutes"})
         if (spec.has(field))
             not_enforced(spec, field);
     return config;
@@ -199,15 +195,15 @@ void check_peer(const Fields& spec, const BgpPeer& peer)
     if (!peer.node.empty() && peer.node_selector)
         spec.fail("nodeSelector", "excludes node");
     const int ways = int{spec.has("peerIP")} + int{peer.peer_selector.has_value()} +
-                     int{spec.has("localWorkloadSelector")};
+                     int{peer.workload_selector.has_value()};
     if (ways == 0)
-        spec.fail("peerIP", "is missing, and so is peerSelector");
+        spec.fail("peerIP", "is missing, and so are peerSelector and localWorkloadSelector");
     if (ways > 1)
         spec.fail("peerSelector", "one of peerIP, peerSelector and localWorkloadSelector excludes "
                                   "the others");
     if (peer.peer_selector && spec.has("asNumber"))
         spec.fail("asNumber", "is of the nodes themselves where peerSelector says who they are");
-    if (peer.address && !spec.has("asNumber"))
+    if ((peer.address || peer.workload_selector) && !spec.has("asNumber"))
         spec.fail("asNumber", "is missing");
     if (peer.reachable_by && peer.address && peer.reachable_by->is_v4() != peer.address->is_v4())
         spec.fail("reachableBy", "is of another family than peerIP");
@@ -252,6 +248,7 @@ Resource decode_bgp_peer(const Document& document)
     read_peer_ip(spec, peer);
     peer.as_number = real_as_number(spec, "asNumber").value_or(0);
     peer.peer_selector = spec.selector("peerSelector");
+    peer.workload_selector = spec.selector("localWorkloadSelector");
     peer.local_as_number = real_as_number(spec, "localASNumber");
     // The newer field wins over the one that it replaces.
     const bool keep = spec.flag("keepOriginalNextHop").value_or(false);
@@ -272,9 +269,7 @@ Resource decode_bgp_peer(const Document& document)
                                                                      {"Manual", false}};
     peer.reverse = spec.word("reversePeering", true, kReverse);
     check_peer(spec, peer);
-    if (spec.has("localWorkloadSelector"))
-        not_enforced(spec, "localWorkloadSelector");
-    if (peer.reachable_by && !peer.reachable_by->is_v4())
+    if (peer.reachable_by && (!peer.reachable_by->is_v4() || peer.workload_selector))
         not_enforced(spec, "reachableBy");
     return peer;
 }
@@ -406,7 +401,7 @@ FilterRule read_filter_rule(const Fields& fields, bool v6)
     fields.for_each_object("operations", [&rule](const Fields& operation) {
         rule.operations.push_back(read_operation(operation));
     });
-    if (!rule.interface_name.empty()) // of a learned route we do not know it
+    if (!rule.interface_name.empty() && v6) // of a learned route we do not know it there
         not_enforced(fields, "interface");
     return rule;
 }

@@ -251,6 +251,15 @@ bool add_net(Nets& nets, std::string_view text)
     return false;
 }
 
+bool is_plain_name(std::string_view text)
+{
+    return !text.empty() && text.size() <= 253 && text != "." && !text.starts_with("..") &&
+           std::ranges::all_of(text, [](char c) {
+               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_' || c == '.';
+           });
+}
+
 std::string quoted_for_people(std::string_view text)
 {
     constexpr std::size_t kLongest = 64;

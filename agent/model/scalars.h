@@ -64,6 +64,9 @@ std::optional<AnyPrefix> parse_any_prefix(std::string_view text);
 // Adds a prefix or bare address of either family, masked. False: not an address.
 bool add_net(Nets& nets, std::string_view text);
 
+// Letters that Kubernetes allows in names and in keys of Secrets, and nothing that leads out of a folder.
+bool is_plain_name(std::string_view text);
+
 // `text` for a message: printable ASCII, in quotes, cut at 64 characters.
 std::string quoted_for_people(std::string_view text);
 

@@ -119,7 +119,7 @@ struct LocalBgp {
 };
 
 // A session of the node mesh or of a BGPPeer; its key in Changes is "Mesh_10_0_0_9",
-// "Global_10_0_0_9_port_1790", "Node_fd00__9".
+// "Global_10_0_0_9_port_1790", "Node_fd00__9", "Local_Workload_10_65_0_2".
 struct BgpSession {
     std::string origin{}; // "mesh", or the BGPPeer's name
     std::string node{};   // of ours at the other end, if it is one
@@ -128,6 +128,7 @@ struct BgpSession {
     std::uint32_t as_number = 0;
     std::optional<std::uint32_t> local_as_number{};
     std::optional<Ip> source{};
+    std::string workload_interface{}; // of a workload of ours; then it must have the source
     bool passive = false; // we wait for the peer to connect
     bool reflector_client = false;
     NextHopMode next_hop = NextHopMode::Auto;

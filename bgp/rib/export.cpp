@@ -10,9 +10,10 @@ bool reflects(const PeerTraits& from, const ExportView& to)
     return from.client || to.client;
 }
 
-bool is_next_hop_ours(PeerId source, const ExportView& to)
+// A link-local address means nothing beyond the link that it was told on (RFC 2545 section 2).
+bool is_next_hop_ours(PeerId source, const Ip& next_hop, const ExportView& to)
 {
-    if (source == kOurselves || to.next_hop == NextHopMode::Self)
+    if (source == kOurselves || to.next_hop == NextHopMode::Self || next_hop.is_link_local6())
         return true;
     return to.next_hop == NextHopMode::Auto && !to.internal;
 }
@@ -32,7 +33,7 @@ template <typename P>
 const char* why_not_passed(const Path& path, const PeerTraits& from, const ExportView& to)
 {
     const bool own = path.peer == kOurselves;
-    const bool ours = is_next_hop_ours(path.peer, to);
+    const bool ours = is_next_hop_ours(path.peer, path.accepted->next_hop, to);
     if (!is_readable<P>(ours ? to.own_next_hop : path.accepted->next_hop, to))
         return "its next hop is of a family that the peer cannot read";
     if (own)
@@ -53,8 +54,11 @@ Rewrite rewrite_for(const AttributeSet& policed, PeerId source, const PeerTraits
     const bool own = source == kOurselves;
     Rewrite rewrite;
     rewrite.encoding = to.encoding;
-    rewrite.next_hop = is_next_hop_ours(source, to) ? to.own_next_hop : policed.next_hop; // 5.1.3
+    const bool ours = is_next_hop_ours(source, policed.next_hop, to); // 5.1.3
+    rewrite.next_hop = ours ? to.own_next_hop : policed.next_hop;
     rewrite.in_mp_reach = std::is_same_v<P, Prefix6> || !rewrite.next_hop.is_v4();
+    if (ours && rewrite.in_mp_reach && !rewrite.next_hop.is_v4())
+        rewrite.link_local = to.own_link_local;
     if (!to.internal) {
         rewrite.prepend = to.local_as;  // 5.1.2
         rewrite.strip_internal = true;  // 5.1.5, RFC 4456: within the AS only

@@ -9,9 +9,9 @@ namespace margay::bgp {
 
 // What becomes of a route's next hop on the way to a peer.
 enum class NextHopMode : std::uint8_t {
-    Auto, // RFC 4271 5.1.3: ourselves for external peers and for own routes
+    Auto, // RFC 4271 5.1.3: ourselves for external peers, for own routes, for link-local next hops
     Self, // ourselves, always
-    Keep, // unchanged, but for own routes
+    Keep, // unchanged, but for own routes and link-local ones
 };
 
 // All that makes one peer's view of a route differ from another's, but for who told us the route.
@@ -22,6 +22,7 @@ struct ExportView {
     Encoding encoding;
     Asn local_as;
     Ip own_next_hop; // ours on this session: "next hop self"; zero where we have none to give
+    std::optional<Ipv6> own_link_local{}; // goes with it, towards a peer on our link (RFC 2545)
     bool ipv6_next_hop = false; // RFC 8950: it takes one for an IPv4 route
     NextHopMode next_hop = NextHopMode::Auto;
     Ipv4 cluster_id;

@@ -32,6 +32,7 @@ enum class Rejection : std::uint8_t {
     OwnNextHop,   // RFC 4271 5.1.3
     FirstAs,      // RFC 4271 6.3
     NoUnicast,    // RFC 4271 6.3: of the prefix
+    NoInterface,  // RFC 2545 section 2
     ImportFilter,
 };
 const char* describe(Rejection rejection);

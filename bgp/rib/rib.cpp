@@ -54,6 +54,8 @@ const char* describe(Rejection rejection)
         return "its path does not begin with the peer's AS";
     case Rejection::NoUnicast:
         return "the prefix is not one that packets are sent to";
+    case Rejection::NoInterface:
+        return "its next hop is link-local, and the peer is on no link of ours";
     case Rejection::ImportFilter:
         return "rejected by the import filter";
     }
@@ -283,6 +285,8 @@ Rejection Rib<P>::loop_of(const AttributeSet& attributes, const PeerTraits& from
         return Rejection::OwnNextHop;
     if (from.first_as && attributes.neighbor != from.first_as)
         return Rejection::FirstAs;
+    if (attributes.next_hop.is_link_local6() && from.interface == 0)
+        return Rejection::NoInterface;
     return Rejection::None;
 }
 

@@ -35,6 +35,8 @@ struct PeerTraits {
     std::optional<Asn> first_as; // that the path has to begin with (RFC 4271 6.3)
     Ip local_address; // ours, on this session: as a next hop it would be a loop
     Ip own_next_hop; // what we would be called as one
+    std::uint32_t interface =
+        0; // the index of the link that we share with it; 0: none, or not known
 
     bool operator==(const PeerTraits&) const = default;
 };

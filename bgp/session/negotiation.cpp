@@ -49,6 +49,23 @@ WireFamily negotiated_family(Family family, const SessionConfig& config, const C
     return result;
 }
 
+bool accepts(const SessionConfig& config, Asn as)
+{
+    if (config.any_external_as)
+        return as != config.local_as;
+    return as == config.remote_as || std::ranges::count(config.also_as, as) > 0;
+}
+
+std::string accepted_text(const SessionConfig& config)
+{
+    if (config.any_external_as)
+        return "any but " + std::to_string(config.local_as.value);
+    std::string text = std::to_string(config.remote_as.value);
+    for (const Asn as : config.also_as)
+        text += " or " + std::to_string(as.value);
+    return text;
+}
+
 } // namespace
 
 Open make_open(const SessionConfig& config, const RestartState& restart)
@@ -81,17 +98,18 @@ Open make_open(const SessionConfig& config, const RestartState& restart)
 
 std::variant<Negotiated, Refusal> negotiate(const SessionConfig& config, const Open& peer)
 {
-    if (peer.as != config.remote_as)
+    if (!accepts(config, peer.as))
         return refuse(open_error::kBadPeerAs, {},
                       "wrong AS: the peer says " + std::to_string(peer.as.value) +
-                          ", configured is " + std::to_string(config.remote_as.value));
+                          ", configured is " + accepted_text(config));
     if (peer.as == config.local_as && peer.identifier == config.router_id)
         return refuse(open_error::kBadIdentifier, {},
                       "wrong identifier: the peer uses ours, " + peer.identifier.str());
 
     const Capabilities theirs = config.capabilities ? peer.capabilities : Capabilities{};
     Negotiated result;
-    result.wire.internal = config.local_as == config.remote_as;
+    result.remote_as = peer.as;
+    result.wire.internal = config.local_as == peer.as;
     result.wire.four_octet_as = theirs.four_octet_as.has_value();
     result.wire.max_message = theirs.extended_message ? kMaxExtendedMessage : kMaxMessage;
     result.wire.ipv4 = negotiated_family(kIpv4Unicast, config, theirs);

@@ -15,6 +15,8 @@ namespace margay::bgp {
 struct SessionConfig {
     Asn local_as;
     Asn remote_as;
+    std::vector<Asn> also_as{}; // accepted, too
+    bool any_external_as = false; // instead of these, any other than ours
     Ipv4 router_id;
     bool capabilities = true; // false: as if neither end had heard of them (RFC 5492 section 3)
     std::vector<Family> families{kIpv4Unicast};
@@ -37,6 +39,7 @@ struct RestartState {
 
 struct Negotiated {
     WireSession wire;
+    Asn remote_as;
     Ipv4 peer_identifier;
     Seconds hold_time{0}; // 0: no timers
     Seconds keepalive_time{0};

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/speaker/connection.h"
 
+#include <ifaddrs.h>
 #include <linux/sockios.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
@@ -54,6 +56,53 @@ error_code set_ttl_security(int socket, bool v4, int hops)
     return {failure, boost::system::system_category()};
 }
 
+bool is_in_network(const Ip& local, const Ip& mask, const Ip& peer)
+{
+    if (local.is_v4())
+        return ((local.v4().value() ^ peer.v4().value()) & mask.v4().value()) == 0;
+    for (std::size_t i = 0; i < local.v6().bytes().size(); ++i)
+        if ((local.v6().bytes()[i] ^ peer.v6().bytes()[i]) & mask.v6().bytes()[i])
+            return false;
+    return true;
+}
+
+Ip ip_of(const sockaddr& address)
+{
+    if (address.sa_family == AF_INET)
+        return Ipv4::from_be(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr);
+    Ipv6::Bytes bytes{};
+    std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr,
+                bytes.size());
+    return Ipv6(bytes);
+}
+
+// The interface that has `local` in one network with `peer`.
+std::uint32_t link_of(const Ip& local, const Ip& peer)
+{
+    ifaddrs* list = nullptr;
+    if (::getifaddrs(&list) != 0)
+        return 0;
+    const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(list, ::freeifaddrs);
+    const int family = local.is_v4() ? AF_INET : AF_INET6;
+    for (const ifaddrs* each = list; each; each = each->ifa_next) {
+        if (!each->ifa_addr || !each->ifa_netmask || each->ifa_addr->sa_family != family ||
+            (each->ifa_flags & IFF_LOOPBACK) || ip_of(*each->ifa_addr) != local)
+            continue;
+        if (is_in_network(local, ip_of(*each->ifa_netmask), peer))
+            return ::if_nametoindex(each->ifa_name);
+    }
+    return 0;
+}
+
+asio::ip::address scoped(const asio::ip::address& address, unsigned interface)
+{
+    if (!address.is_v6() || !address.to_v6().is_link_local())
+        return address;
+    auto v6 = address.to_v6();
+    v6.scope_id(interface);
+    return v6;
+}
+
 } // namespace
 
 int set_ttl(int socket, bool v4, int ttl)
@@ -64,16 +113,22 @@ int set_ttl(int socket, bool v4, int ttl)
     return failed ? errno : 0;
 }
 
-int set_tcp_md5(int socket, const Ip& peer, const std::string& password)
+int set_tcp_md5(int socket, const IpPrefix& peer, const std::string& password)
 {
     tcp_md5sig md5{};
     if (password.size() > sizeof(md5.tcpm_key))
         return EINVAL;
-    const Connection::Tcp::endpoint endpoint(to_asio(peer), 0);
+    const Connection::Tcp::endpoint endpoint(to_asio(peer.address()), 0);
     std::memcpy(&md5.tcpm_addr, endpoint.data(), endpoint.size());
+    const bool is_range = peer != IpPrefix::host(peer.address());
+    if (is_range) {
+        md5.tcpm_flags = TCP_MD5SIG_FLAG_PREFIX;
+        md5.tcpm_prefixlen = peer.length();
+    }
     md5.tcpm_keylen = static_cast<std::uint16_t>(password.size());
     std::memcpy(md5.tcpm_key, password.data(), password.size());
-    return ::setsockopt(socket, IPPROTO_TCP, TCP_MD5SIG, &md5, sizeof(md5)) == 0 ? 0 : errno;
+    const int option = is_range ? TCP_MD5SIG_EXT : TCP_MD5SIG;
+    return ::setsockopt(socket, IPPROTO_TCP, option, &md5, sizeof(md5)) == 0 ? 0 : errno;
 }
 
 Ip to_ip(const asio::ip::address& address)
@@ -84,6 +139,15 @@ Ip to_ip(const asio::ip::address& address)
     if (v6.is_v4_mapped()) // accepted on a socket of both families
         return Ipv4(asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_uint());
     return Ipv6(v6.to_bytes());
+}
+
+std::string interface_of(const Connection::Tcp::endpoint& endpoint)
+{
+    if (!endpoint.address().is_v6() || !endpoint.address().to_v6().is_link_local())
+        return "";
+    char name[IF_NAMESIZE];
+    const auto index = static_cast<unsigned>(endpoint.address().to_v6().scope_id());
+    return ::if_indextoname(index, name) ? name : "";
 }
 
 asio::ip::address to_asio(const Ip& ip)
@@ -99,20 +163,34 @@ Connection::Connection(Executor& executor, ConnId id, ConnectionHandler& handler
 }
 
 // What could not be had, if `error` says so.
-std::string Connection::prepare(const Tcp::endpoint& peer, const std::optional<Ip>& source,
+std::string Connection::prepare(Tcp::endpoint& peer, const std::optional<Ip>& source,
                                 const TcpOptions& options, error_code& error)
 {
+    unsigned scope = 0;
+    if (options.interface.empty() && peer.address().is_v6() &&
+        peer.address().to_v6().is_link_local()) {
+        error = asio::error::invalid_argument;
+        return "a link-local address needs its interface";
+    }
+    if (!options.interface.empty()) { // looked for each time: it may come and go
+        scope = ::if_nametoindex(options.interface.c_str());
+        if (scope == 0)
+            error.assign(errno, boost::system::system_category());
+        if (error)
+            return "there is no interface " + options.interface;
+        peer.address(scoped(peer.address(), scope));
+    }
     socket_.open(peer.protocol(), error);
     if (error)
         return "no socket";
     if (source) {
-        socket_.bind(Tcp::endpoint(to_asio(*source), 0), error);
+        socket_.bind(Tcp::endpoint(scoped(to_asio(*source), scope), 0), error);
         if (error)
             return "cannot use source address " + source->str();
     }
     const int socket = socket_.native_handle();
     if (!options.password.empty()) {
-        error.assign(set_tcp_md5(socket, to_ip(peer.address()), options.password),
+        error.assign(set_tcp_md5(socket, IpPrefix::host(to_ip(peer.address())), options.password),
                      boost::system::system_category());
         if (error)
             return "cannot use the password (TCP MD5)";
@@ -125,7 +203,7 @@ std::string Connection::prepare(const Tcp::endpoint& peer, const std::optional<I
 void Connection::dial(const Ip& address, std::uint16_t port, const std::optional<Ip>& source,
                       const TcpOptions& options)
 {
-    const Tcp::endpoint peer(to_asio(address), port);
+    Tcp::endpoint peer(to_asio(address), port);
     peer_text_ = address.str() + " port " + std::to_string(port);
     error_code error;
     const std::string refused = prepare(peer, source, options, error);
@@ -178,6 +256,18 @@ std::optional<Ip> Connection::local_address() const
     if (error)
         return std::nullopt;
     return to_ip(endpoint.address());
+}
+
+std::uint32_t Connection::interface() const
+{
+    error_code error;
+    const auto local = socket_.local_endpoint(error);
+    const auto peer = socket_.remote_endpoint(error);
+    if (error)
+        return 0;
+    if (peer.address().is_v6() && peer.address().to_v6().is_link_local())
+        return static_cast<std::uint32_t>(peer.address().to_v6().scope_id());
+    return link_of(to_ip(local.address()), to_ip(peer.address()));
 }
 
 // ---- In ----------------------------------------------------------------------------------------

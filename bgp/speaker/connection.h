@@ -35,6 +35,7 @@ protected:
 struct TcpOptions {
     std::string password;          // TCP MD5 (RFC 2385); empty: none
     std::uint8_t ttl_security = 0; // GTSM (RFC 5082): hops to the peer at most; 0: any
+    std::string interface;         // to dial by, of a link-local address
 };
 
 // Shared by its own pending operations, which may outlive the peer: a farewell is still written
@@ -61,10 +62,12 @@ public:
     // Since when the kernel takes nothing of what is queued.
     std::optional<Time> stuck_since() const;
     std::optional<Ip> local_address() const;
+    // The index of the interface by which the peer is on a link with us; 0: it is not.
+    std::uint32_t interface() const;
     void set_max_message(std::size_t octets) { max_message_ = octets; } // RFC 8654
 
 private:
-    std::string prepare(const Tcp::endpoint& peer, const std::optional<Ip>& source,
+    std::string prepare(Tcp::endpoint& peer, const std::optional<Ip>& source,
                         const TcpOptions& options, boost::system::error_code& error);
     void begin();
     void read();
@@ -95,14 +98,16 @@ private:
     std::string peer_text_;
 };
 
-// RFC 2385: segments from and to `peer` are signed; empty takes the key away. An errno.
-int set_tcp_md5(int socket, const Ip& peer, const std::string& password);
+// RFC 2385: segments from and to `peer`, one or a range, are signed; empty takes the key away. An errno.
+int set_tcp_md5(int socket, const IpPrefix& peer, const std::string& password);
 
 // What our packets begin with, or the system's default; an errno.
 int set_ttl(int socket, bool v4, int ttl);
 inline constexpr int kHighestTtl = 255, kDefaultTtl = -1;
 
 Ip to_ip(const boost::asio::ip::address& address);
+// That a link-local address goes with; empty for all others.
+std::string interface_of(const Connection::Tcp::endpoint& endpoint);
 boost::asio::ip::address to_asio(const Ip& ip);
 
 } // namespace margay::bgp

@@ -65,7 +65,7 @@ void Listener::set_passwords(Passwords passwords)
     }
 }
 
-void Listener::apply_password(const Ip& peer, const std::string& password)
+void Listener::apply_password(const IpPrefix& peer, const std::string& password)
 {
     refused_.erase(peer);
     if (peer.is_v4() != v4_)
@@ -93,7 +93,7 @@ void Listener::accept()
         error_code gone;
         const auto from = socket.remote_endpoint(gone);
         if (!gone)
-            on_accept_(std::move(socket), to_ip(from.address()));
+            on_accept_(std::move(socket), {to_ip(from.address()), interface_of(from)});
         accept();
     });
 }

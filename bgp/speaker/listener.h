@@ -15,10 +15,16 @@
 
 namespace margay::bgp {
 
+// Who connects: a link-local address is one together with its interface.
+struct Source {
+    Ip address;
+    std::string interface; // empty for all others
+};
+
 class Listener {
 public:
     using Tcp = boost::asio::ip::tcp;
-    using OnAccept = std::function<void(Tcp::socket, const Ip& from)>;
+    using OnAccept = std::function<void(Tcp::socket, const Source& from)>;
 
     Listener(Executor& executor, OnAccept on_accept);
 
@@ -27,20 +33,20 @@ public:
     bool is_open() const { return acceptor_.is_open(); }
     // With whom segments are signed, and with what (RFC 2385). The kernel asks for no signature from
     // whom it refused a password for; and why.
-    using Passwords = std::map<Ip, std::string>;
+    using Passwords = std::map<IpPrefix, std::string>; // of addresses, and of ranges
     void set_passwords(Passwords passwords);
-    const std::map<Ip, std::string>& refused_passwords() const { return refused_; }
+    const std::map<IpPrefix, std::string>& refused_passwords() const { return refused_; }
 
 private:
     void accept();
-    void apply_password(const Ip& peer, const std::string& password);
+    void apply_password(const IpPrefix& peer, const std::string& password);
 
     Executor& executor_;
     OnAccept on_accept_;
     Tcp::acceptor acceptor_;
     bool v4_ = true;
     Passwords passwords_;
-    std::map<Ip, std::string> refused_;
+    std::map<IpPrefix, std::string> refused_;
     Timer pause_; // after a failure such as running out of descriptors
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true); // asked by late completions
 };

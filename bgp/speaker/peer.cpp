@@ -13,6 +13,7 @@ constexpr std::size_t kHighWater = 65536;      // octets queued for a peer: it i
 constexpr Seconds kStaleLimit{360};            // for End-of-RIB, once the peer is back
 constexpr int kIdleHoldGrowth = 6;
 constexpr std::size_t kRefreshBody = 4;
+constexpr Seconds kStrangerGreets{20};
 // Connections that linger, each with a descriptor and a buffer; a peer may open new ones without end.
 constexpr std::size_t kMostLeaving = 16;
 constexpr std::size_t kPrefetched = 8; // prefixes ahead of the one that is looked up
@@ -27,6 +28,8 @@ FsmConfig fsm_config(const SpeakerConfig& speaker, const PeerConfig& peer)
     FsmConfig config;
     config.session.local_as = peer.local_as.value_or(speaker.local_as);
     config.session.remote_as = peer.remote_as;
+    config.session.also_as = peer.also_as;
+    config.session.any_external_as = peer.any_external_as;
     config.session.router_id = speaker.router_id;
     config.session.families = peer.families;
     config.session.ipv6_next_hop = !peer.address.is_v4() && carries_ipv4(peer);
@@ -40,6 +43,8 @@ FsmConfig fsm_config(const SpeakerConfig& speaker, const PeerConfig& peer)
     config.authenticated = !peer.password.empty();
     config.delay_open = peer.delay_open;
     config.connect_retry = peer.connect_retry;
+    if (peer.range) // a stranger holds a place of the range meanwhile
+        config.open_timeout = kStrangerGreets;
     config.idle_hold_min = peer.idle_hold;
     config.idle_hold_max = peer.idle_hold * kIdleHoldGrowth;
     const std::string identity = speaker.router_id.str() + peer.name;
@@ -97,6 +102,16 @@ void Peer::abandon()
 {
     waiting_.reset();
     run(fsm_.abandon());
+}
+
+void Peer::cut()
+{
+    waiting_.reset();
+    for (const auto& [id, open] : connections_)
+        open->cut();
+    for (const auto& closed : leaving_)
+        if (const auto open = closed.lock())
+            open->cut();
 }
 
 // ---- Events of the connections -----------------------------------------------------------------
@@ -186,6 +201,7 @@ void Peer::on_update_frame(ConnId id, const Frame& frame)
     if (const auto notify = decoder.decode(frame.body, session_->negotiated.wire))
         return input(id, Malformed{*notify, ""});
     const Update& update = decoder.update();
+    note_link_local(update);
     apply(update.ipv4);
     apply(update.ipv6);
     note_faults(update);
@@ -196,6 +212,13 @@ void Peer::on_update_frame(ConnId id, const Frame& frame)
     host_.schedule_turn();
     if (is_within_limit<Prefix4>())
         is_within_limit<Prefix6>();
+}
+
+void Peer::note_link_local(const Update& update)
+{
+    if (!update.link_local || session_->interface == 0)
+        return;
+    for_each_family([&]<typename P>() { tables<P>().note_link_local(id_, *update.link_local); });
 }
 
 template <typename P>
@@ -380,6 +403,9 @@ void Peer::session_up(const SessionUp& up)
     session.connection = up.connection;
     session.negotiated = up.negotiated;
     session.local_address = connection(up.connection)->local_address().value_or(Ip());
+    const WireSession& agreed = up.negotiated.wire;
+    if (agreed.ipv6.carried || agreed.ipv4.ipv6_next_hop)
+        session.interface = connection(up.connection)->interface();
     session_ = session;
     ++established_count_;
     connection().set_max_message(up.negotiated.wire.max_message);
@@ -392,8 +418,9 @@ void Peer::session_up(const SessionUp& up)
     traits.local_as = config_.local_as.value_or(host_.config().local_as);
     traits.allowed_own_as = config_.allowed_own_as;
     if (config_.enforce_first_as && !traits.internal)
-        traits.first_as = config_.remote_as;
+        traits.first_as = up.negotiated.remote_as;
     traits.local_address = session.local_address;
+    traits.interface = session.interface;
     for_each_family([&]<typename P>() {
         traits.add_path = wire<P>().add_path_in;
         traits.own_next_hop = own_next_hop<P>();
@@ -407,7 +434,7 @@ void Peer::session_up(const SessionUp& up)
     watch_output();
     host_.schedule_turn();
     host_.log().info("session up peer={} address={} as={} hold={}s", config_.name,
-                     config_.address.str(), config_.remote_as.value,
+                     config_.address_text(), up.negotiated.remote_as.value,
                      up.negotiated.hold_time.count());
 }
 
@@ -428,7 +455,7 @@ void Peer::session_down(const SessionDown& down)
     }
     host_.schedule_turn();
     host_.log().info("session down peer={} address={} routes={} reason=\"{}\"", config_.name,
-                     config_.address.str(), has_stale() ? "kept" : "withdrawn", down.reason.text);
+                     config_.address_text(), has_stale() ? "kept" : "withdrawn", down.reason.text);
 }
 
 void Peer::set_policy(const std::string& policy)
@@ -603,13 +630,23 @@ Ip Peer::own_next_hop() const
     const SpeakerConfig& speaker = host_.config();
     if constexpr (std::is_same_v<P, Prefix6>) {
         if (!local.is_v4())
-            return local;
+            return own_ipv6();
         return speaker.address6 ? Ip(*speaker.address6) : Ip();
     } else {
-        if (local.is_v4() || wire<P>().ipv6_next_hop)
+        if (local.is_v4())
             return local;
+        if (wire<P>().ipv6_next_hop)
+            return own_ipv6();
         return speaker.address4 ? Ip(*speaker.address4) : Ip();
     }
+}
+
+// Without a global address the link-local one stands alone, as most understand it.
+Ip Peer::own_ipv6() const
+{
+    const Ip& local = session_->local_address;
+    const auto& global = host_.config().address6;
+    return local.is_link_local6() && global ? Ip(*global) : local;
 }
 
 template <typename P>
@@ -622,6 +659,8 @@ ExportView Peer::export_view() const
     view.encoding = {session.four_octet_as, wire<P>().add_path_out, session.max_message};
     view.local_as = config_.local_as.value_or(host_.config().local_as);
     view.own_next_hop = own_next_hop<P>();
+    if (session_->local_address.is_link_local6() && view.own_next_hop != session_->local_address)
+        view.own_link_local = session_->local_address.v6();
     view.ipv6_next_hop = wire<P>().ipv6_next_hop;
     view.next_hop = config_.next_hop;
     view.cluster_id = tables<P>().rib().config().cluster_id;
@@ -672,9 +711,10 @@ void Peer::changed()
     if (was_up != up())
         since_ = std::chrono::system_clock::now();
     const bool failed = fsm_.last_down().kind != DownReason::Kind::NotTried;
-    if (failed && why != shown_why_ && !was_up && !up() && log_limit_.allow(steady_now()))
+    if (failed && why != shown_why_ && !was_up && !up() && !config_.range &&
+        log_limit_.allow(steady_now()))
         host_.log().info("session not up peer={} address={} reason=\"{}\"", config_.name,
-                         config_.address.str(), why);
+                         config_.address_text(), why);
     shown_state_ = fsm_.state();
     shown_why_ = why;
     host_.on_peer_changed(*this);
@@ -685,7 +725,12 @@ PeerStatus Peer::status() const
     PeerStatus status;
     status.name = config_.name;
     status.address = config_.address;
-    status.remote_as = config_.remote_as;
+    status.interface = config_.interface;
+    status.range = config_.range;
+    if (session_)
+        status.remote_as = session_->negotiated.remote_as;
+    else if (!config_.any_external_as)
+        status.remote_as = config_.remote_as;
     status.state = fsm_.state();
     status.since = since_;
     status.why_down = up() ? "" : fsm_.last_down().text;

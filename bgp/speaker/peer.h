@@ -50,6 +50,7 @@ public:
     void start();
     void stop(const Notify& notify);
     void abandon();
+    void cut(); // at once: last words are for those that we know
     void accept(Connection::Tcp::socket socket);
 
     bool has_room() const; // for UPDATEs
@@ -66,6 +67,13 @@ public:
     PeerId id() const { return id_; }
     const PeerConfig& config() const { return config_; }
     bool up() const { return session_.has_value(); }
+    // It has a session, or routes that outlived one.
+    bool proven() const { return up() || has_stale(); }
+    // Nothing is left of it, and nothing is held against it: a dynamic neighbour may be forgotten.
+    bool is_spent() const
+    {
+        return !proven() && connections_.empty() && !waiting_ && fsm_.state() != State::Idle;
+    }
     // Nothing more is to be expected from it at our start (RFC 4724 4.1).
     bool synced() const;
     template <typename P>
@@ -93,6 +101,7 @@ private:
         ConnId connection = 0;
         Negotiated negotiated;
         Ip local_address;
+        std::uint32_t interface = 0;
         FamilySession ipv4;
         FamilySession ipv6;
     };
@@ -143,10 +152,15 @@ private:
     void send(const Bytes& message);
     template <typename P>
     Ip own_next_hop() const;
+    Ip own_ipv6() const;
+    void note_link_local(const Update& update);
     Connection& add_connection(ConnId id);
     Connection* connection(ConnId id) const;
     Connection& connection() const { return *connection(session_->connection); }
-    TcpOptions tcp_options() const { return {config_.password, config_.ttl_security}; }
+    TcpOptions tcp_options() const
+    {
+        return {config_.password, config_.ttl_security, config_.interface};
+    }
 
     // Calls f.template operator()<P>() for each family of addresses.
     template <typename F>

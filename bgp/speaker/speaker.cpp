@@ -3,6 +3,7 @@
 
 #include "bgp/speaker/listener.h"
 #include "bgp/speaker/peer.h"
+#include "bgp/speaker/ranges.h"
 
 #include <spdlog/spdlog.h>
 
@@ -17,6 +18,8 @@ constexpr std::size_t kDecisionsPerTurn = 2048; // each may be news for the call
 constexpr std::size_t kPrefixesPerTurn = 4096; // told to a group of peers
 constexpr WalkBudget kPortion{16384, 512};
 constexpr auto kListenRetry = std::chrono::seconds(5);
+// Dynamic neighbours that are still to greet, of all ranges: the oldest gives way to a newcomer.
+constexpr std::size_t kMostStrangers = 64;
 
 RouteView& route_of(RouteView& view)
 {
@@ -26,19 +29,6 @@ RouteView& route_of(RouteView& view)
 RouteView& route_of(ExportedView& view)
 {
     return view.route;
-}
-
-// Once for many routes: there may be a thousand peers.
-template <typename View>
-void name_peers(const std::map<Ip, const std::string*>& names, std::vector<View>& views)
-{
-    for (View& each : views) {
-        RouteView& view = route_of(each);
-        if (!view.from)
-            continue;
-        if (const auto name = names.find(*view.from); name != names.end())
-            view.peer = *name->second;
-    }
 }
 
 } // namespace
@@ -59,6 +49,7 @@ public:
     Status listen();
     bool listening() const { return listener4_.is_open() || listener6_.is_open(); }
     void set_peers(std::vector<PeerConfig> wanted);
+    void set_ranges(std::vector<PeerRange> wanted);
     template <typename P>
     void announce(const P& prefix, const Announcement& announcement);
     template <typename P>
@@ -77,7 +68,7 @@ public:
     void shutdown(Goodbye goodbye);
 
     bool sync_done() const { return sync_done_; }
-    std::uint64_t refused() const { return refused_; }
+    const Refusals& refusals() const { return refusals_; }
 
 private:
     using Peers = std::map<std::string, std::unique_ptr<Peer>>; // by name
@@ -100,11 +91,20 @@ private:
     }
     Listener::OnAccept acceptor()
     {
-        return [this](auto socket, const Ip& from) { on_accept(std::move(socket), from); };
+        return [this](auto socket, const Source& from) { on_accept(std::move(socket), from); };
     }
-    void on_accept(Connection::Tcp::socket socket, const Ip& from);
-    void refuse(const Ip& from, const char* why);
+    void on_accept(Connection::Tcp::socket socket, const Source& from);
+    Peer* known_peer(const Source& from) const;
+    void refuse(const Ip& from, const std::string& why);
     void hand_over_passwords();
+
+    // Dynamic neighbours.
+    Peer* new_neighbour(const PeerRange& range, const Source& from);
+    std::string make_room(const PeerRange& range); // what is full; empty: there is room
+    bool replace_stranger(const std::optional<IpPrefix>& range);
+    void remove_neighbour(const Peer& peer, std::uint8_t subcode);
+    void adjust_neighbours();
+    void forget_neighbours(std::vector<PeerStatus>& news);
     std::optional<PeerId> free_peer_id() const;
     Peer* add_peer(PeerConfig config); // null: there are too many
     static void apply_policy(Peer& peer, const std::string& policy)
@@ -114,8 +114,8 @@ private:
     }
     void remove_peer(Peers::iterator at, std::uint8_t subcode);
     Peer* peer_by_id(PeerId id) const;
-    using Names = std::map<Ip, const std::string*>;
-    Names names_by_address() const;
+    template <typename View>
+    void name_peers(std::vector<View>& views) const;
     template <typename P>
     std::optional<WalkQuery<P>> walk_query(const RouteQuery& query) const;
     template <typename View, typename Walk>
@@ -169,7 +169,10 @@ private:
     bool announcements_complete_ = false;
     bool sync_done_ = false;
     bool sync_time_over_ = false;
-    std::uint64_t refused_ = 0;
+    Ranges ranges_;
+    std::map<std::uint64_t, Peer*> neighbours_; // by dynamic ranges, the oldest first
+    std::uint64_t neighbours_so_far_ = 0;
+    Refusals refusals_;
     RateLimit refused_log_{3, std::chrono::seconds(30)};
 };
 
@@ -193,25 +196,45 @@ Status Speaker::Impl::listen()
     return status;
 }
 
-void Speaker::Impl::on_accept(Connection::Tcp::socket socket, const Ip& from)
+// RFC 4486 section 4: whoever is one too many is told so.
+void Speaker::Impl::on_accept(Connection::Tcp::socket socket, const Source& from)
+{
+    Peer* match = known_peer(from);
+    const PeerRange* range = match ? nullptr : ranges_.find(from.address);
+    if (!match && !range)
+        return refuse(from.address, ranges_.empty() ? "not a peer" : "not a peer, nor in a range");
+    const std::string& password = match ? match->config().password : range->peer.password;
+    const auto& unchecked = (from.address.is_v4() ? listener4_ : listener6_).refused_passwords();
+    const auto& of_range = match ? match->config().range : range->prefix;
+    if (!password.empty() && unchecked.contains(of_range.value_or(IpPrefix::host(from.address))))
+        return refuse(from.address, "the kernel does not check its password (TCP MD5)");
+    if (!match)
+        match = new_neighbour(*range, from);
+    if (match)
+        return match->accept(std::move(socket));
+    Bytes message;
+    encode_notification({ErrorCode::Cease, cease::kRejected, {}}, message);
+    boost::system::error_code ignored;
+    socket.non_blocking(true, ignored);
+    socket.write_some(boost::asio::buffer(message), ignored);
+}
+
+Peer* Speaker::Impl::known_peer(const Source& from) const
 {
     Peer* match = nullptr;
     for (const auto& [name, peer] : peers_)
-        if (peer->config().address == from && (!match || match->up()))
+        if (peer->config().address == from.address && peer->config().interface == from.interface &&
+            (!match || match->up()))
             match = peer.get();
-    if (!match)
-        return refuse(from, "not a peer");
-    const Listener& listener = from.is_v4() ? listener4_ : listener6_;
-    if (!match->config().password.empty() && listener.refused_passwords().contains(from))
-        return refuse(from, "the kernel does not check its password (TCP MD5)");
-    match->accept(std::move(socket));
+    return match;
 }
 
-void Speaker::Impl::refuse(const Ip& from, const char* why)
+void Speaker::Impl::refuse(const Ip& from, const std::string& why)
 {
-    ++refused_;
+    refusals_.add(from, why);
     if (refused_log_.allow(std::chrono::steady_clock::now()))
-        log_->warn("connection refused: {} address={} total={}", why, from.str(), refused_);
+        log_->warn("connection refused: {} address={} total={}", why, from.str(),
+                   refusals_.total());
 }
 
 void Speaker::Impl::hand_over_passwords()
@@ -219,12 +242,21 @@ void Speaker::Impl::hand_over_passwords()
     Listener::Passwords passwords;
     for (const auto& [name, peer] : peers_)
         if (!peer->config().password.empty())
-            passwords.emplace(peer->config().address, peer->config().password);
+            passwords.emplace(IpPrefix::host(peer->config().address), peer->config().password);
+    for (const auto& [prefix, range] : ranges_.all())
+        if (!range.peer.password.empty())
+            passwords.emplace(prefix, range.peer.password);
     for (Listener* listener : {&listener4_, &listener6_}) {
         listener->set_passwords(passwords);
         for (const auto& [peer, why] : listener->refused_passwords())
             log_->error("TCP MD5 is not to be had peer={}: {}", peer.str(), why);
     }
+    for (const auto& [name, peer] : peers_) // the kernel has no exception from a range's password
+        if (const PeerRange* range = ranges_.find(peer->config().address);
+            range && !range->peer.password.empty() && peer->config().password.empty())
+            log_->error("peer={} has no password but is in a range that has one, {}: it cannot "
+                        "connect, and must be dialed",
+                        name, range->prefix.str());
 }
 
 void Speaker::Impl::set_peers(std::vector<PeerConfig> wanted)
@@ -238,6 +270,8 @@ void Speaker::Impl::set_peers(std::vector<PeerConfig> wanted)
     for (auto at = peers_.begin(); at != peers_.end();) {
         const auto here = at++;
         const auto found = by_name.find(here->first);
+        if (here->second->config().range && found == by_name.end())
+            continue;
         if (found == by_name.end())
             remove_peer(here, cease::kPeerRemoved);
         else if (found->second.same_session(here->second->config()))
@@ -245,6 +279,10 @@ void Speaker::Impl::set_peers(std::vector<PeerConfig> wanted)
         else
             remove_peer(here, cease::kConfigChange);
     }
+    for (const auto& [name, config] : by_name) // who is configured is no dynamic neighbour any more
+        if (const Peer* known = known_peer({config.address, config.interface});
+            known && known->config().range)
+            remove_neighbour(*known, cease::kConfigChange);
     std::vector<Peer*> fresh;
     for (auto& [name, config] : by_name)
         if (!peers_.contains(name))
@@ -261,6 +299,116 @@ void Speaker::Impl::set_peers(std::vector<PeerConfig> wanted)
     peers_known_ = true;
     schedule_turn();
 }
+
+// ---- Dynamic neighbours ------------------------------------------------------------------------
+
+void Speaker::Impl::set_ranges(std::vector<PeerRange> wanted)
+{
+    if (stopped_)
+        return;
+    ranges_.set(std::move(wanted));
+    adjust_neighbours();
+    hand_over_passwords();
+    schedule_turn();
+}
+
+// Each as its range would make it now.
+void Speaker::Impl::adjust_neighbours()
+{
+    const auto before = neighbours_;
+    for (const auto& [age, peer] : before) {
+        const PeerConfig& config = peer->config();
+        const PeerRange* range = ranges_.find(config.address);
+        if (!range) {
+            remove_neighbour(*peer, cease::kPeerRemoved);
+            continue;
+        }
+        const PeerConfig now = neighbour_of(*range, {config.address, config.interface});
+        if (now.name == config.name && now.same_session(config))
+            apply_policy(*peer, now.policy);
+        else
+            remove_neighbour(*peer, cease::kConfigChange);
+    }
+}
+
+// Null: it was refused.
+Peer* Speaker::Impl::new_neighbour(const PeerRange& range, const Source& from)
+{
+    PeerConfig config = neighbour_of(range, from);
+    if (peers_.contains(config.name)) {
+        refuse(from.address, "a configured peer has its name, " + config.name);
+        return nullptr;
+    }
+    if (const std::string full = make_room(range); !full.empty()) {
+        refuse(from.address, "one too many: " + full);
+        return nullptr;
+    }
+    Peer* peer = add_peer(std::move(config));
+    if (!peer) {
+        refuse(from.address, "there are too many peers");
+        return nullptr;
+    }
+    neighbours_[neighbours_so_far_++] = peer;
+    peer->start();
+    return peer;
+}
+
+// Those that greeted have their place. Those that did not hold it against newcomers for as long as there
+// is another: nobody fills a range by connecting alone.
+std::string Speaker::Impl::make_room(const PeerRange& range)
+{
+    const auto strangers = std::ranges::count_if(
+        neighbours_, [](const auto& entry) { return !entry.second->proven(); });
+    if (static_cast<std::size_t>(strangers) >= kMostStrangers)
+        replace_stranger(std::nullopt);
+    const auto here = std::ranges::count_if(neighbours_, [&](const auto& entry) {
+        return entry.second->config().range == range.prefix;
+    });
+    if (static_cast<std::size_t>(here) >= range.limit && !replace_stranger(range.prefix))
+        return "range " + range.prefix.str() + " has its " + std::to_string(range.limit) +
+               " dynamic neighbours";
+    if (neighbours_.size() >= config_.dynamic_limit && !replace_stranger(std::nullopt))
+        return "all ranges have their " + std::to_string(config_.dynamic_limit) +
+               " dynamic neighbours";
+    return "";
+}
+
+bool Speaker::Impl::replace_stranger(const std::optional<IpPrefix>& range)
+{
+    for (const auto& [age, peer] : neighbours_) {
+        if (peer->proven() || (range && peer->config().range != range))
+            continue;
+        refuse(peer->config().address, "gave way to a newcomer before its session was up");
+        peer->cut(); // or a flood of them would linger, each with a descriptor
+        remove_neighbour(*peer, cease::kOutOfResources);
+        return true;
+    }
+    return false;
+}
+
+void Speaker::Impl::remove_neighbour(const Peer& peer, std::uint8_t subcode)
+{
+    remove_peer(peers_.find(peer.config().name), subcode);
+}
+
+// A neighbour whose session never came up was none: that is told as a refusal.
+void Speaker::Impl::forget_neighbours(std::vector<PeerStatus>& news)
+{
+    const auto before = neighbours_;
+    for (const auto& [age, peer] : before) {
+        if (!peer->is_spent())
+            continue;
+        PeerStatus last = peer->status();
+        last.forgotten = true;
+        if (last.is_stranger())
+            refuse(last.address, last.why_down);
+        std::erase_if(news, [&](const PeerStatus& status) { return status.name == last.name; });
+        news.push_back(std::move(last));
+        remove_neighbour(*peer, cease::kPeerRemoved);
+    }
+}
+
+// ---- Peers by number ---------------------------------------------------------------------------
 
 // Numbers are used again when both families have forgotten them.
 std::optional<PeerId> Speaker::Impl::free_peer_id() const
@@ -290,12 +438,15 @@ Peer* Speaker::Impl::add_peer(PeerConfig config)
 void Speaker::Impl::remove_peer(Peers::iterator at, std::uint8_t subcode)
 {
     const PeerId id = at->second->id();
+    std::erase_if(neighbours_, [&](const auto& entry) { return entry.second == at->second.get(); });
     at->second->stop(Notify{ErrorCode::Cease, subcode, {}});
     by_id_.erase(id);
     changed_peers_.erase(id);
     peers_.erase(at);
     ipv4_.rib().remove(id);
     ipv6_.rib().remove(id);
+    ipv4_.forget(id);
+    ipv6_.forget(id);
 }
 
 Peer* Speaker::Impl::peer_by_id(PeerId id) const
@@ -464,7 +615,11 @@ bool Speaker::Impl::check_sync()
 {
     if (sync_done_ || !peers_known_ || stopped_ || (has_work() && !sync_time_over_))
         return false;
-    const bool all = std::ranges::all_of(peers_, [](const auto& p) { return p.second->synced(); });
+    // Which neighbours of a range were there before nobody knows: they have the whole time to come back.
+    const bool all =
+        (ranges_.empty() || !config_.restarting) && std::ranges::all_of(peers_, [](const auto& p) {
+            return p.second->config().range || p.second->synced();
+        });
     if (!all && !sync_time_over_)
         return false;
     sync_done_ = true;
@@ -484,6 +639,8 @@ void Speaker::Impl::report(bool synced_now)
     for (const PeerId id : std::exchange(changed_peers_, {}))
         if (const Peer* peer = peer_by_id(id))
             news.push_back(peer->status());
+    forget_neighbours(news);
+    std::erase_if(news, std::mem_fn(&PeerStatus::is_stranger));
     const Callbacks tell = callbacks_; // a callback may end us
     if (tell.on_routes && !ipv4_.changes().empty())
         tell.on_routes(ipv4_.changes());
@@ -506,12 +663,13 @@ std::vector<PeerStatus> Speaker::Impl::peer_statuses() const
     return statuses;
 }
 
-Speaker::Impl::Names Speaker::Impl::names_by_address() const
+// A route may outlive its peer by some turns: then it has no name.
+template <typename View>
+void Speaker::Impl::name_peers(std::vector<View>& views) const
 {
-    Names names;
-    for (const auto& [name, peer] : peers_)
-        names[peer->config().address] = &name;
-    return names;
+    for (View& each : views)
+        if (const Peer* peer = peer_by_id(route_of(each).peer_id))
+            route_of(each).peer = peer->config().name;
 }
 
 std::vector<RouteView> Speaker::Impl::route_views() const
@@ -519,7 +677,7 @@ std::vector<RouteView> Speaker::Impl::route_views() const
     std::vector<RouteView> views;
     ipv4_.append_views({}, 0, kWholeWalk, views);
     ipv6_.append_views({}, 0, kWholeWalk, views);
-    name_peers(names_by_address(), views);
+    name_peers(views);
     std::ranges::sort(views, [](const RouteView& a, const RouteView& b) {
         return std::tie(a.prefix, b.best, a.from, a.path) <
                std::tie(b.prefix, a.best, b.from, b.path);
@@ -540,7 +698,7 @@ std::vector<ExportedView> Speaker::Impl::exported_views(const std::string& name)
     if (peer.carries<Prefix6>())
         ipv6_.append_exported(peer.id(), peer.export_view<Prefix6>(), peer.config(), {}, 0,
                               kWholeWalk, views);
-    name_peers(names_by_address(), views);
+    name_peers(views);
     std::ranges::sort(views, {}, [](const ExportedView& view) { return view.route.prefix; });
     return views;
 }
@@ -588,7 +746,7 @@ Portion<View> Speaker::Impl::portion(const RouteQuery& query, RouteCursor from,
         if (const EntryId next = walk(*wanted, from.entry, portion.views); next != kNoEntry)
             portion.next = RouteCursor{true, next};
     }
-    name_peers(names_by_address(), portion.views);
+    name_peers(portion.views);
     return portion;
 }
 
@@ -665,6 +823,11 @@ bool Speaker::listening() const
 void Speaker::set_peers(std::vector<PeerConfig> peers)
 {
     impl_->set_peers(std::move(peers));
+}
+
+void Speaker::set_ranges(std::vector<PeerRange> ranges)
+{
+    impl_->set_ranges(std::move(ranges));
 }
 
 void Speaker::announce(const Prefix4& prefix, const Announcement& announcement)
@@ -745,7 +908,12 @@ bool Speaker::initial_sync_done() const
 
 std::uint64_t Speaker::refused_connections() const
 {
-    return impl_->refused();
+    return impl_->refusals().total();
+}
+
+std::vector<RefusedConnection> Speaker::refused() const
+{
+    return impl_->refusals().latest();
 }
 
 void Speaker::shutdown(Goodbye goodbye)

@@ -41,6 +41,9 @@ public:
 
     // The peers as they shall be. Sessions whose PeerConfig is unchanged are not touched.
     void set_peers(std::vector<PeerConfig> peers);
+    // From where a peer may come that is not configured; of several ranges the most specific one counts. A
+    // dynamic neighbour whose range still says the same of it is not touched.
+    void set_ranges(std::vector<PeerRange> ranges);
 
     void announce(const Prefix4& prefix, const Announcement& announcement = {});
     void announce(const Prefix6& prefix, const Announcement& announcement = {});
@@ -64,7 +67,8 @@ public:
     // Another protocol found the peer unreachable (BFD, RFC 5882): its session ends at once.
     void lose_peer(const std::string& peer, const std::string& why);
     bool initial_sync_done() const;
-    std::uint64_t refused_connections() const; // from addresses that are no peer's
+    std::uint64_t refused_connections() const; // of whom we know nothing, or who is one too many
+    std::vector<RefusedConnection> refused() const; // the latest, by address
 
     enum class Goodbye {
         Notify, // Cease: the peers withdraw our routes at once

@@ -51,6 +51,27 @@ void Tables<P>::move(PeerId peer, const ExportView& view, const PeerConfig& conf
 }
 
 template <typename P>
+void Tables<P>::note_link_local(PeerId peer, const LinkLocalHop& hop)
+{
+    constexpr std::ptrdiff_t kOfAPeer = 64; // a router has few addresses on a link
+    const auto [at, fresh] = link_locals_.try_emplace({peer, hop.global}, hop.link_local);
+    if (!fresh) {
+        at->second = hop.link_local;
+        return;
+    }
+    const auto first = link_locals_.lower_bound({peer, Ipv6()});
+    const auto last = link_locals_.lower_bound({static_cast<PeerId>(peer + 1), Ipv6()});
+    if (std::distance(first, last) > kOfAPeer)
+        link_locals_.erase(at);
+}
+
+template <typename P>
+void Tables<P>::forget(PeerId peer)
+{
+    std::erase_if(link_locals_, [&](const auto& entry) { return entry.first.first == peer; });
+}
+
+template <typename P>
 void Tables<P>::leave(PeerId peer)
 {
     if (Group* group = group_of(peer)) {
@@ -146,6 +167,19 @@ void Tables<P>::forget_changed()
     rib_.forget_changed();
 }
 
+template <typename P>
+NextHop Tables<P>::next_hop(const Path& path) const
+{
+    const PeerTraits& from = rib_.traits(path.peer);
+    NextHop hop{path.accepted->next_hop, from.address, from.interface, {}};
+    if (link_locals_.empty() || hop.gateway.is_v4())
+        return hop;
+    if (const auto known = link_locals_.find({path.peer, hop.gateway.v6()});
+        known != link_locals_.end())
+        hop.link_local = known->second;
+    return hop;
+}
+
 // False when it is nothing that the caller has to know.
 template <typename P>
 bool Tables<P>::note_change(EntryId id)
@@ -164,7 +198,7 @@ bool Tables<P>::note_change(EntryId id)
         const Ip& gateway = path.accepted->next_hop;
         if (std::find_if(hops_.begin() + first, hops_.end(),
                          [&](const NextHop& hop) { return hop.gateway == gateway; }) == hops_.end())
-            hops_.push_back(NextHop{gateway, rib_.traits(path.peer).address});
+            hops_.push_back(next_hop(path));
     };
     add(*best);
     for (const Path& path : entry.paths.all()) { // behind the best the order means nothing
@@ -241,8 +275,11 @@ RouteView Tables<P>::view(const P& prefix, const Path& path, const std::optional
     view.prefix = prefix;
     if (path.peer != kOurselves)
         view.from = rib_.traits(path.peer).address;
+    view.peer_id = path.peer;
     view.path = rib_.path_ids().name_of(path.id).received;
     view.attributes = (path.accepted ? path.accepted : path.received)->decode();
+    if (view.attributes->next_hop.is_link_local6())
+        view.interface = rib_.traits(path.peer).interface;
     view.stale = rib_.is_stale(path);
     view.best = step == Step::Best;
     view.multipath = step && !view.best && usable_beside_best(*step);

@@ -7,6 +7,7 @@
 #include "bgp/rib/update_group.h"
 #include "bgp/speaker/types.h"
 
+#include <map>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -47,6 +48,9 @@ public:
     void move(PeerId peer, const ExportView& view, const PeerConfig& config);
     void leave(PeerId peer);
     void refresh(PeerId peer);
+    // How a global next hop is called on the link to the peer that told it. Of a peer some are remembered.
+    void note_link_local(PeerId peer, const LinkLocalHop& hop);
+    void forget(PeerId peer);
     void policy_changed(); // for everybody
     bool has_told(PeerId peer, std::uint64_t change) const;
     std::size_t advertised(PeerId peer) const;
@@ -79,6 +83,7 @@ private:
                  const Append& append) const;
     void append_exported(EntryId id, PeerId peer, const ExportView& to, const PeerConfig& config,
                          const WalkQuery<P>& query, std::vector<ExportedView>& views) const;
+    NextHop next_hop(const Path& path) const;
     RouteView view(const P& prefix, const Path& path, const std::optional<Step>& step) const;
     std::string why_not_told(PeerId peer, const ExportView& view, const Path& path,
                              const AttributesPtr& policed) const;
@@ -92,6 +97,7 @@ private:
     std::vector<RouteChangeOf<P>> changes_;
     std::vector<NextHop> hops_;
     std::vector<std::size_t> hop_ends_; // of each change
+    std::map<std::pair<PeerId, Ipv6>, Ipv6> link_locals_;
     std::vector<bool> reported_; // by entry: the caller believes it reachable
     std::size_t reported_count_ = 0;
 };

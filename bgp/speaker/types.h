@@ -35,14 +35,18 @@ struct SpeakerConfig {
     std::optional<Ipv6> address6{};
     // RFC 4456: as a reflector, for the peers that are its clients. By default the router id.
     std::optional<Ipv4> cluster_id{};
+    std::size_t dynamic_limit = 1000; // dynamic neighbours at a time, of all ranges
 };
 
 // Two configs that differ in nothing but the policy mean the same session: set_peers() leaves it alone.
 struct PeerConfig {
     std::string name; // "Mesh_10_0_0_1"; unique
     Ip address;
+    std::string interface{}; // by which a link-local address is meant
     std::uint16_t port = kBgpPort;
     Asn remote_as;
+    std::vector<Asn> also_as{}; // of which it may be, too
+    bool any_external_as = false; // instead of these, it may be of any but ours
     std::optional<Asn> local_as; // ours on this session; the speaker's when empty
     std::vector<Family> families{kIpv4Unicast};
     std::optional<Ip> source; // own address of the session; by route when empty
@@ -71,7 +75,12 @@ struct PeerConfig {
     std::chrono::milliseconds idle_hold{5000};
     // RFC 4271 6.3: what an external peer tells begins with its AS. A route server's does not (RFC 7947).
     bool enforce_first_as = false;
+    std::optional<IpPrefix> range{}; // of a dynamic neighbour, set by the speaker alone
 
+    std::string address_text() const
+    {
+        return interface.empty() ? address.str() : address.str() + "%" + interface;
+    }
     bool operator==(const PeerConfig&) const = default;
     bool same_session(const PeerConfig& other) const
     {
@@ -79,6 +88,23 @@ struct PeerConfig {
         same.policy = policy;
         return *this == same;
     }
+};
+
+// Dynamic neighbours: who connects from the prefix and is no configured peer becomes one by this, and is
+// forgotten when its session has ended and its routes are gone. We never dial it.
+struct PeerRange {
+    IpPrefix prefix;
+    PeerConfig
+        peer; // of each; its name is the beginning of theirs, its address and source say nothing
+    std::size_t limit = 100; // at a time
+};
+
+// A connection that was refused, or a dynamic neighbour that never became one.
+struct RefusedConnection {
+    Ip from;
+    std::string why; // in plain words
+    std::uint64_t count = 0; // from this address, while it is remembered
+    std::chrono::system_clock::time_point last;
 };
 
 // A route of our own. The next hop is the own address of each session.
@@ -91,6 +117,10 @@ struct Announcement {
 struct NextHop {
     Ip gateway;
     Ip from; // the peer that told us
+    // The index of the link that we share with that peer, where there is one: a link-local gateway is meant
+    // by it, and so is the one that the peer may have told beside a global gateway (RFC 2545).
+    std::uint32_t interface = 0;
+    std::optional<Ipv6> link_local{};
 
     bool operator==(const NextHop&) const = default;
 };
@@ -118,7 +148,10 @@ struct MessageCounts {
 struct PeerStatus {
     std::string name;
     Ip address;
-    Asn remote_as;
+    std::string interface{}; // of a link-local address
+    std::optional<IpPrefix> range{}; // a dynamic neighbour of that range
+    bool forgotten = false; // the last word of a dynamic neighbour
+    Asn remote_as; // as it says itself while the session is up, else as configured; 0: any
     State state = State::Idle;
     std::chrono::system_clock::time_point since; // of the last change between up and down
     std::string why_down; // in plain words; empty while Established
@@ -139,12 +172,17 @@ struct PeerStatus {
     Seconds hold_time{0}; // negotiated
     bool route_refresh = false;
     std::optional<Ipv4> identifier; // the peer's, while the session is up
+
+    // It came from a range and has not had a session: anybody may come and go like that.
+    bool is_stranger() const { return range && established_count == 0; }
 };
 
 struct RouteView {
     IpPrefix prefix;
     std::optional<Ip> from; // empty: our own
+    PeerId peer_id = kOurselves;
     std::string peer; // its name; empty: our own
+    std::uint32_t interface = 0; // of a link-local next hop
     PathId path = 0; // the peer's number (RFC 7911)
     std::optional<Attributes> attributes;
     bool best = false;

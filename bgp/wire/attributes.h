@@ -177,6 +177,7 @@ struct Encoding {
 struct Rewrite {
     Encoding encoding;
     Ip next_hop;
+    std::optional<Ipv6> link_local; // behind it in MP_REACH (RFC 2545 section 3)
     bool in_mp_reach = false; // the next hop stands there (RFC 4760), and NEXT_HOP is not written
     std::optional<Asn> prepend;
     std::optional<std::uint32_t> local_pref; // where the route has none

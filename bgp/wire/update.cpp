@@ -150,6 +150,15 @@ std::optional<Ip> read_next_hop(ByteView octets, Family family, const WireSessio
     return std::nullopt;
 }
 
+std::optional<LinkLocalHop> link_local_hop(ByteView octets)
+{
+    if (octets.size() != 32)
+        return std::nullopt;
+    const LinkLocalHop hop{ipv6_of(octets), ipv6_of(octets.subspan(16))};
+    return hop.link_local.is_link_local() && hop.global != Ipv6() ? std::optional(hop)
+                                                                  : std::nullopt;
+}
+
 bool is_host(const Ip& address)
 {
     return address.is_v4() ? is_host_address(address.v4()) : is_host_address(address.v6());
@@ -185,6 +194,7 @@ void UpdateDecoder::forget()
     update_.ipv6.announced.clear();
     update_.faults.clear();
     update_.end_of_rib.reset();
+    update_.link_local.reset();
     plain_.clear();
     mp4_.clear();
     mp6_.clear();
@@ -247,6 +257,7 @@ bool UpdateDecoder::read_reach(ByteView value, const WireSession& session)
     if (!next_hop)
         return false;
     mp_next_hop_ = *next_hop;
+    update_.link_local = link_local_hop(hop);
     if (!is_host(*next_hop))
         list_.faults.push_back({kMpReach, FaultAction::TreatAsWithdraw});
     return is_ipv4 ? read_prefixes(ByteReader(in.rest()), session.ipv4.add_path_in, mp4_)
@@ -328,14 +339,16 @@ namespace {
 
 constexpr std::size_t kLengthField = 2;
 
-Bytes octets_of(const Ip& next_hop)
+Bytes next_hop_octets(const Rewrite& rewrite)
 {
     Bytes octets;
     ByteWriter out(octets);
-    if (next_hop.is_v4())
-        out.u32(next_hop.v4().value());
+    if (rewrite.next_hop.is_v4())
+        out.u32(rewrite.next_hop.v4().value());
     else
-        out.bytes(next_hop.v6().bytes());
+        out.bytes(rewrite.next_hop.v6().bytes());
+    if (rewrite.link_local)
+        out.bytes(rewrite.link_local->bytes());
     return octets;
 }
 
@@ -352,7 +365,7 @@ std::size_t write_mp_reach(const Rewrite& rewrite, std::span<const Nlri<P>> pref
     writer.u16(0);
     const std::size_t value = out.size();
     write_family(family_of<P>(), writer);
-    const Bytes next_hop = octets_of(rewrite.next_hop);
+    const Bytes next_hop = next_hop_octets(rewrite);
     writer.u8(static_cast<std::uint8_t>(next_hop.size()));
     writer.bytes(next_hop);
     writer.u8(0);

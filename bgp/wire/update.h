@@ -63,11 +63,19 @@ struct FamilyUpdate {
     std::vector<Reach<P>> announced;
 };
 
+// The same router by its address on the link that we share.
+struct LinkLocalHop {
+    Ipv6 global;
+    Ipv6 link_local;
+};
+
 struct Update {
     FamilyUpdate<Prefix4> ipv4;
     FamilyUpdate<Prefix6> ipv6;
     std::vector<AttributeFault> faults;
     std::optional<Family> end_of_rib; // RFC 4724 section 2
+    // RFC 2545 section 3: behind the global next hop of what MP_REACH announced.
+    std::optional<LinkLocalHop> link_local;
 };
 
 class UpdateDecoder {

@@ -51,6 +51,8 @@ public:
 
     constexpr const Bytes& bytes() const { return bytes_; }
     std::string str() const;
+    // fe80::/10: says nothing without an interface.
+    constexpr bool is_link_local() const { return bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80; }
 
     constexpr auto operator<=>(const Ipv6&) const = default;
 
@@ -97,6 +99,7 @@ public:
     bool is_v4() const { return addr_.index() == 0; }
     const Ipv4& v4() const { return std::get<0>(addr_); }
     const Ipv6& v6() const { return std::get<1>(addr_); }
+    bool is_link_local6() const { return !is_v4() && v6().is_link_local(); }
     std::string str() const { return is_v4() ? v4().str() : v6().str(); }
 
     auto operator<=>(const Ip&) const = default;
@@ -116,7 +119,16 @@ public:
     bool is_v4() const { return prefix_.index() == 0; }
     const Prefix4& v4() const { return std::get<0>(prefix_); }
     const Prefix6& v6() const { return std::get<1>(prefix_); }
+    static IpPrefix host(const Ip& ip)
+    {
+        return ip.is_v4() ? IpPrefix(Prefix4::host(ip.v4())) : IpPrefix(Prefix6::host(ip.v6()));
+    }
     std::uint8_t length() const { return is_v4() ? v4().length : v6().length; }
+    Ip address() const { return is_v4() ? Ip(v4().addr) : Ip(v6().addr); }
+    IpPrefix network() const
+    {
+        return is_v4() ? IpPrefix(v4().network()) : IpPrefix(v6().network());
+    }
     std::string str() const { return is_v4() ? v4().str() : v6().str(); }
 
     auto operator<=>(const IpPrefix&) const = default;

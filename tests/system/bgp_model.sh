@@ -15,6 +15,7 @@ hold_seconds=90         # nothing here waits for it
 trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n*/margayd.log $state/bird.log; down; exit $status' EXIT
 bird=172.31.1.30
 tor=Node_172_31_1_30
+other_hop=172.31.1.77 # of 10.99.2.0/24
 foreign=10.244.99.0/26 # of the pool, and no node's: only BGP knows it
 
 # --- asking ----------------------------------------------------------------------------------------
@@ -77,11 +78,16 @@ start_bird() {
 router id $bird;
 log "$state/bird.log" all;
 protocol device {}
-protocol static { ipv4; route 10.99.0.0/24 blackhole; route 10.99.1.0/24 blackhole; route $foreign blackhole; }
+protocol static { ipv4; route 10.99.0.0/24 blackhole; route 10.99.1.0/24 blackhole; route 10.99.2.0/24 blackhole; route $foreign blackhole; }
+filter to_node {
+  if source != RTS_STATIC then reject;
+  if net = 10.99.2.0/24 then bgp_next_hop = $other_hop;
+  accept;
+}
 template bgp nodes {
   local $bird as 65030;
   connect retry time 1; error wait time 1,2;
-  ipv4 { import all; export where source = RTS_STATIC; };
+  ipv4 { import all; next hop keep; export filter to_node; };
 }
 protocol bgp n1 from nodes { neighbor 172.31.1.11 as 64512; }
 protocol bgp n2 from nodes { neighbor 172.31.1.12 as 64512; }
@@ -166,6 +172,15 @@ check "a large one" eventually 20 told_with "$block1" "(65001, 1, 2)"
 check "a longer path" eventually 20 told_with "$block1" "BGP.as_path: 64512 64999"
 check "what peers told us is rejected" eventually 20 not told "$block2"
 check "a pod's own address, by its interface" eventually 20 told "$(pod_ip n1-a)/32"
+bgp_filter in '{importV4: [{interface: alt*, action: Reject}]}'
+check "a rule for interfaces: of routes by another, all" eventually 20 learned 10.99.2.0/24
+in_ns n1 ip link add alt0 type veth peer name alt1
+for link in alt0 alt1; do in_ns n1 ip link set $link up; done
+in_ns n1 ip route add $other_hop/32 dev alt0
+check "a next hop that moves to that interface takes its route along" eventually 20 not learned 10.99.2.0/24
+refuse "and no other" eventually 1 not learned 10.99.0.0/24
+in_ns n1 ip link del alt0
+check "and back" eventually 20 learned 10.99.2.0/24
 check_same_session "BGPFilter changed"
 gone bgpfilters/out
 check "without the filter BIRD is told nothing" eventually 20 not told "$block1"

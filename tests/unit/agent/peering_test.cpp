@@ -72,6 +72,48 @@ TEST(PeerConfig, every_field_of_a_session_reaches_the_library)
     EXPECT_EQ(config, wanted);
 }
 
+TEST(PeerRange, every_field_of_a_listen_range_reaches_the_library)
+{
+    config::ListenRange range;
+    range.prefix = *IpPrefix::parse("10.1.0.0/24");
+    range.as_numbers = {65001, 65002, 65003};
+    range.client = true;
+    range.limit = 7;
+    range.max_prefixes = 1000;
+    range.ttl_security = 2;
+    range.filters = {"b", "a"};
+    const auto made = peer_range(range, 64512, "sesame", std::chrono::seconds(90));
+    EXPECT_EQ(made.prefix, range.prefix);
+    EXPECT_EQ(made.limit, 7u);
+    bgp::PeerConfig wanted;
+    wanted.name = "Dynamic";
+    wanted.remote_as = bgp::Asn{65001};
+    wanted.also_as = {bgp::Asn{65002}, bgp::Asn{65003}};
+    wanted.max_prefixes = 1000;
+    wanted.password = "sesame";
+    wanted.ttl_security = 2;
+    wanted.reflector_client = true;
+    wanted.policy = "b,a";
+    wanted.hold_time = std::chrono::seconds(90);
+    wanted.keepalive_time = std::chrono::seconds(30);
+    EXPECT_EQ(made.peer, wanted);
+}
+
+TEST(PeerRange, internal_is_our_as_and_external_any_other)
+{
+    config::ListenRange range;
+    range.prefix = *IpPrefix::parse("fd00::/64");
+    range.internal = true;
+    auto made = peer_range(range, 64999, "", std::chrono::seconds(90));
+    EXPECT_EQ(made.peer.remote_as, bgp::Asn{64999});
+    EXPECT_FALSE(made.peer.any_external_as);
+    EXPECT_EQ(made.peer.families, std::vector{bgp::kIpv6Unicast});
+    range.internal = false;
+    range.external = true;
+    made = peer_range(range, 64999, "", std::chrono::seconds(90));
+    EXPECT_TRUE(made.peer.any_external_as);
+}
+
 TEST(PeerConfig, what_a_session_does_not_say_is_the_usual)
 {
     model::BgpSession session;

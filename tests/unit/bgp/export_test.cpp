@@ -134,6 +134,26 @@ TEST(Export, own_as_goes_into_a_new_segment_when_the_first_is_full_or_a_set)
     EXPECT_EQ(told(empty, kFromInside, external_view())->as_path.str(), "64512");
 }
 
+// RFC 2545 section 2: it means nothing beyond its link, so ours stands there, whatever was asked for.
+TEST(Export, link_local_next_hop_is_never_passed_on)
+{
+    const auto link_local = learned([](Attributes& a) { a.next_hop = *Ipv6::parse("fe80::9"); });
+    const PeerTraits from;
+    ExportView view = internal_view();
+    view.own_next_hop = *Ipv6::parse("2001:db8::1");
+    view.own_link_local = Ipv6::parse("fe80::1");
+    for (const NextHopMode mode : {NextHopMode::Auto, NextHopMode::Self, NextHopMode::Keep}) {
+        view.next_hop = mode;
+        const Rewrite rewrite = rewrite_for<Prefix6>(*link_local, 3, from, view);
+        EXPECT_EQ(rewrite.next_hop, view.own_next_hop);
+        EXPECT_EQ(rewrite.link_local, view.own_link_local);
+    }
+    const auto global = learned([](Attributes& a) { a.next_hop = *Ipv6::parse("2001:db8::9"); });
+    const Rewrite kept = rewrite_for<Prefix6>(*global, 3, from, view);
+    EXPECT_EQ(kept.next_hop, Ip(*Ipv6::parse("2001:db8::9")));
+    EXPECT_EQ(kept.link_local, std::nullopt) << "ours is not its";
+}
+
 TEST(Export, nothing_is_announced_with_a_next_hop_of_nowhere)
 {
     ExportView over_ipv6 = internal_view();

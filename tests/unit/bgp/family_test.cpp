@@ -176,6 +176,36 @@ TEST(Family, of_two_ipv6_next_hops_the_global_one_counts)
     EXPECT_EQ(next_hop({"fe80::1"}), "fe80::1");
 }
 
+TEST(Family, link_local_next_hop_behind_a_global_one_is_told_apart)
+{
+    const Bytes net{32, 0x20, 1, 0xd, 0xb8};
+    const auto link_local = [&](std::initializer_list<const char*> hops) {
+        const Update update =
+            std::get<Update>(decode_update(with_reach(reach_ipv6(hops, net)), kBoth));
+        return update.link_local
+                   ? update.link_local->global.str() + " " + update.link_local->link_local.str()
+                   : std::string("none");
+    };
+    EXPECT_EQ(link_local({"2001:db8::9", "fe80::1"}), "2001:db8::9 fe80::1");
+    EXPECT_EQ(link_local({"2001:db8::9", "2001:db8::8"}), "none");
+    EXPECT_EQ(link_local({"::", "fe80::1"}), "none") << "alone it is the next hop";
+    EXPECT_EQ(link_local({"2001:db8::9"}), "none");
+
+    Rewrite rewrite;
+    rewrite.next_hop = ip6("2001:db8::9");
+    rewrite.link_local = Ipv6::parse("fe80::7");
+    rewrite.in_mp_reach = true;
+    const std::vector<Nlri<Prefix6>> sent{prefix6("2001:db8::/32")};
+    const AttributesPtr attributes = test_pool().intern(attributes_with(ip6("2001:db8::9")));
+    Bytes octets, message;
+    write_attributes(attributes->octets(), *attributes, rewrite, octets);
+    encode_announce(octets, rewrite, std::span<const Nlri<Prefix6>>(sent), message);
+    const Update update = update_of(message, kBoth);
+    ASSERT_TRUE(update.link_local);
+    EXPECT_EQ(update.link_local->link_local, Ipv6::parse("fe80::7"));
+    EXPECT_EQ(update.ipv6.announced.at(0).prefixes, sent);
+}
+
 // RFC 7606 7.11 and 7.3: a length that cannot be ends the session, an address that is none withdraws.
 TEST(Family, bad_ipv6_next_hops)
 {

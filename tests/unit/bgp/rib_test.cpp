@@ -354,6 +354,22 @@ TEST(RibOfIpv6, prefix_that_is_nobodys_destination_is_not_used)
     }
 }
 
+// RFC 2545 section 2.
+TEST_F(RibTest, link_local_next_hop_counts_on_a_link_that_we_share_only)
+{
+    Attributes hop;
+    hop.next_hop = Ipv6::parse("fe80::9").value();
+    rib.learn(kA, net, test_pool().intern(hop));
+    settle();
+    EXPECT_EQ(find(net)->paths.all()[0].rejected, Rejection::NoInterface);
+    PeerTraits on_link = internal_peer(1, Ipv4(99));
+    on_link.interface = 7;
+    rib.peer_up(kA, on_link);
+    rib.learn(kA, net, test_pool().intern(hop));
+    settle();
+    EXPECT_EQ(find(net)->paths.all()[0].rejected, Rejection::None);
+}
+
 TEST_F(RibTest, dropped_peer_loses_its_routes_within_the_budget_of_each_turn)
 {
     for (std::uint32_t i = 0; i < 100; ++i)

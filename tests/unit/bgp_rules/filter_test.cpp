@@ -124,6 +124,37 @@ TEST(Filter, an_interface_that_is_not_known_rejects_and_never_accepts)
     EXPECT_NE(one.priority(), 5u);
 }
 
+TEST(Filter, interface_of_a_learned_route_is_that_of_its_next_hop)
+{
+    int asked = 0;
+    const InterfaceOf interface_of = [&asked](const Ip& hop) -> std::optional<std::string> {
+        ++asked;
+        return hop == Ip(*Ipv4::parse("192.0.2.1"))   ? "eth1"
+               : hop == Ip(*Ipv4::parse("192.0.2.2")) ? ""
+                                                      : "eth0";
+    };
+    const auto by = [&](const char* hop) {
+        bgp::Attributes attributes;
+        attributes.next_hop = *Ipv4::parse(hop);
+        return route("10.0.0.0/26", attributes, {true, false, "", &interface_of});
+    };
+    Rule rule = reject();
+    rule.interface_name = "eth?";
+    EXPECT_TRUE(hits(rule, by("192.0.2.1")));
+    EXPECT_FALSE(hits(rule, by("192.0.2.2"))) << "nothing leads there";
+    rule.interface_name = "eth1";
+    EXPECT_FALSE(hits(rule, by("192.0.2.9")));
+    rule.action = Rule::Action::Accept;
+    Route accepted = by("192.0.2.1");
+    EXPECT_EQ(run({rule}, accepted), Verdict::Accept);
+    asked = 0;
+    rule.cidr = any("172.16.0.0/12");
+    EXPECT_FALSE(hits(rule, by("192.0.2.1")));
+    rule.interface_name.clear();
+    EXPECT_FALSE(hits(rule, by("192.0.2.1")));
+    EXPECT_EQ(asked, 0) << "only for routes that all other fields match";
+}
+
 TEST(Filter, wildcards)
 {
     for (const auto& [pattern, text, match] : {std::tuple("*", "", true),

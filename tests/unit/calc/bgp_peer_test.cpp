@@ -339,5 +339,102 @@ TEST_F(Peers, services_are_passed_on_as_they_are_and_by_reflectors_in_parts)
         ElementsAre(prefix("192.0.2.0/24"), prefix("198.51.100.7/32"), prefix("203.0.113.0/24")));
 }
 
+// ---- localWorkloadSelector: workloads of this node ----
+
+struct WorkloadPeers : Peers {
+    void SetUp() override
+    {
+        Peers::SetUp();
+        world.usual();
+        world.put(
+            "bgpconfigurations/default",
+            R"j({"nodeToNodeMeshEnabled":false,"localWorkloadPeeringIPV4":"169.254.0.179"})j");
+        world.pod("a", "router", "10.65.0.2/32", R"j({"role":"router"})j");
+        world.pod("a", "client", "10.65.0.3/32", R"j({"role":"client"})j");
+        world.pod("a", "elsewhere", "10.65.1.2/32", R"j({"role":"router"})j", "n2");
+        world.sync();
+    }
+};
+
+TEST_F(WorkloadPeers, those_of_this_node_that_match_have_a_session_by_the_peering_address)
+{
+    peer("routers", R"j("localWorkloadSelector":"role == 'router'","asNumber":65401,
+        "localASNumber":65010,"ttlSecurity":1,"filters":["in"],"maxRestartTime":"30s")j");
+    ASSERT_THAT(world.sessions, ElementsAre(Key("Local_Workload_10_65_0_2")));
+    const auto& session = at("Local_Workload_10_65_0_2");
+    EXPECT_EQ(session.origin, "routers");
+    EXPECT_EQ(session.address, Ip(ip("10.65.0.2")));
+    EXPECT_EQ(session.as_number, 65401u);
+    EXPECT_EQ(session.local_as_number, 65010u);
+    EXPECT_EQ(session.source, Ip(ip("169.254.0.179")));
+    EXPECT_EQ(session.workload_interface, "cali-router");
+    EXPECT_EQ(session.ttl_security, 1);
+    EXPECT_THAT(session.filters, ElementsAre("in"));
+    EXPECT_FALSE(session.passive) << "what the host begins needs no policy of the workload's";
+}
+
+TEST_F(WorkloadPeers, node_and_selector_of_the_bgppeer_count)
+{
+    peer("there", R"j("node":"n2","localWorkloadSelector":"all()","asNumber":65401)j");
+    EXPECT_THAT(world.sessions, IsEmpty());
+    peer("here", R"j("nodeSelector":"rack == 'a'","localWorkloadSelector":"all()",
+        "asNumber":65401)j");
+    EXPECT_THAT(world.sessions,
+                ElementsAre(Key("Local_Workload_10_65_0_2"), Key("Local_Workload_10_65_0_3")));
+}
+
+TEST_F(WorkloadPeers, a_global_one_counts_before_one_of_the_node)
+{
+    peer("z", R"j("localWorkloadSelector":"role == 'router'","asNumber":65401)j");
+    peer("a", R"j("node":"n1","localWorkloadSelector":"role == 'router'","asNumber":65402)j");
+    EXPECT_EQ(at("Local_Workload_10_65_0_2").as_number, 65401u);
+}
+
+TEST_F(WorkloadPeers, they_come_and_go_with_workloads_and_their_labels)
+{
+    peer("routers", R"j("localWorkloadSelector":"role == 'router'","asNumber":65401)j");
+    world.pod("a", "client", "10.65.0.3/32", R"j({"role":"router"})j");
+    world.sync();
+    EXPECT_TRUE(world.sessions.contains("Local_Workload_10_65_0_3"));
+    world.gone("workloadendpoints/a/router");
+    world.sync();
+    EXPECT_THAT(world.sessions, ElementsAre(Key("Local_Workload_10_65_0_3")));
+    world.pod("a", "client", "10.65.0.9/32", R"j({"role":"router"})j");
+    world.sync();
+    EXPECT_THAT(world.sessions, ElementsAre(Key("Local_Workload_10_65_0_9")));
+}
+
+TEST_F(WorkloadPeers, labels_of_profiles_count)
+{
+    peer("routers", R"j("localWorkloadSelector":"team == 'net'","asNumber":65401)j");
+    EXPECT_THAT(world.sessions, IsEmpty());
+    world.put("profiles/open", R"j({"ingress":[{"action":"Allow"}],"egress":[{"action":"Allow"}],
+        "labelsToApply":{"team":"net"}})j");
+    world.sync();
+    EXPECT_EQ(world.sessions.size(), 2u);
+}
+
+TEST_F(WorkloadPeers, without_a_peering_address_there_is_no_source)
+{
+    mesh(false);
+    peer("routers", R"j("localWorkloadSelector":"role == 'router'","asNumber":65401)j");
+    EXPECT_EQ(at("Local_Workload_10_65_0_2").source, std::nullopt);
+}
+
+TEST_F(WorkloadPeers, internal_ones_are_clients_of_a_reflector)
+{
+    own(R"j(,"routeReflectorClusterID":"1.0.0.1")j");
+    peer("routers", R"j("localWorkloadSelector":"role == 'router'","asNumber":64512)j");
+    EXPECT_TRUE(at("Local_Workload_10_65_0_2").reflector_client);
+    peer("routers", R"j("localWorkloadSelector":"role == 'router'","asNumber":65401)j");
+    EXPECT_FALSE(at("Local_Workload_10_65_0_2").reflector_client);
+}
+
+TEST_F(WorkloadPeers, workloads_are_no_news_where_nobody_selects_any)
+{
+    world.pod("a", "third", "10.65.0.4/32", R"j({"role":"router"})j");
+    EXPECT_TRUE(world.sync().bgp_sessions.empty());
+}
+
 } // namespace
 } // namespace margay::calc

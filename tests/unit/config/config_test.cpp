@@ -158,6 +158,22 @@ TEST(Config, wrong_values_are_refused)
         {"FELIX_FAILSAFEOUTBOUNDHOSTPORTS", "tcp:99999"},
         {"MARGAY_BGP_PORT", "-1"},
         {"MARGAY_BGP_HOLD_TIME", "2"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/33 as=1"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=0"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=65001+me"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 as=2"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=external client"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 limit=0"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 limit=10001"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 ttl-security=255"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 max-prefixes=0"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 password=../etc"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 password=a/../b"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 filters="},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1 passive"},
+        {"MARGAY_BGP_LISTEN_RANGE", "10.0.0.0/24 as=1, 10.0.0.7/24 as=2"},
+        {"MARGAY_BGP_LISTEN_LIMIT", "0"},
         {"MARGAY_PIN_ROOT", "margay"},
         {"MARGAY_HTTP_LISTEN", "9099"},
         {"FELIX_LOGSEVERITYSCREEN", "loud"},
@@ -198,6 +214,31 @@ TEST(Config, right_values_are_understood)
     EXPECT_THAT(config->failsafe_outbound,
                 ElementsAre(FailsafePort{17, *Prefix4::parse("10.0.0.0/8"), 68}));
     EXPECT_EQ(config->http, (Listen{"::1", 80}));
+}
+
+TEST(Config, listen_ranges_say_who_may_come)
+{
+    const auto config =
+        with_env({{"MARGAY_BGP_LISTEN_RANGE",
+                   "10.1.0.7/24 as=internal client limit=20 , fd00::/64 filters=b+a as=65001+1.10 "
+                   "ttl-security=1 password=bgp/racks, 10.2.0.5 as=external max-prefixes=7"},
+                  {"MARGAY_BGP_LISTEN_LIMIT", "50"}});
+    ASSERT_TRUE(config) << config.error().what;
+    EXPECT_EQ(config->bgp_listen_limit, 50u);
+    ListenRange clients, racks, one;
+    clients.prefix = *IpPrefix::parse("10.1.0.0/24");
+    clients.internal = clients.client = true;
+    clients.limit = 20;
+    racks.prefix = *IpPrefix::parse("fd00::/64");
+    racks.as_numbers = {65001, 65546};
+    racks.ttl_security = 1;
+    racks.secret = "bgp";
+    racks.secret_key = "racks";
+    racks.filters = {"b", "a"};
+    one.prefix = *IpPrefix::parse("10.2.0.5/32");
+    one.external = true;
+    one.max_prefixes = 7;
+    EXPECT_THAT(config->bgp_listen_ranges, ElementsAre(clients, racks, one));
 }
 
 TEST(Config, empty_value_counts_as_not_given)

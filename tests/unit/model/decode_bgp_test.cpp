@@ -72,6 +72,11 @@ TEST(DecodeBgpConfiguration, reads_all_fields)
     EXPECT_THAT(config.service_external_ips.v4, ElementsAre(prefix("192.0.2.0/24")));
     EXPECT_THAT(config.service_load_balancer_ips.v4, ElementsAre(prefix("203.0.113.0/24")));
     EXPECT_FALSE(config.aggregates_load_balancer_ips);
+    EXPECT_EQ(config.workload_peering4, std::nullopt);
+    EXPECT_EQ(
+        read<BgpConfiguration>(kConfiguration, R"("localWorkloadPeeringIPV4":"169.254.0.179")")
+            .workload_peering4,
+        ip("169.254.0.179"));
 }
 
 TEST(DecodeBgpConfiguration, communities_are_values_or_names_of_the_same_object)
@@ -105,6 +110,8 @@ TEST(DecodeBgpConfiguration, wrong_values_are_named)
            "spec.prefixAdvertisements[0].communities"},
           {R"("prefixAdvertisements":[{"cidr":"10.0.0.0","communities":[]}])",
            "spec.prefixAdvertisements[0].cidr"},
+          {R"("localWorkloadPeeringIPV4":"169.254.0")", "spec.localWorkloadPeeringIPV4"},
+          {R"("localWorkloadPeeringIPV4":"fd00::1")", "spec.localWorkloadPeeringIPV4"},
           {R"("serviceClusterIPs":[{"cidr":"x"}])", "spec.serviceClusterIPs[0].cidr"}})
         EXPECT_THAT(why(kConfiguration, fields), HasSubstr(name));
 }
@@ -112,8 +119,8 @@ TEST(DecodeBgpConfiguration, wrong_values_are_named)
 TEST(DecodeBgpConfiguration, what_has_no_effect_is_named)
 {
     EXPECT_THAT(without_effect(kConfiguration, R"("nodeMeshMaxRestartTime":"1s","communities":[],
-        "ignoredInterfaces":["x"],"localWorkloadPeeringIPV4":"10.0.0.1")"),
-                ElementsAre("spec.localWorkloadPeeringIPV4", "spec.ignoredInterfaces"));
+        "ignoredInterfaces":["x"],"localWorkloadPeeringIPV6":"fd00::1")"),
+                ElementsAre("spec.localWorkloadPeeringIPV6", "spec.ignoredInterfaces"));
 }
 
 // ---- BGPPeer
@@ -152,6 +159,10 @@ TEST(DecodeBgpPeer, defaults)
     EXPECT_TRUE(peer.from_node_address && peer.reverse);
     EXPECT_EQ(peer.next_hop, NextHopMode::Auto);
     EXPECT_TRUE(read<BgpPeer>(kPeer, R"j("peerSelector":"has(rr)")j").is_global());
+    const auto workloads =
+        read<BgpPeer>(kPeer, R"j("localWorkloadSelector":"has(role)","asNumber":65401)j");
+    EXPECT_EQ(workloads.workload_selector->text(), "has(role)");
+    EXPECT_EQ(workloads.as_number, 65401u);
     EXPECT_EQ(
         read<BgpPeer>(kPeer, R"j("peerSelector":"all()","keepOriginalNextHop":true)j").next_hop,
         NextHopMode::Keep);
@@ -184,6 +195,9 @@ TEST(DecodeBgpPeer, wrong_values_are_named)
           {R"("peerIP":"192.0.2.1")", "spec.asNumber"},
           {R"("peerIP":"192.0.2.1","asNumber":0)", "spec.asNumber"},
           {R"j("peerSelector":"all()","asNumber":1)j", "spec.asNumber"},
+          {R"j("localWorkloadSelector":"all()")j", "spec.asNumber"},
+          {R"j("localWorkloadSelector":"role ==","asNumber":1)j", "spec.localWorkloadSelector"},
+          {ok + R"j("localWorkloadSelector":"all()")j", "spec.peerSelector"},
           {ok + R"j("peerSelector":"all()")j", "spec.peerSelector"},
           {ok + R"j("node":"n1","nodeSelector":"all()")j", "spec.nodeSelector"},
           {ok + R"("nodeSelector":"a ==")", "spec.nodeSelector"},
@@ -207,8 +221,9 @@ TEST(DecodeBgpPeer, wrong_values_are_named)
 
 TEST(DecodeBgpPeer, what_has_no_effect_is_named)
 {
-    EXPECT_THAT(without_effect(kPeer, R"j("localWorkloadSelector":"all()","asNumber":1)j"),
-                ElementsAre("spec.localWorkloadSelector"));
+    EXPECT_THAT(without_effect(kPeer, R"j("localWorkloadSelector":"all()","asNumber":1,
+        "reachableBy":"10.0.0.1")j"),
+                ElementsAre("spec.reachableBy"));
     EXPECT_THAT(without_effect(kPeer, R"("peerIP":"192.0.2.1","asNumber":1)"), IsEmpty());
 }
 
@@ -284,10 +299,11 @@ TEST(DecodeBgpFilter, a_field_that_is_not_known_is_not_passed_over)
     EXPECT_THAT(why(kFilter, R"("importV4":[{"med":5,"action":"Accept"}])"), HasSubstr("'med'"));
 }
 
-TEST(DecodeBgpFilter, an_interface_is_said_to_have_half_an_effect)
+TEST(DecodeBgpFilter, an_interface_is_said_to_have_half_an_effect_for_ipv6)
 {
-    EXPECT_THAT(without_effect(kFilter, R"("importV4":[{"interface":"eth0","action":"Reject"}])"),
-                ElementsAre("spec.importV4[0].interface"));
+    EXPECT_THAT(without_effect(kFilter, R"("importV4":[{"interface":"eth0","action":"Reject"}],
+        "exportV6":[{"interface":"eth0","action":"Reject"}])"),
+                ElementsAre("spec.exportV6[0].interface"));
 }
 
 } // namespace

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/hop_interfaces.h"
+
+#include <net/if.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace margay {
+namespace {
+
+constexpr std::size_t kMostHops = 4096; // a peer may name as many as it likes
+constexpr std::size_t kLooksATime = 128; // of some microseconds each
+constexpr std::chrono::milliseconds kPause{100};
+
+// What the kernel answers where no route leads: nothing, or a route that forbids it.
+bool says_no_route(int error)
+{
+    return error == ENETUNREACH || error == EHOSTUNREACH || error == EINVAL || error == EACCES;
+}
+
+} // namespace
+
+HopInterfaces::HopInterfaces(Executor& executor, std::function<void()> on_change)
+    : on_change_(std::move(on_change)), timer_(executor)
+{
+}
+
+std::optional<std::string> HopInterfaces::of(const Ip& hop)
+{
+    if (!hop.is_v4()) // we have no table for IPv6
+        return std::nullopt;
+    if (const auto known = known_.find(hop.v4()); known != known_.end())
+        return known->second;
+    if (known_.size() >= kMostHops)
+        return std::nullopt;
+    if (known_.empty())
+        timer_.start(kPause, [this] { look_again(); });
+    return known_[hop.v4()] = look_up(hop.v4());
+}
+
+void HopInterfaces::forget()
+{
+    known_.clear();
+    timer_.stop();
+}
+
+HopInterfaces::Interface HopInterfaces::look_up(Ipv4 hop)
+{
+    if (!socket_) {
+        auto opened = kernel::NetlinkSocket::open();
+        if (!opened)
+            return std::nullopt;
+        socket_.emplace(std::move(*opened));
+    }
+    const auto path = kernel::lookup_path(*socket_, hop);
+    if (!path)
+        return says_no_route(path.error().sys) ? Interface("") : std::nullopt;
+    std::array<char, IF_NAMESIZE> name{};
+    return ::if_indextoname(path->ifindex, name.data()) ? Interface(name.data()) : std::nullopt;
+}
+
+void HopInterfaces::look_again()
+{
+    bool changed = false;
+    auto at = known_.lower_bound(next_);
+    for (std::size_t n = 0; n < std::min(kLooksATime, known_.size()); ++n) {
+        if (at == known_.end())
+            at = known_.begin();
+        const Interface now = look_up(at->first);
+        changed |= std::exchange(at->second, now) != now;
+        ++at;
+    }
+    next_ = at == known_.end() ? Ipv4() : at->first;
+    timer_.start(kPause, [this] { look_again(); });
+    if (changed)
+        on_change_();
+}
+
+} // namespace margay
