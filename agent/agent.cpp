@@ -209,7 +209,10 @@ Status Agent::start_store()
         Peering::Callbacks{
             [this](std::span<const bgp::RouteChange> changes) { on_bgp_routes(changes); },
             [this] { on_bgp_settled(); }, [this] { join_.begin_relearning(); },
-            [this](const bgp::PeerStatus& peer) { bgp_monitor_.on_peer(peer); }});
+            [this](const bgp::PeerStatus& peer) { bgp_monitor_.on_peer(peer); },
+            [this](std::span<const bgp::RouteChange6> changes) {
+                bgp_monitor_.on_routes6(changes);
+            }});
     registration_->begin(links_.table());
     store_->start(store::Callbacks{
         [this](std::vector<store::Entry> entries, std::int64_t revision) {

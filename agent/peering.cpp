@@ -294,7 +294,7 @@ void Peering::restart(const bgp::SpeakerConfig& config)
                                                                      callbacks_.on_peer(peer);
                                                              },
                                                              callbacks_.on_settled,
-                                                             {}});
+                                                             callbacks_.on_routes6});
     callbacks_.on_new_speaker();
     running_ = config;
     trouble_.clear();

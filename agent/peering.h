@@ -37,6 +37,7 @@ public:
         // A speaker begins or ends: what the one before told is old from now on.
         std::function<void()> on_new_speaker;
         std::function<void(const bgp::PeerStatus&)> on_peer; // each change of a session
+        std::function<void(std::span<const bgp::RouteChange6>)> on_routes6;
     };
 
     // `restarting`: a previous run left routes in force.

@@ -135,7 +135,10 @@ Status Reflector::start_store()
                 log_->info("BGP has settled");
                 std::ofstream(config_.reflector_mark()).flush();
             },
-            [] {}, [this](const bgp::PeerStatus& peer) { bgp_monitor_.on_peer(peer); }});
+            [] {}, [this](const bgp::PeerStatus& peer) { bgp_monitor_.on_peer(peer); },
+            [this](std::span<const bgp::RouteChange6> changes) {
+                bgp_monitor_.on_routes6(changes);
+            }});
     registration_->begin(links_.table());
     store_->start(store::Callbacks{
         [this](std::vector<store::Entry> entries, std::int64_t revision) {

@@ -25,12 +25,13 @@ void BgpMonitor::on_peer(const bgp::PeerStatus& peer)
                                                {"why", peer.why_down}}));
 }
 
-void BgpMonitor::on_routes(std::span<const bgp::RouteChange> changes)
+template <typename P>
+void BgpMonitor::tell(std::span<const bgp::RouteChangeOf<P>> changes)
 {
     if (!feed_.wanted())
         return;
     const std::string time = utc_text(std::chrono::system_clock::now());
-    for (const bgp::RouteChange& change : changes) {
+    for (const bgp::RouteChangeOf<P>& change : changes) {
         if (!feed_.has_room()) {
             feed_.drop(); // not even written
             continue;
@@ -46,6 +47,9 @@ void BgpMonitor::on_routes(std::span<const bgp::RouteChange> changes)
         feed_.publish(json::serialize(event));
     }
 }
+
+template void BgpMonitor::tell(std::span<const bgp::RouteChange> changes);
+template void BgpMonitor::tell(std::span<const bgp::RouteChange6> changes);
 
 std::string BgpMonitor::name_of(const Ip& address) const
 {

@@ -18,9 +18,12 @@ public:
     explicit BgpMonitor(status::Feed& feed) : feed_(feed) {}
 
     void on_peer(const bgp::PeerStatus& peer);
-    void on_routes(std::span<const bgp::RouteChange> changes);
+    void on_routes(std::span<const bgp::RouteChange> changes) { tell(changes); }
+    void on_routes6(std::span<const bgp::RouteChange6> changes) { tell(changes); }
 
 private:
+    template <typename P>
+    void tell(std::span<const bgp::RouteChangeOf<P>> changes);
     std::string name_of(const Ip& address) const;
 
     status::Feed& feed_;
