@@ -170,7 +170,7 @@ typed() { # typed MAP FILTER: bpftool dumps it with the names of its structs' fi
     bpftool map dump pinned "$folder/$1" | jq -e ".[0] | $2" >/dev/null ||
         fail "bpftool names the fields of $1" "$(bpftool map dump pinned "$folder/$1" | head -n 20)"
 }
-typed flows4 '(.key | has("addr") and has("query")) and (.value.dir[0] | has("verb"))'
+typed flows4 '(.key | has("addr") and has("query")) and (.value.dir[0] | has("action"))'
 typed counters '.values[0].value | has("packets") and has("bytes")'
 ok "all but the ring buffer and program arrays carry their types, and bpftool names their fields"
 for command in status endpoints routes policies drops config events programs 'bgp peers' 'bgp routes'; do
