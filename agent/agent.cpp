@@ -52,10 +52,8 @@ kernel::RouteTable::Callbacks Agent::route_callbacks()
     callbacks.on_report = [this](const kernel::RouteReport& report) {
         log_->warn("kernel route: {}", report.text);
     };
-    callbacks.on_written = [this](std::span<const kernel::RouteOperation> operations) {
-        for (const kernel::RouteOperation& operation : operations)
-            resolver_.on_route(operation.route.destination);
-    };
+    callbacks.on_change = [this](const Prefix4& prefix) { resolver_.on_route(prefix); };
+    callbacks.on_missed = [this] { resolver_.on_overrun(); };
     callbacks.on_trouble = [this](const std::string& text) { warn_once("kernel routes", text); };
     return callbacks;
 }
@@ -154,7 +152,7 @@ Status Agent::start_kernel()
         return started;
     if (auto started = kernel_routes_.start(); !started)
         return started;
-    return resolver_.start(kernel_routes_.own_port());
+    return resolver_.start(kernel::Resolver::Routes::Told);
 }
 
 // The guard of an earlier run goes on as it is, with the interfaces that it lets through: what we

@@ -29,7 +29,7 @@ datapath::XdpMode xdp_mode(config::XdpMode mode)
 // At most so many prefixes a turn, so that a full table does not hold up a KEEPALIVE.
 void Agent::apply_paths()
 {
-    constexpr std::size_t kPrefixesATurn = 2000;
+    constexpr std::size_t kPrefixesATurn = 1000;
     for (routing::Change& change : join_.take_changes(kPrefixesATurn))
         remote_.decide(change.prefix, std::move(change.decision));
     Plans plans;

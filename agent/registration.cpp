@@ -50,7 +50,7 @@ struct Outcome {
 Registration::Registration(Executor& executor, Log log, const config::Config& config,
                            std::string node, std::unique_ptr<store::Kv> kv, OnState on_state)
     : log_(std::move(log)), config_(config), node_(std::move(node)), on_state_(std::move(on_state)),
-      compare_(executor), retry_(executor), worker_(executor, std::move(kv))
+      compare_(executor), retry_(executor), worker_(executor, std::move(kv), "datastore")
 {
 }
 

@@ -80,7 +80,7 @@ Resolver::~Resolver()
     *alive_ = false;
 }
 
-Status Resolver::start(std::uint32_t unheard_port)
+Status Resolver::start(Routes routes)
 {
     auto socket = NetlinkSocket::open();
     if (!socket)
@@ -89,20 +89,25 @@ Status Resolver::start(std::uint32_t unheard_port)
     NetlinkMonitor::Callbacks callbacks{
         [this](const nlmsghdr* message) { on_message(message); },
         [this] { on_turn(); },
-        [this] {
-            all_dirty_ = true;
-            for (auto& [key, hop] : hops_)
-                hop.lost = true; // read and asked for again
-        },
+        [this] { on_overrun(); },
     };
-    auto monitor = NetlinkMonitor::open(
-        executor_, NETLINK_ROUTE,
-        {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_NEIGH},
-        std::move(callbacks), 0, unheard_port);
+    std::vector<unsigned> groups{RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_RULE,
+                                 RTNLGRP_NEIGH};
+    if (routes == Routes::Heard)
+        groups.push_back(RTNLGRP_IPV4_ROUTE);
+    auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE, groups, std::move(callbacks));
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);
     return {};
+}
+
+void Resolver::on_overrun()
+{
+    all_dirty_ = true;
+    for (auto& [key, hop] : hops_)
+        hop.lost = true; // read and asked for again
+    post_turn();
 }
 
 const Target& Resolver::watch(Ipv4 target)
@@ -139,7 +144,8 @@ void Resolver::on_message(const nlmsghdr* message)
     switch (message->nlmsg_type) {
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
-        on_route(message);
+        if (const auto prefix = route_destination(message))
+            on_route(*prefix);
         break;
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
@@ -167,16 +173,7 @@ void Resolver::on_message(const nlmsghdr* message)
     }
 }
 
-// A route in any table concerns the targets inside its destination.
-void Resolver::on_route(const nlmsghdr* message)
-{
-    const auto* header = fixed_header<rtmsg>(message);
-    if (!header || header->rtm_family != AF_INET || header->rtm_dst_len > 32)
-        return;
-    const Attributes attributes(message, sizeof(*header));
-    on_route(Prefix4{attributes.ipv4(RTA_DST).value_or(Ipv4{}), header->rtm_dst_len});
-}
-
+// It concerns the targets inside its destination.
 void Resolver::on_route(const Prefix4& prefix)
 {
     for (auto target = targets_.lower_bound(prefix.network().addr);

@@ -63,10 +63,14 @@ public:
     Resolver(const Resolver&) = delete;
     Resolver& operator=(const Resolver&) = delete;
 
-    // The socket with this port id is not heard (NetlinkMonitor): on_route() tells of its routes.
-    Status start(std::uint32_t unheard_port = 0);
-    // A route to this prefix was changed.
+    // Routes are heard of by a socket of its own, or told by who hears of them anyhow: each socket that
+    // is told of a change costs whoever makes it, and most changes are ours.
+    enum class Routes { Heard, Told };
+    Status start(Routes routes = Routes::Heard);
+    // A route to this prefix was changed, by anybody in any table.
     void on_route(const Prefix4& prefix);
+    // Somebody lost count of what was changed.
+    void on_overrun();
 
     // Idempotent. The first answer is there when watch() returns; its neighbour may still be
     // Unknown.
@@ -92,7 +96,6 @@ private:
     };
 
     void on_message(const nlmsghdr* message);
-    void on_route(const nlmsghdr* message);
     void post_turn();
     void on_neighbour(const nlmsghdr* message);
     void on_turn();

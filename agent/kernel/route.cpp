@@ -159,6 +159,17 @@ Route gateway_route(IfIndex anchor)
     return block_route(Prefix4::host(kPodGateway), {{anchor, Ipv4{}, 1}});
 }
 
+std::optional<Prefix4> route_destination(const nlmsghdr* message)
+{
+    if (message->nlmsg_type != RTM_NEWROUTE && message->nlmsg_type != RTM_DELROUTE)
+        return std::nullopt;
+    const auto* header = fixed_header<rtmsg>(message);
+    if (!header || header->rtm_family != AF_INET || header->rtm_dst_len > 32)
+        return std::nullopt;
+    const Attributes attributes(message, sizeof(*header));
+    return Prefix4{attributes.ipv4(RTA_DST).value_or(Ipv4{}), header->rtm_dst_len};
+}
+
 std::optional<Route> parse_route(const nlmsghdr* message)
 {
     if (message->nlmsg_type != RTM_NEWROUTE && message->nlmsg_type != RTM_DELROUTE)

@@ -66,6 +66,9 @@ Route blackhole_route(Prefix4 block);
 Route gateway_route(IfIndex anchor);
 inline constexpr Ipv4 kPodGateway{0xa9fe0101};
 
+// Where the route leads that an RTM_NEWROUTE or RTM_DELROUTE is about, whatever its table; nullopt for
+// any other message or family.
+std::optional<Prefix4> route_destination(const nlmsghdr* message);
 // A route of the main table; nullopt for any other message or table.
 std::optional<Route> parse_route(const nlmsghdr* message);
 

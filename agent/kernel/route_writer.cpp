@@ -86,7 +86,7 @@ Result<std::unique_ptr<RouteWriter>> RouteWriter::start(Executor& executor, Answ
 
 RouteWriter::RouteWriter(Executor& executor, Answers answers, NetlinkSocket socket)
     : answers_(std::make_shared<const Answers>(std::move(answers))), port_id_(socket.port_id()),
-      worker_(executor, std::make_unique<NetlinkSocket>(std::move(socket)))
+      worker_(executor, std::make_unique<NetlinkSocket>(std::move(socket)), "routes")
 {
 }
 

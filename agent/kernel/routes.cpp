@@ -59,7 +59,7 @@ Status RouteTable::start()
     };
     auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE,
                                         {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE},
-                                        std::move(callbacks), 0, own_port());
+                                        std::move(callbacks), 0, writer_->port_id());
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);
@@ -95,6 +95,8 @@ Status RouteTable::read_workloads()
 // Interfaces that came and went are among what was lost, too.
 void RouteTable::on_overrun()
 {
+    if (callbacks_.on_missed)
+        callbacks_.on_missed();
     if (const Status read = read_workloads(); !read && callbacks_.on_trouble)
         callbacks_.on_trouble(read.error().what);
     gained_ = true;
@@ -109,6 +111,8 @@ void RouteTable::remove_all()
 
 void RouteTable::on_message(const nlmsghdr* message)
 {
+    if (const auto prefix = route_destination(message); prefix && callbacks_.on_change)
+        callbacks_.on_change(*prefix);
     if (const auto route = parse_route(message)) {
         on_route(*route, message);
     } else if (const auto link = parse_link(message)) {
@@ -218,8 +222,9 @@ void RouteTable::on_written(const std::vector<RouteOperation>& operations,
 
 void RouteTable::tell_written(const std::vector<RouteOperation>& operations)
 {
-    if (callbacks_.on_written)
-        callbacks_.on_written(operations);
+    if (callbacks_.on_change)
+        for (const RouteOperation& operation : operations)
+            callbacks_.on_change(operation.route.destination);
 }
 
 // The kernel cannot be asked: later.

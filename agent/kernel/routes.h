@@ -26,8 +26,10 @@ public:
         std::function<bool(const std::string&)> is_workload; // by interface name
         std::function<void()> on_settled; // nothing is pending any more
         std::function<void(const RouteReport&)> on_report;
-        // What was just asked for, and mostly made: nobody else hears of it, see own_port().
-        std::function<void(std::span<const RouteOperation>)> on_written;
+        // A route to this prefix was changed: by us, or by anybody in any table. Of a change that was
+        // missed nobody knows the prefix.
+        std::function<void(const Prefix4&)> on_change;
+        std::function<void()> on_missed;
         // Why the kernel cannot be asked at all, empty: it can again.
         std::function<void(const std::string&)> on_trouble;
     };
@@ -54,8 +56,6 @@ public:
     std::size_t pending() const { return plan_.pending(); }
     std::size_t parked() const { return plan_.parked(); } // refused or fought over, due later
     std::size_t present_count() const { return plan_.present_count(); } // ours
-    // Our changes are told to other sockets with this id, which may keep them out (NetlinkMonitor).
-    std::uint32_t own_port() const { return writer_->port_id(); }
 
 private:
     void on_message(const nlmsghdr* message);

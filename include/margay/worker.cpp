@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "margay/worker.h"
 
+#include <pthread.h>
+
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -41,9 +43,11 @@ void WorkerThread::Shared::loop(const Post& post)
     }
 }
 
-WorkerThread::WorkerThread(Executor& executor) : shared_(std::make_shared<Shared>(executor))
+WorkerThread::WorkerThread(Executor& executor, const char* name)
+    : shared_(std::make_shared<Shared>(executor))
 {
     shared_->thread = std::thread([shared = shared_.get(), post = post()] { shared->loop(post); });
+    ::pthread_setname_np(shared_->thread.native_handle(), name);
 }
 
 WorkerThread::~WorkerThread()

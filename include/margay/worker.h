@@ -21,8 +21,8 @@ public:
     using Completion = std::function<void()>; // runs on the executor
     using Job = std::function<Completion()>;
 
-    // `executor` must outlive the thread.
-    explicit WorkerThread(Executor& executor);
+    // `executor` must outlive the thread. `name`: of at most 15 octets, as `top -H` shows it.
+    WorkerThread(Executor& executor, const char* name);
     WorkerThread(const WorkerThread&) = delete;
     WorkerThread& operator=(const WorkerThread&) = delete;
     // Drops the jobs that have not begun, and waits for `cancel` to end the one that has. No
@@ -44,8 +44,8 @@ private:
 template <typename Owned>
 class Worker {
 public:
-    Worker(Executor& executor, std::unique_ptr<Owned> owned)
-        : owned_(std::move(owned)), thread_(executor)
+    Worker(Executor& executor, std::unique_ptr<Owned> owned, const char* name)
+        : owned_(std::move(owned)), thread_(executor, name)
     {
     }
     // Cancels the job under way, where what is owned can.

@@ -168,36 +168,39 @@ TEST_F(ResolveTest, policy_rules_count)
         [&] { return resolver->find(ip("198.51.100.7"))->path->gateway == ip("192.0.2.253"); }));
 }
 
-TEST_F(ResolveTest, routes_of_our_own_are_told_in_the_process_and_not_heard)
+TEST_F(ResolveTest, route_table_tells_of_our_routes_and_of_others)
 {
     bool tell = true;
     RouteTable::Callbacks callbacks;
     callbacks.is_workload = [](const std::string&) { return false; };
-    callbacks.on_written = [&](std::span<const RouteOperation> operations) {
-        for (const RouteOperation& operation : operations)
-            if (tell)
-                resolver->on_route(operation.route.destination);
+    callbacks.on_change = [&](const Prefix4& changed) {
+        if (tell)
+            resolver->on_route(changed);
     };
     RouteTable routes(executor, std::move(callbacks));
     ASSERT_TRUE(routes.start());
     resolver = std::make_unique<Resolver>(executor, [](const std::vector<Ipv4>&) {});
-    ASSERT_TRUE(resolver->start(routes.own_port()));
+    ASSERT_TRUE(resolver->start(Resolver::Routes::Told));
     resolver->watch(ip("198.51.100.7"));
     const auto gateway = [&] { return resolver->find(ip("198.51.100.7"))->path->gateway; };
     ASSERT_EQ(gateway(), ip("192.0.2.254"));
 
     routes.want(block_route(prefix("198.51.100.0/26"), {{index("eth0"), ip("192.0.2.9"), 1}}));
     routes.flush();
-    EXPECT_TRUE(run([&] { return gateway() == ip("192.0.2.9"); }));
+    EXPECT_TRUE(run([&] { return gateway() == ip("192.0.2.9"); })) << "ours";
+    sh("ip route add 198.51.100.7 via 192.0.2.253");
+    EXPECT_TRUE(run([&] { return gateway() == ip("192.0.2.253"); })) << "somebody's";
+    sh("ip rule add to 198.51.100.7 lookup 77; ip route add 198.51.100.0/24 via 192.0.2.252 table "
+       "77");
+    EXPECT_TRUE(run([&] { return gateway() == ip("192.0.2.252"); })) << "in another table";
 
     tell = false;
-    routes.want(block_route(prefix("198.51.100.0/26"), {{index("eth0"), ip("192.0.2.10"), 1}}));
-    routes.flush();
-    EXPECT_TRUE(run([&] { return routes.pending() == 0; }));
-    resolver->watch(ip("203.0.113.7"));
-    sh("ip route add 203.0.113.0/24 via 192.0.2.254");
-    EXPECT_TRUE(run([&] { return resolver->find(ip("203.0.113.7"))->path.has_value(); }));
-    EXPECT_EQ(gateway(), ip("192.0.2.9")) << "what came before was not heard";
+    sh("ip route replace 198.51.100.0/24 via 192.0.2.251 table 77");
+    resolver->watch(ip("192.0.2.9"));
+    EXPECT_TRUE(becomes("192.0.2.9", State::Resolved));
+    EXPECT_EQ(gateway(), ip("192.0.2.252")) << "nothing is heard that is not told";
+    resolver->on_overrun();
+    EXPECT_TRUE(run([&] { return gateway() == ip("192.0.2.251"); }));
 }
 
 } // namespace

@@ -21,7 +21,7 @@ TEST(WorkerTest, results_come_back_on_the_executors_thread_in_the_order_of_the_j
 {
     Executor executor;
     auto keep = boost::asio::make_work_guard(executor);
-    Worker worker(executor, std::make_unique<FakeKv>());
+    Worker worker(executor, std::make_unique<FakeKv>(), "test");
     std::vector<int> seen;
     std::thread::id job_thread;
     for (int i = 0; i < 3; i++) {
@@ -45,7 +45,7 @@ TEST(WorkerTest, results_come_back_on_the_executors_thread_in_the_order_of_the_j
 TEST(WorkerTest, completion_queued_before_destruction_does_not_run_after_it)
 {
     Executor executor;
-    auto worker = std::make_optional<Worker>(executor, std::make_unique<FakeKv>());
+    auto worker = std::make_optional<Worker>(executor, std::make_unique<FakeKv>(), "test");
     std::promise<void> second_started;
     bool ran = false;
     worker->run([](Kv&) { return 0; }, [&](int) { ran = true; });
@@ -99,7 +99,7 @@ TEST(WorkerTest, destruction_cancels_the_job_that_waits_for_a_silent_store)
     Executor executor;
     std::promise<void> started;
     {
-        Worker worker(executor, std::make_unique<SilentKv>());
+        Worker worker(executor, std::make_unique<SilentKv>(), "test");
         worker.run(
             [&](Kv& kv) {
                 started.set_value();
