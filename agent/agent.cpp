@@ -152,7 +152,7 @@ Status Agent::start_kernel()
         return started;
     if (auto started = kernel_routes_.start(); !started)
         return started;
-    return resolver_.start(kernel::Resolver::Routes::Told);
+    return resolver_.start();
 }
 
 // The guard of an earlier run goes on as it is, with the interfaces that it lets through: what we

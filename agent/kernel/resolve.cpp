@@ -80,7 +80,7 @@ Resolver::~Resolver()
     *alive_ = false;
 }
 
-Status Resolver::start(Routes routes)
+Status Resolver::start()
 {
     auto socket = NetlinkSocket::open();
     if (!socket)
@@ -91,11 +91,10 @@ Status Resolver::start(Routes routes)
         [this] { on_turn(); },
         [this] { on_overrun(); },
     };
-    std::vector<unsigned> groups{RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_RULE,
-                                 RTNLGRP_NEIGH};
-    if (routes == Routes::Heard)
-        groups.push_back(RTNLGRP_IPV4_ROUTE);
-    auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE, groups, std::move(callbacks));
+    auto monitor =
+        NetlinkMonitor::open(executor_, NETLINK_ROUTE,
+                             {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_RULE, RTNLGRP_NEIGH},
+                             std::move(callbacks));
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);
@@ -142,11 +141,6 @@ const Target* Resolver::find(Ipv4 target) const
 void Resolver::on_message(const nlmsghdr* message)
 {
     switch (message->nlmsg_type) {
-    case RTM_NEWROUTE:
-    case RTM_DELROUTE:
-        if (const auto prefix = route_destination(message))
-            on_route(*prefix);
-        break;
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
         on_neighbour(message);

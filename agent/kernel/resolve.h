@@ -63,10 +63,9 @@ public:
     Resolver(const Resolver&) = delete;
     Resolver& operator=(const Resolver&) = delete;
 
-    // Routes are heard of by a socket of its own, or told by who hears of them anyhow: each socket that
-    // is told of a change costs whoever makes it, and most changes are ours.
-    enum class Routes { Heard, Told };
-    Status start(Routes routes = Routes::Heard);
+    // Of routes it hears by on_route() alone: each socket that is told of a change costs whoever makes
+    // it, most changes are ours, and RouteTable hears of the others anyhow.
+    Status start();
     // A route to this prefix was changed, by anybody in any table.
     void on_route(const Prefix4& prefix);
     // Somebody lost count of what was changed.

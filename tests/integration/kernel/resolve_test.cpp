@@ -17,7 +17,9 @@ using State = Neighbour::State;
 
 struct ResolveTest : margay::testing::NodeTest {
     std::unique_ptr<Netns> lan;
+    std::unique_ptr<RouteTable> routes; // which hears of routes
     std::unique_ptr<Resolver> resolver;
+    bool tell = true; // and tells the resolver
     std::vector<Ipv4> told;
 
     void SetUp() override
@@ -37,10 +39,19 @@ struct ResolveTest : margay::testing::NodeTest {
         resolver = std::make_unique<Resolver>(executor, [this](const std::vector<Ipv4>& targets) {
             told.insert(told.end(), targets.begin(), targets.end());
         });
+        RouteTable::Callbacks callbacks;
+        callbacks.is_workload = [](const std::string&) { return false; };
+        callbacks.on_change = [this](const Prefix4& changed) {
+            if (tell)
+                resolver->on_route(changed);
+        };
+        routes = std::make_unique<RouteTable>(executor, std::move(callbacks));
+        ASSERT_TRUE(routes->start());
         ASSERT_TRUE(resolver->start());
     }
     void TearDown() override
     {
+        routes.reset();
         resolver.reset();
         lan.reset();
         NodeTest::TearDown();
@@ -170,23 +181,12 @@ TEST_F(ResolveTest, policy_rules_count)
 
 TEST_F(ResolveTest, route_table_tells_of_our_routes_and_of_others)
 {
-    bool tell = true;
-    RouteTable::Callbacks callbacks;
-    callbacks.is_workload = [](const std::string&) { return false; };
-    callbacks.on_change = [&](const Prefix4& changed) {
-        if (tell)
-            resolver->on_route(changed);
-    };
-    RouteTable routes(executor, std::move(callbacks));
-    ASSERT_TRUE(routes.start());
-    resolver = std::make_unique<Resolver>(executor, [](const std::vector<Ipv4>&) {});
-    ASSERT_TRUE(resolver->start(Resolver::Routes::Told));
     resolver->watch(ip("198.51.100.7"));
     const auto gateway = [&] { return resolver->find(ip("198.51.100.7"))->path->gateway; };
     ASSERT_EQ(gateway(), ip("192.0.2.254"));
 
-    routes.want(block_route(prefix("198.51.100.0/26"), {{index("eth0"), ip("192.0.2.9"), 1}}));
-    routes.flush();
+    routes->want(block_route(prefix("198.51.100.0/26"), {{index("eth0"), ip("192.0.2.9"), 1}}));
+    routes->flush();
     EXPECT_TRUE(run([&] { return gateway() == ip("192.0.2.9"); })) << "ours";
     sh("ip route add 198.51.100.7 via 192.0.2.253");
     EXPECT_TRUE(run([&] { return gateway() == ip("192.0.2.253"); })) << "somebody's";
