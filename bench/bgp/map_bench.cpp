@@ -38,7 +38,7 @@ constexpr std::size_t kBudget = 1 << 20; // of a flush: no turn is cut short
 struct Task {
     std::uint32_t routes = 0;
     std::uint32_t hops = 1;
-    std::uint32_t at_once = 500; // as the agent plans in a turn
+    std::uint32_t at_once = 500; // as the agent writes in a turn
 };
 
 double ms_since(std::chrono::steady_clock::time_point begin)
