@@ -203,7 +203,7 @@ Status Agent::start_store()
         executor_, log_, config_, node_, std::move(*kv),
         [this](const startup::NodeState& state) { on_registered(state); });
     peering_ = std::make_unique<Peering>(
-        executor_, log_, config_, node_, adopted_,
+        executor_, log_, config_, node_, adopted_, resolver_,
         Peering::Callbacks{
             [this](std::span<const bgp::RouteChange> changes) { on_bgp_routes(changes); },
             [this] { on_bgp_settled(); }, [this] { join_.begin_relearning(); },
@@ -314,6 +314,8 @@ void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
 
 void Agent::on_targets(const std::vector<Ipv4>& targets)
 {
+    if (peering_)
+        peering_->on_targets(targets);
     remote_.set_due(targets);
     for (const Ipv4 target : targets)
         use_neighbour(target);

@@ -60,10 +60,10 @@ Ipv4 router_id(const std::string& setting, const std::string& node, Ipv4 address
 }
 
 Peering::Peering(Executor& executor, Log log, const config::Config& config, std::string node,
-                 bool restarting, Callbacks callbacks)
+                 bool restarting, kernel::Resolver& resolver, Callbacks callbacks)
     : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
-      restarting_(restarting), callbacks_(std::move(callbacks)), passwords_timer_(executor),
-      hops_(executor, [this] { set_filters(); }),
+      restarting_(restarting), resolver_(resolver), callbacks_(std::move(callbacks)),
+      passwords_timer_(executor), hops_(executor, [this] { set_filters(); }),
       interface_of_hop_([this](const Ip& hop) { return hops_.of(hop); }),
       bfd_(executor, log_, config_,
            [this](const Ip& peer, const std::string& why) { on_bfd_lost(peer, why); })
@@ -282,19 +282,40 @@ std::string Peering::interface_of(const model::AnyPrefix& own) const
     return at == announcements_.end() ? "" : at->second.interface_name;
 }
 
+// The resolver knows IPv4 only; an IPv6 next hop is taken for reachable.
+bgp::Callbacks Peering::speaker_callbacks()
+{
+    bgp::Callbacks callbacks;
+    callbacks.on_routes = callbacks_.on_routes;
+    callbacks.on_routes6 = callbacks_.on_routes6;
+    callbacks.on_peer_state = [this](const bgp::PeerStatus& peer) {
+        on_peer_state(peer);
+        if (callbacks_.on_peer)
+            callbacks_.on_peer(peer);
+    };
+    callbacks.on_initial_sync_done = callbacks_.on_settled;
+    callbacks.watch_next_hop = [this](const Ip& hop) {
+        return !hop.is_v4() || resolver_.watch(hop.v4()).path;
+    };
+    callbacks.unwatch_next_hop = [this](const Ip& hop) {
+        if (hop.is_v4())
+            resolver_.unwatch(hop.v4());
+    };
+    return callbacks;
+}
+
+void Peering::on_targets(const std::vector<Ipv4>& targets)
+{
+    for (const Ipv4 target : targets)
+        if (const kernel::Target* found = resolver_.find(target); found && speaker_)
+            speaker_->set_next_hop(target, found->path.has_value());
+}
+
 void Peering::restart(const bgp::SpeakerConfig& config)
 {
     if (speaker_)
         log_->info("BGP begins anew: own address, AS or port changed");
-    speaker_ = std::make_unique<bgp::Speaker>(executor_, log_, config,
-                                              bgp::Callbacks{callbacks_.on_routes,
-                                                             [this](const bgp::PeerStatus& peer) {
-                                                                 on_peer_state(peer);
-                                                                 if (callbacks_.on_peer)
-                                                                     callbacks_.on_peer(peer);
-                                                             },
-                                                             callbacks_.on_settled,
-                                                             callbacks_.on_routes6});
+    speaker_ = std::make_unique<bgp::Speaker>(executor_, log_, config, speaker_callbacks());
     callbacks_.on_new_speaker();
     running_ = config;
     trouble_.clear();

@@ -14,6 +14,7 @@
 #include "agent/bgp/rules.h"
 #include "agent/config/config.h"
 #include "agent/hop_interfaces.h"
+#include "agent/kernel/resolve.h"
 #include "agent/model/wanted.h"
 #include "bgp/speaker/speaker.h"
 #include "margay/log.h"
@@ -42,7 +43,7 @@ public:
 
     // `restarting`: a previous run left routes in force.
     Peering(Executor& executor, Log log, const config::Config& config, std::string node,
-            bool restarting, Callbacks callbacks);
+            bool restarting, kernel::Resolver& resolver, Callbacks callbacks);
 
     // After every turn that changed something of BGP.
     void apply(const model::Changes& changes);
@@ -64,9 +65,13 @@ public:
     // By the peers' addresses: what BFD says of them; empty where it is not wanted.
     std::map<Ip, std::string> bfd_states() const { return bfd_.states(); }
 
+    // Of the resolver's: what leads to next hops counts in the decision (RFC 4271 9.1.2).
+    void on_targets(const std::vector<Ipv4>& targets);
+
     void shutdown(bgp::Speaker::Goodbye goodbye);
 
 private:
+    bgp::Callbacks speaker_callbacks();
     void take(const model::Changes& changes);
     std::optional<bgp::SpeakerConfig> wanted_config();
     void apply_announcements(const model::Changes& changes);
@@ -91,6 +96,7 @@ private:
     const config::Config& config_;
     std::string node_;
     bool restarting_;
+    kernel::Resolver& resolver_;
     Callbacks callbacks_;
     model::LocalBgp local_{};
     bool local_known_ = false;

@@ -47,6 +47,12 @@ Reflector::Reflector(Executor& executor, Log log, const config::Config& config, 
                  if (registration_)
                      registration_->look_again();
              }),
+      resolver_(executor,
+                [this](const auto& targets) {
+                    if (peering_)
+                        peering_->on_targets(targets);
+                },
+                {.manages_neighbours = false, .hears_routes = true}),
       calc_(node_)
 {
 }
@@ -69,6 +75,8 @@ Status Reflector::start()
     if (auto started = start_servers(); !started)
         return started;
     if (auto started = links_.start(); !started)
+        return started;
+    if (auto started = resolver_.start(); !started)
         return started;
     return start_store();
 }
@@ -129,6 +137,7 @@ Status Reflector::start_store()
     std::error_code ignored;
     peering_ = std::make_unique<Peering>(
         executor_, log_, config_, node_, std::filesystem::exists(config_.reflector_mark(), ignored),
+        resolver_,
         Peering::Callbacks{
             [this](std::span<const bgp::RouteChange> changes) { bgp_monitor_.on_routes(changes); },
             [this] {

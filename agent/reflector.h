@@ -68,6 +68,7 @@ private:
     const std::string node_;
     const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
     kernel::LinkMonitor links_; // for the own address
+    kernel::Resolver resolver_; // for next hops
     std::unique_ptr<store::Store> store_;
     std::unique_ptr<Registration> registration_;
     model::Quarantine quarantine_;

@@ -13,6 +13,7 @@
 namespace margay::kernel {
 namespace {
 
+constexpr std::size_t kLookupsATurn = 500; // of some 10 us each
 constexpr std::uint16_t kUsable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT;
 
 Path parse_path(const nlmsghdr* message)
@@ -70,8 +71,8 @@ Result<Path> lookup_path(NetlinkSocket& socket, Ipv4 destination)
     return path;
 }
 
-Resolver::Resolver(Executor& executor, OnChange on_change)
-    : executor_(executor), on_change_(std::move(on_change))
+Resolver::Resolver(Executor& executor, OnChange on_change, const Options& options)
+    : executor_(executor), on_change_(std::move(on_change)), options_(options)
 {
 }
 
@@ -91,10 +92,12 @@ Status Resolver::start()
         [this] { on_turn(); },
         [this] { on_overrun(); },
     };
-    auto monitor =
-        NetlinkMonitor::open(executor_, NETLINK_ROUTE,
-                             {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_RULE, RTNLGRP_NEIGH},
-                             std::move(callbacks));
+    std::vector<unsigned> groups{RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_RULE};
+    if (options_.manages_neighbours)
+        groups.push_back(RTNLGRP_NEIGH);
+    if (options_.hears_routes)
+        groups.push_back(RTNLGRP_IPV4_ROUTE);
+    auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE, groups, std::move(callbacks));
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);
@@ -116,13 +119,14 @@ const Target& Resolver::watch(Ipv4 target)
         look_up(target);
         changed_.erase(target); // the caller reads it now
     }
+    ++entry->second.watchers;
     return entry->second;
 }
 
 void Resolver::unwatch(Ipv4 target)
 {
     const auto entry = targets_.find(target);
-    if (entry == targets_.end())
+    if (entry == targets_.end() || --entry->second.watchers > 0)
         return;
     detach(target, entry->second);
     targets_.erase(entry);
@@ -161,6 +165,11 @@ void Resolver::on_message(const nlmsghdr* message)
     case RTM_NEWRULE:
     case RTM_DELRULE:
         all_dirty_ = true;
+        break;
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+        if (const auto prefix = route_destination(message))
+            on_route(*prefix);
         break;
     default:
         break;
@@ -217,13 +226,13 @@ void Resolver::post_turn()
 void Resolver::on_turn()
 {
     turn_posted_ = false;
-    std::set<Ipv4> due = std::exchange(dirty_, {});
     if (std::exchange(all_dirty_, false))
         for (const auto& [target, entry] : targets_)
-            due.insert(target);
-    for (const Ipv4 target : due)
-        if (targets_.contains(target))
-            look_up(target);
+            dirty_.insert(target);
+    for (std::size_t n = 0; n < kLookupsATurn && !dirty_.empty(); ++n)
+        look_up(dirty_.extract(dirty_.begin()).value());
+    if (!dirty_.empty())
+        post_turn();
     for (auto& [key, hop] : hops_)
         if (std::exchange(hop.lost, false))
             manage(key);
@@ -261,6 +270,8 @@ void Resolver::attach(Ipv4 target, Target& entry)
     if (!entry.path || entry.path->local)
         return;
     uplinks_.insert(entry.path->ifindex);
+    if (!options_.manages_neighbours)
+        return;
     const HopKey key{entry.path->ifindex, entry.path->next_hop(target)};
     const auto [hop, fresh] = hops_.try_emplace(key);
     hop->second.targets.insert(target);

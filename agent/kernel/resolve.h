@@ -58,12 +58,23 @@ public:
     // Gets the targets whose Target changed; runs at the end of a turn, never inside watch().
     using OnChange = std::function<void(const std::vector<Ipv4>&)>;
 
-    Resolver(Executor& executor, OnChange on_change);
+    // A host that only wants to know whether anything leads to a target leaves the neighbours alone, and
+    // where no RouteTable tells of routes, the Resolver hears of them itself.
+    struct Options {
+        bool manages_neighbours = true;
+        bool hears_routes = false;
+    };
+
+    Resolver(Executor& executor, OnChange on_change, const Options& options);
+    Resolver(Executor& executor, OnChange on_change)
+        : Resolver(executor, std::move(on_change), Options())
+    {
+    }
     ~Resolver();
     Resolver(const Resolver&) = delete;
     Resolver& operator=(const Resolver&) = delete;
 
-    // Of routes it hears by on_route() alone: each socket that is told of a change costs whoever makes
+    // By default it hears of routes by on_route() alone: each socket that is told of a change costs whoever makes
     // it, most changes are ours, and RouteTable hears of the others anyhow.
     Status start();
     // A route to this prefix was changed, by anybody in any table.
@@ -71,8 +82,8 @@ public:
     // Somebody lost count of what was changed.
     void on_overrun();
 
-    // Idempotent. The first answer is there when watch() returns; its neighbour may still be
-    // Unknown.
+    // The first answer is there when watch() returns; its neighbour may still be Unknown. Each
+    // watch() wants an unwatch().
     const Target& watch(Ipv4 target);
     void unwatch(Ipv4 target);
     const Target* find(Ipv4 target) const;
@@ -88,6 +99,9 @@ private:
         std::set<Ipv4> targets;
         bool lost = false; // the kernel's entry is gone (interface down, flushed)
         bool fixed = false; // somebody made the entry permanent
+    };
+    struct Watched : Target {
+        std::size_t watchers = 0;
     };
     struct Entry {
         Neighbour neighbour;
@@ -110,9 +124,10 @@ private:
 
     Executor& executor_;
     OnChange on_change_;
+    const Options options_;
     std::optional<NetlinkSocket> socket_;
     std::unique_ptr<NetlinkMonitor> monitor_;
-    std::map<Ipv4, Target> targets_;
+    std::map<Ipv4, Watched> targets_;
     std::map<HopKey, Hop> hops_;
     std::set<IfIndex> uplinks_; // interfaces that ever led to a target
     std::set<Ipv4> dirty_; // to be looked up at the end of the turn

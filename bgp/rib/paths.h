@@ -33,6 +33,7 @@ enum class Rejection : std::uint8_t {
     FirstAs,      // RFC 4271 6.3
     NoUnicast,    // RFC 4271 6.3: of the prefix
     NoInterface,  // RFC 2545 section 2
+    NoWay,        // RFC 4271 9.1.2: to its next hop
     ImportFilter,
 };
 const char* describe(Rejection rejection);

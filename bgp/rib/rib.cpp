@@ -56,6 +56,8 @@ const char* describe(Rejection rejection)
         return "the prefix is not one that packets are sent to";
     case Rejection::NoInterface:
         return "its next hop is link-local, and the peer is on no link of ours";
+    case Rejection::NoWay:
+        return "nothing leads to its next hop";
     case Rejection::ImportFilter:
         return "rejected by the import filter";
     }
@@ -63,7 +65,8 @@ const char* describe(Rejection rejection)
 }
 
 template <typename P>
-Rib<P>::Rib(const RibConfig& config) : config_(config), peers_(1)
+Rib<P>::Rib(const RibConfig& config, NextHops* next_hops)
+    : config_(config), next_hops_(next_hops), peers_(1)
 {
     peers_[kOurselves].used = true;
 }
@@ -117,6 +120,12 @@ template <typename P>
 void Rib<P>::sweep(PeerId peer)
 {
     peers_[peer].oldest_kept = peers_[peer].generation;
+    start_walk();
+}
+
+template <typename P>
+void Rib<P>::start_walk()
+{
     sweep_end_ = sweep_left_ = table_.end();
 }
 
@@ -162,10 +171,22 @@ bool Rib<P>::learn(PeerId peer, const Nlri<P>& nlri, const AttributesPtr& attrib
     }
     path->replaced = path->replaced || !is_as_known(*path);
     path->generation = peers_[peer].generation;
-    path->received = attributes;
+    receive(*path, attributes);
     accept(*path, nlri.prefix);
     touch(id);
     return true;
+}
+
+// The new next hop first: it may be the same.
+template <typename P>
+void Rib<P>::receive(Path& path, const AttributesPtr& attributes)
+{
+    const bool watched = next_hops_ && path.peer != kOurselves;
+    if (watched && attributes)
+        next_hops_->acquire(attributes->next_hop);
+    if (watched && path.received)
+        next_hops_->release(path.received->next_hop);
+    path.received = attributes;
 }
 
 // Each costs something whenever one of them changes.
@@ -204,6 +225,7 @@ void Rib<P>::erase(EntryId id, Path& path)
     entry.lost = std::max(entry.lost, loss);
     --peers_[path.peer].count;
     path_ids_.release(path.id);
+    receive(path, nullptr);
     entry.paths.remove(path);
     touch(id);
 }
@@ -240,6 +262,13 @@ void Rib<P>::import_again(PeerId peer)
 }
 
 template <typename P>
+void Rib<P>::next_hops_changed()
+{
+    next_hops_changed_ = true;
+    start_walk();
+}
+
+template <typename P>
 void Rib<P>::accept(Path& path, const P& prefix)
 {
     const AttributesPtr before = path.accepted;
@@ -250,15 +279,24 @@ void Rib<P>::accept(Path& path, const P& prefix)
 template <typename P>
 void Rib<P>::judge(Path& path, const P& prefix)
 {
-    path.rejected = path.peer == kOurselves ? Rejection::None
-                    : is_unicast(prefix)    ? loop(path)
-                                            : Rejection::NoUnicast;
+    path.rejected = path.peer == kOurselves ? Rejection::None : rejection_of(path, prefix);
     path.accepted = path.rejected == Rejection::None ? path.received : nullptr;
     if (!path.accepted || path.peer == kOurselves || !import_)
         return;
     path.accepted = import_(path.peer, prefix, path.received);
     if (!path.accepted)
         path.rejected = Rejection::ImportFilter;
+}
+
+template <typename P>
+Rejection Rib<P>::rejection_of(const Path& path, const P& prefix)
+{
+    if (!is_unicast(prefix))
+        return Rejection::NoUnicast;
+    if (const Rejection found = loop(path); found != Rejection::None)
+        return found;
+    const bool reachable = !next_hops_ || next_hops_->is_reachable(path.received->next_hop);
+    return reachable ? Rejection::None : Rejection::NoWay;
 }
 
 template <typename P>
@@ -370,15 +408,39 @@ std::size_t Rib<P>::sweep_one(EntryId id)
         const auto all = paths.all();
         const auto found = std::ranges::find_if(all, [this](const Path& p) { return is_swept(p); });
         if (found == all.end())
-            return removed;
+            return removed + (next_hops_changed_ ? judge_again(id) : 0);
         erase(id, *found);
         ++removed;
     }
 }
 
 template <typename P>
+std::size_t Rib<P>::judge_again(EntryId id)
+{
+    std::size_t judged = 0;
+    for (Path& path : table_.at(id).paths.all()) {
+        if (!is_misjudged(path))
+            continue;
+        accept(path, table_.at(id).prefix);
+        touch(id);
+        ++judged;
+    }
+    return judged;
+}
+
+template <typename P>
+bool Rib<P>::is_misjudged(const Path& path) const
+{
+    if (path.peer == kOurselves)
+        return false;
+    return next_hops_->is_reachable(path.received->next_hop) ? path.rejected == Rejection::NoWay
+                                                             : path.accepted != nullptr;
+}
+
+template <typename P>
 void Rib<P>::finish_sweep()
 {
+    next_hops_changed_ = false;
     for (Peer& peer : peers_)
         if (peer.removed && peer.count == 0)
             peer = Peer{};

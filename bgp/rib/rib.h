@@ -14,6 +14,7 @@
 #pragma once
 
 #include "bgp/rib/decide.h"
+#include "bgp/rib/next_hops.h"
 #include "bgp/rib/path_ids.h"
 #include "bgp/rib/route_table.h"
 #include "bgp/wire/update.h"
@@ -57,7 +58,8 @@ public:
     using Table = RouteTable<P>;
     using ImportPolicy = std::function<AttributesPtr(PeerId, const P&, const AttributesPtr&)>;
 
-    explicit Rib(const RibConfig& config);
+    // Next hops that outlive it; null: all are reachable.
+    explicit Rib(const RibConfig& config, NextHops* next_hops = nullptr);
 
     // A peer of the configuration, with a number that is not known() here.
     void add_peer(PeerId peer);
@@ -79,6 +81,8 @@ public:
     void retract(const P& prefix) { withdraw(kOurselves, {prefix}); }
     void set_import_policy(ImportPolicy policy);
     void import_again(PeerId peer); // the policy says something else of it
+    // Some of the next hops are reachable, or not, as they were not before: judged again in later work().
+    void next_hops_changed();
 
     // At most `budget` decisions.
     void work(std::size_t budget);
@@ -125,14 +129,19 @@ private:
     };
 
     void next_generation(Peer& peer);
+    void receive(Path& path, const AttributesPtr& attributes); // null: it goes
     void touch(EntryId id);
     void accept(Path& path, const P& prefix);
     void judge(Path& path, const P& prefix);
+    Rejection rejection_of(const Path& path, const P& prefix);
     Rejection loop(const Path& path);
     Rejection loop_of(const AttributeSet& attributes, const PeerTraits& from) const;
     void erase(EntryId id, Path& path);
     std::size_t work_on_sweep(std::size_t budget);
+    void start_walk();
     std::size_t sweep_one(EntryId id);
+    std::size_t judge_again(EntryId id);
+    bool is_misjudged(const Path& path) const;
     void finish_sweep();
     bool is_swept(const Path& path) const;
     bool is_as_known(const Path& path) const;
@@ -154,6 +163,8 @@ private:
     };
 
     RibConfig config_;
+    NextHops* next_hops_;
+    bool next_hops_changed_ = false; // since the walk began that is under way
     ImportPolicy import_;
     Judged judged_; // the last one
     Table table_;

@@ -39,8 +39,11 @@ public:
          Callbacks callbacks)
         : executor_(executor), log_(std::move(log)), config_(config),
           callbacks_(std::move(callbacks)), decoder_(pool_),
-          ipv4_(rib_config(config), [this](auto&&... args) { return exported(args...); }),
-          ipv6_(rib_config(config), [this](auto&&... args) { return exported(args...); }),
+          next_hops_(callbacks_.watch_next_hop, callbacks_.unwatch_next_hop),
+          ipv4_(rib_config(config), &next_hops_,
+                [this](auto&&... args) { return exported(args...); }),
+          ipv6_(rib_config(config), &next_hops_,
+                [this](auto&&... args) { return exported(args...); }),
           listener4_(executor, acceptor()), listener6_(executor, acceptor()),
           listen_timer_(executor), sync_timer_(executor)
     {
@@ -55,6 +58,7 @@ public:
     template <typename P>
     void withdraw(const P& prefix);
     void announcements_complete();
+    void set_next_hop(const Ip& hop, bool reachable);
     void set_import_filter(RouteFilter filter);
     void set_export_filter(RouteFilter filter);
     std::vector<PeerStatus> peer_statuses() const;
@@ -153,6 +157,7 @@ private:
     AttributePool pool_; // outlives whatever of ours holds attributes
     Callbacks callbacks_;
     UpdateDecoder decoder_;
+    NextHops next_hops_; // outlives the tables
     Tables<Prefix4> ipv4_;
     Tables<Prefix6> ipv6_;
     Listener listener4_;
@@ -511,6 +516,15 @@ void Speaker::Impl::announcements_complete()
     schedule_turn();
 }
 
+void Speaker::Impl::set_next_hop(const Ip& hop, bool reachable)
+{
+    if (!next_hops_.set(hop, reachable))
+        return;
+    ipv4_.rib().next_hops_changed();
+    ipv6_.rib().next_hops_changed();
+    schedule_turn();
+}
+
 void Speaker::Impl::set_import_filter(RouteFilter filter)
 {
     const auto set = [&]<typename P>(Tables<P>& tables) {
@@ -853,6 +867,11 @@ void Speaker::withdraw(const Prefix6& prefix)
 void Speaker::announcements_complete()
 {
     impl_->announcements_complete();
+}
+
+void Speaker::set_next_hop(const Ip& hop, bool reachable)
+{
+    impl_->set_next_hop(hop, reachable);
 }
 
 void Speaker::set_import_filter(RouteFilter filter)

@@ -51,6 +51,9 @@ public:
     void withdraw(const Prefix6& prefix);
     void announcements_complete();
 
+    // Of a next hop that is watched (Callbacks::watch_next_hop): whether anything leads there now.
+    void set_next_hop(const Ip& hop, bool reachable);
+
     // A new filter is applied to everything that was received or sent before.
     void set_import_filter(RouteFilter filter);
     void set_export_filter(RouteFilter filter);

@@ -37,7 +37,10 @@ public:
     using Policy =
         std::function<AttributesPtr(const PeerConfig&, const ExportView&, const P&, const Path&)>;
 
-    Tables(const RibConfig& config, Policy policy) : rib_(config), policy_(std::move(policy)) {}
+    Tables(const RibConfig& config, NextHops* next_hops, Policy policy)
+        : rib_(config, next_hops), policy_(std::move(policy))
+    {
+    }
 
     Rib<P>& rib() { return rib_; }
     const Rib<P>& rib() const { return rib_; }

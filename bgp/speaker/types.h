@@ -260,6 +260,11 @@ struct Callbacks {
     std::function<void()> on_initial_sync_done;
     // As on_routes, of the other family.
     std::function<void(std::span<const RouteChange6>)> on_routes6;
+    // RFC 4271 9.1.2: whether anything leads to a next hop of what peers told (NextHops::Watch). Both are
+    // asked inside of calls and must not call the speaker; what changes is set_next_hop(). Without them
+    // every next hop is reachable.
+    std::function<bool(const Ip&)> watch_next_hop;
+    std::function<void(const Ip&)> unwatch_next_hop;
 };
 
 } // namespace margay::bgp

@@ -39,6 +39,7 @@ private:
 
     void step();
     void session_event(PeerId peer);
+    void turn_next_hop(Ip hop);
     bool fill(Group& group, std::size_t budget);
     void deliver(PeerId peer, std::span<const ByteView> pieces, std::size_t messages);
     std::size_t hear(Routes& routes, const Frame& frame, bool all_paths);
@@ -46,11 +47,20 @@ private:
     static void show_difference(PeerId peer, const char* what, const Routes& these,
                                 const Routes& those);
     void check(PeerId peer);
+    void check_next_hops() const;
 
     Input& input_;
     AttributePool pool_;
     UpdateDecoder decoder_{pool_};
-    Rib<Prefix4> rib_{RibConfig{kOwn, Ipv4(99), Ipv4(99)}};
+    std::set<Ip> lost_; // next hops that nothing leads to
+    std::set<Ip> watched_;
+    NextHops next_hops_{
+        [this](const Ip& hop) {
+            claim(watched_.insert(hop).second, "a next hop is asked for once");
+            return !lost_.contains(hop);
+        },
+        [this](const Ip& hop) { claim(watched_.erase(hop) == 1, "what is let go was watched"); }};
+    Rib<Prefix4> rib_{RibConfig{kOwn, Ipv4(99), Ipv4(99)}, &next_hops_};
     std::unique_ptr<Group> best_;
     std::unique_ptr<Group> all_;
     std::map<PeerId, Routes> heard_; // of members
@@ -124,7 +134,9 @@ void History::step()
             return;
         return group_of(peer).join(peer);
     case 1:
-        if (event < 64 && heard_.erase(peer) > 0)
+        if (event >= 64)
+            return turn_next_hop(attributes(input_.below(8))->next_hop);
+        if (heard_.erase(peer) > 0)
             group_of(peer).leave(peer);
         return;
     case 2:
@@ -188,6 +200,14 @@ void History::session_event(PeerId peer)
         rib_.add_peer(peer);
         rib_.peer_up(peer, traits(peer, input_.u8()));
     }
+}
+
+void History::turn_next_hop(Ip hop)
+{
+    if (lost_.erase(hop) == 0)
+        lost_.insert(hop);
+    if (next_hops_.set(hop, !lost_.contains(hop)))
+        rib_.next_hops_changed();
 }
 
 bool History::fill(Group& group, std::size_t budget)
@@ -279,6 +299,22 @@ void History::check(PeerId peer)
     claim(group_of(peer).has_told(peer, rib_.table().last_change()), "he was told all");
 }
 
+void History::check_next_hops() const
+{
+    std::set<Ip> used;
+    for (EntryId id = 0; id < rib_.table().end(); ++id)
+        for (const Path& path : rib_.table().at(id).paths.all()) {
+            if (path.peer == kOurselves)
+                continue;
+            const Ip hop = path.received->next_hop;
+            used.insert(hop);
+            claim(!path.accepted || !lost_.contains(hop), "something leads to what is used");
+            claim(path.rejected != Rejection::NoWay || lost_.contains(hop),
+                  "what something leads to is used");
+        }
+    claim(used == watched_, "the next hops of all paths are watched, and no others");
+}
+
 void History::run()
 {
     for (std::size_t i = 0; i < kMaxEvents && !input_.at_end(); ++i)
@@ -286,6 +322,7 @@ void History::run()
     settle();
     for (const auto& [peer, routes] : heard_)
         check(peer);
+    check_next_hops();
     for (PeerId peer = 0; peer <= kPeers; ++peer) {
         std::size_t count = 0;
         for (EntryId id = 0; id < rib_.table().end(); ++id)

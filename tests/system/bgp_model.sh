@@ -28,6 +28,7 @@ has_sessions() { [ "$(names "$1")" = "${*:2}" ]; }
 mesh() { for node in "${nodes[@]}"; do peers "$node" | jq -c '[.peers[] | select(.from == "mesh") | {name, sessions, since}]'; done; }
 tor_session() { peer n1 $tor '{sessions, since}' | jq -c .; }
 learned() { in_node n1 margayctl bgp routes -o json | jq -e --arg p "$1" '.routes[] | select(.prefix == $p and .best)'; }
+astray() { in_node n1 margayctl bgp routes -o json | jq -e --arg p "$1" '.routes[] | select(.prefix == $p and .why == "nothing leads to its next hop")'; }
 from_peer() { # from_peer NODE PREFIX PEER NEXT_HOP
     in_node "$1" margayctl bgp routes -o json |
         jq -e --arg p "$2" --arg f "$3" --arg h "$4" '.routes[] | select(.prefix == $p and .from == $f and .next_hop == $h and .best)'
@@ -181,6 +182,11 @@ check "a next hop that moves to that interface takes its route along" eventually
 refuse "and no other" eventually 1 not learned 10.99.0.0/24
 in_ns n1 ip link del alt0
 check "and back" eventually 20 learned 10.99.2.0/24
+in_ns n1 ip route add unreachable $other_hop/32
+check "what has a next hop that nothing leads to is not used" eventually 20 not learned 10.99.2.0/24
+check "margayctl says why" eventually 20 astray 10.99.2.0/24
+in_ns n1 ip route del unreachable $other_hop/32
+check "until something does" eventually 20 learned 10.99.2.0/24
 check_same_session "BGPFilter changed"
 gone bgpfilters/out
 check "without the filter BIRD is told nothing" eventually 20 not told "$block1"
@@ -308,6 +314,11 @@ END
 check "n1 has from it what BIRD tells n2" eventually 60 from_peer n1 $foreign 172.31.1.40 $bird
 in_n1s_kernel() { in_ns n1 ip -4 route show $foreign | grep "via $bird"; }
 check "its kernel, too" eventually 20 in_n1s_kernel
+in_ns rr ip route add unreachable $bird/32
+check "the reflector does not tell what it finds no way to" eventually 20 not from_peer n1 $foreign 172.31.1.40 $bird
+in_ns rr ip route del unreachable $bird/32
+check "and does when there is one" eventually 20 from_peer n1 $foreign 172.31.1.40 $bird
+check "n1's kernel has it again" eventually 20 in_n1s_kernel
 in_ns n1 ip -4 monitor route >"$state/n1.monitor" & monitor=$!
 disown
 sleep 0.5 # until ip listens

@@ -203,5 +203,43 @@ TEST_F(ResolveTest, route_table_tells_of_our_routes_and_of_others)
     EXPECT_TRUE(run([&] { return gateway() == ip("192.0.2.251"); }));
 }
 
+TEST_F(ResolveTest, target_is_watched_until_the_last_watcher_has_gone)
+{
+    resolver->watch(ip("192.0.2.9"));
+    resolver->watch(ip("192.0.2.9"));
+    resolver->unwatch(ip("192.0.2.9"));
+    EXPECT_NE(resolver->find(ip("192.0.2.9")), nullptr);
+    resolver->unwatch(ip("192.0.2.9"));
+    EXPECT_EQ(resolver->find(ip("192.0.2.9")), nullptr);
+}
+
+TEST_F(ResolveTest, targets_of_a_large_change_are_all_looked_up)
+{
+    std::vector<Ipv4> targets;
+    for (std::uint32_t i = 0; i < 1500; ++i)
+        targets.push_back(Ipv4(ip("198.51.100.0").value() - i));
+    sh("ip route add 198.51.0.0/16 via 192.0.2.254");
+    for (const Ipv4 target : targets)
+        ASSERT_TRUE(resolver->watch(target).path) << target.str();
+    sh("ip route del 198.51.0.0/16; ip route del 198.51.100.0/24");
+    EXPECT_TRUE(run([&] {
+        return std::ranges::none_of(
+            targets, [&](Ipv4 target) { return resolver->find(target)->path.has_value(); });
+    }));
+}
+
+// As a route reflector has it: nobody else tells of routes, and no packet of its goes by them.
+TEST_F(ResolveTest, resolver_on_its_own_hears_of_routes_and_leaves_neighbours_alone)
+{
+    Resolver alone(executor, {}, {.manages_neighbours = false, .hears_routes = true});
+    ASSERT_TRUE(alone.start());
+    ASSERT_TRUE(alone.watch(ip("198.51.100.7")).path);
+    sh("ip route del 198.51.100.0/24");
+    EXPECT_TRUE(run([&] { return !alone.find(ip("198.51.100.7"))->path; }));
+    sh("ip route add 198.51.100.0/24 via 192.0.2.254");
+    EXPECT_TRUE(run([&] { return alone.find(ip("198.51.100.7"))->path.has_value(); }));
+    EXPECT_EQ(sh("ip neigh show 192.0.2.254"), "");
+}
+
 } // namespace
 } // namespace margay::kernel

@@ -461,6 +461,115 @@ TEST_F(RibTest, new_import_policy_is_applied_to_what_was_received_before)
     EXPECT_THAT(next_hops(net), ElementsAre(11, 22));
 }
 
+// RFC 4271 9.1.2.
+struct RibOfNextHops : RibTest {
+    std::set<Ip> watched;
+    std::set<Ip> lost;
+    NextHops hops{[this](const Ip& hop) {
+                      EXPECT_TRUE(watched.insert(hop).second);
+                      return !lost.contains(hop);
+                  },
+                  [this](const Ip& hop) { EXPECT_EQ(watched.erase(hop), 1u); }};
+
+    void SetUp() override
+    {
+        rib = Rib<Prefix4>(rib.config(), &hops);
+        add_peer(rib);
+        add_peer(rib);
+        RibTest::SetUp();
+    }
+    void set(std::uint32_t hop, bool reachable)
+    {
+        EXPECT_TRUE(hops.set(Ipv4(hop), reachable));
+        rib.next_hops_changed();
+    }
+};
+
+TEST_F(RibOfNextHops, path_whose_next_hop_nothing_leads_to_is_no_candidate)
+{
+    lost = {Ip(Ipv4(11))};
+    rib.learn(kA, net, attributes(11, 200));
+    settle();
+    EXPECT_THAT(next_hops(net), IsEmpty());
+    EXPECT_EQ(find(net)->paths.all()[0].rejected, Rejection::NoWay);
+    rib.learn(kB, net, attributes(22));
+    settle();
+    EXPECT_THAT(next_hops(net), ElementsAre(22));
+}
+
+TEST_F(RibOfNextHops, all_paths_with_a_next_hop_follow_what_is_known_of_it)
+{
+    rib.learn(kA, net, attributes(11, 200));
+    rib.learn(kA, other, attributes(11));
+    rib.learn(kB, net, attributes(22));
+    settle();
+    set(11, false);
+    EXPECT_THAT(settle(), UnorderedElementsAre(net, other));
+    EXPECT_THAT(next_hops(net), ElementsAre(22));
+    EXPECT_THAT(next_hops(other), IsEmpty());
+    EXPECT_THAT(settle(), IsEmpty()) << "nothing is left to be done";
+    set(11, true);
+    EXPECT_THAT(settle(), UnorderedElementsAre(net, other));
+    EXPECT_THAT(next_hops(net), ElementsAre(11));
+    EXPECT_THAT(next_hops(other), ElementsAre(11));
+    EXPECT_FALSE(hops.set(Ipv4(11), true)) << "that is no news";
+    EXPECT_FALSE(hops.set(Ipv4(33), false)) << "nobody has that one";
+}
+
+TEST_F(RibOfNextHops, what_is_lost_while_a_walk_is_under_way_has_a_whole_walk_of_its_own)
+{
+    std::vector<Prefix4> prefixes;
+    for (std::uint32_t i = 0; i < 100; ++i)
+        prefixes.push_back(Prefix4{Ipv4(0x0b000000 + (i << 8)), 24});
+    for (const Prefix4& p : prefixes) {
+        rib.learn(kA, p, attributes(11));
+        rib.learn(kB, p, attributes(22, 50));
+    }
+    settle();
+    set(11, false);
+    rib.work(2); // some of them
+    set(22, false);
+    settle();
+    for (const Prefix4& p : prefixes)
+        ASSERT_THAT(next_hops(p), IsEmpty()) << p.str();
+}
+
+TEST_F(RibOfNextHops, next_hop_is_watched_as_long_as_a_path_has_it)
+{
+    rib.announce(net, attributes(33));
+    rib.learn(kA, net, attributes(11));
+    rib.learn(kB, other, attributes(11));
+    rib.learn(kB, net, attributes(22));
+    EXPECT_THAT(watched, UnorderedElementsAre(Ip(Ipv4(11)), Ip(Ipv4(22)))) << "not our own";
+    rib.learn(kB, net, attributes(44));
+    EXPECT_THAT(watched, UnorderedElementsAre(Ip(Ipv4(11)), Ip(Ipv4(44))));
+    rib.withdraw(kA, {net});
+    EXPECT_THAT(watched, UnorderedElementsAre(Ip(Ipv4(11)), Ip(Ipv4(44))));
+    rib.drop(kB);
+    settle();
+    EXPECT_THAT(watched, IsEmpty());
+}
+
+TEST(NextHopsOfOthers, link_local_one_is_not_asked_for_and_more_than_the_limit_are_reachable)
+{
+    std::size_t asked = 0;
+    std::size_t let_go = 0;
+    {
+        NextHops hops{[&](const Ip&) { return ++asked == 0; }, [&](const Ip&) { ++let_go; }};
+        const Ip near = *Ip::parse("fe80::1");
+        hops.acquire(near);
+        EXPECT_TRUE(hops.is_reachable(near));
+        for (std::uint32_t i = 0; i <= kMostWatchedHops; ++i)
+            hops.acquire(Ipv4(i));
+        EXPECT_EQ(asked, kMostWatchedHops);
+        EXPECT_FALSE(hops.is_reachable(Ipv4(0)));
+        EXPECT_TRUE(hops.is_reachable(Ipv4(kMostWatchedHops)));
+        hops.release(Ipv4(kMostWatchedHops));
+        EXPECT_EQ(let_go, 0u);
+    }
+    EXPECT_EQ(let_go, kMostWatchedHops) << "nobody watches for who is gone";
+}
+
 TEST_F(RibTest, removed_peer_is_forgotten)
 {
     rib.learn(kA, net, attributes(11));

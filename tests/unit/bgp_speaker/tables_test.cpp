@@ -20,6 +20,7 @@ constexpr std::size_t kAGroup = 256; // peers with equal views, at the most
 
 struct TablesOfManyPeers : ::testing::Test {
     Tables<Prefix4> tables{{kOwnAs, Ipv4(99), Ipv4(99)},
+                           nullptr,
                            [](const PeerConfig&, const ExportView&, const Prefix4&,
                               const Path& path) { return path.accepted; }};
     std::map<PeerId, std::size_t> told; // messages

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// NextHops: to which next hops of what peers told anything leads (RFC 4271 9.1.2).
+//
+// The library knows no routing table, so whoever owns the speaker says: when the first path with a next hop
+// comes, and whenever that changes, until the last one is gone. The tables of both families share it.
+
+#pragma once
+
+#include "margay/ip.h"
+
+#include <cstddef>
+#include <functional>
+#include <map>
+
+namespace margay::bgp {
+
+// More than that are not asked for, and count as reachable: a peer may name as many as it likes.
+inline constexpr std::size_t kMostWatchedHops = 65536;
+
+class NextHops {
+public:
+    // Whether anything leads there; what changes is set() from then on. Without it everything is reachable.
+    using Watch = std::function<bool(const Ip&)>;
+    using Unwatch = std::function<void(const Ip&)>;
+
+    explicit NextHops(Watch watch = {}, Unwatch unwatch = {});
+    ~NextHops();
+    NextHops(const NextHops&) = delete;
+    NextHops& operator=(const NextHops&) = delete;
+
+    // One more path with it, or one less.
+    void acquire(const Ip& hop);
+    void release(const Ip& hop);
+    bool is_reachable(const Ip& hop);
+    // False: that is no news.
+    bool set(const Ip& hop, bool reachable);
+
+private:
+    struct Hop {
+        std::size_t paths = 0;
+        bool reachable = true;
+    };
+    using Hops = std::map<Ip, Hop>;
+
+    bool is_watched(const Ip& hop) const;
+    Hops::iterator find(const Ip& hop);
+
+    Watch watch_;
+    Unwatch unwatch_;
+    Hops hops_;
+    Hops::iterator last_ = hops_.end(); // one path after another has the same
+};
+
+} // namespace margay::bgp
