@@ -240,25 +240,17 @@ template <typename P>
 void Rib<P>::set_import_policy(ImportPolicy policy)
 {
     import_ = std::move(policy);
-    for (EntryId id = 0; id < table_.end(); ++id) {
-        for (Path& path : table_.at(id).paths.all()) {
-            accept(path, table_.at(id).prefix);
-            touch(id);
-        }
-    }
+    for (std::size_t peer = 0; peer < peers_.size(); ++peer)
+        import_again(static_cast<PeerId>(peer));
 }
 
 template <typename P>
 void Rib<P>::import_again(PeerId peer)
 {
-    for (EntryId id = 0; id < table_.end(); ++id) {
-        for (Path& path : table_.at(id).paths.all()) {
-            if (path.peer != peer)
-                continue;
-            accept(path, table_.at(id).prefix);
-            touch(id);
-        }
-    }
+    if (peers_[peer].count == 0)
+        return;
+    peers_[peer].policy_changed = true;
+    start_walk();
 }
 
 template <typename P>
@@ -408,7 +400,7 @@ std::size_t Rib<P>::sweep_one(EntryId id)
         const auto all = paths.all();
         const auto found = std::ranges::find_if(all, [this](const Path& p) { return is_swept(p); });
         if (found == all.end())
-            return removed + (next_hops_changed_ ? judge_again(id) : 0);
+            return removed + judge_again(id);
         erase(id, *found);
         ++removed;
     }
@@ -419,7 +411,7 @@ std::size_t Rib<P>::judge_again(EntryId id)
 {
     std::size_t judged = 0;
     for (Path& path : table_.at(id).paths.all()) {
-        if (!is_misjudged(path))
+        if (!is_doubtful(path))
             continue;
         accept(path, table_.at(id).prefix);
         touch(id);
@@ -428,10 +420,15 @@ std::size_t Rib<P>::judge_again(EntryId id)
     return judged;
 }
 
+// By what it was judged has changed since.
 template <typename P>
-bool Rib<P>::is_misjudged(const Path& path) const
+bool Rib<P>::is_doubtful(const Path& path) const
 {
     if (path.peer == kOurselves)
+        return false;
+    if (peers_[path.peer].policy_changed)
+        return true;
+    if (!next_hops_changed_)
         return false;
     return next_hops_->is_reachable(path.received->next_hop) ? path.rejected == Rejection::NoWay
                                                              : path.accepted != nullptr;
@@ -441,9 +438,11 @@ template <typename P>
 void Rib<P>::finish_sweep()
 {
     next_hops_changed_ = false;
-    for (Peer& peer : peers_)
+    for (Peer& peer : peers_) {
+        peer.policy_changed = false;
         if (peer.removed && peer.count == 0)
             peer = Peer{};
+    }
 }
 
 template <typename P>

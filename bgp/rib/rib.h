@@ -79,9 +79,11 @@ public:
     void withdraw(PeerId peer, const Nlri<P>& nlri);
     bool announce(const P& prefix, const AttributesPtr& attributes);
     void retract(const P& prefix) { withdraw(kOurselves, {prefix}); }
+    // Another policy, or another word of it about a peer, holds at once for what comes, and in later work()
+    // for what is there.
     void set_import_policy(ImportPolicy policy);
-    void import_again(PeerId peer); // the policy says something else of it
-    // Some of the next hops are reachable, or not, as they were not before: judged again in later work().
+    void import_again(PeerId peer);
+    // Some of the next hops are reachable, or not, as they were not before.
     void next_hops_changed();
 
     // At most `budget` decisions.
@@ -125,6 +127,7 @@ private:
         std::uint32_t traits_version = 0;
         bool used = false;
         bool removed = false;
+        bool policy_changed = false; // since the walk began that is under way
         std::size_t count = 0; // of its paths
     };
 
@@ -141,7 +144,7 @@ private:
     void start_walk();
     std::size_t sweep_one(EntryId id);
     std::size_t judge_again(EntryId id);
-    bool is_misjudged(const Path& path) const;
+    bool is_doubtful(const Path& path) const;
     void finish_sweep();
     bool is_swept(const Path& path) const;
     bool is_as_known(const Path& path) const;

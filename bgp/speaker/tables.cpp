@@ -309,7 +309,7 @@ void Tables<P>::append_exported(EntryId id, PeerId peer, const ExportView& to,
     const auto steps = rib_.explain(entry.paths);
     for (std::size_t i = 0; i < steps.size(); ++i) {
         const Path& path = entry.paths.all()[i];
-        if (!path.best && !(to.encoding.add_path && path.accepted))
+        if (!path.accepted || (!path.best && !to.encoding.add_path))
             continue;
         if (query.from && path.peer != *query.from)
             continue;

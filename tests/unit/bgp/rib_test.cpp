@@ -461,6 +461,35 @@ TEST_F(RibTest, new_import_policy_is_applied_to_what_was_received_before)
     EXPECT_THAT(next_hops(net), ElementsAre(11, 22));
 }
 
+TEST_F(RibTest, new_policy_is_applied_in_portions_and_each_has_a_whole_walk)
+{
+    const auto prefix_of = [](std::uint32_t i) { return Prefix4{Ipv4(0x0b000000 + (i << 8)), 24}; };
+    const auto accepted = [&] {
+        std::size_t count = 0;
+        for (std::uint32_t i = 0; i < 100; ++i)
+            count += find(prefix_of(i))->paths.all()[0].accepted != nullptr;
+        return count;
+    };
+    for (std::uint32_t i = 0; i < 100; ++i)
+        rib.learn(i % 2 ? kA : kB, prefix_of(i), attributes(11));
+    settle();
+    rib.set_import_policy([&](PeerId peer, const Prefix4&, const AttributesPtr& in) {
+        return peer == kA ? AttributesPtr() : in;
+    });
+    rib.work(10);
+    EXPECT_GT(accepted(), 50u);
+    rib.set_import_policy(
+        [&](PeerId, const Prefix4&, const AttributesPtr&) { return AttributesPtr(); });
+    rib.work(10);
+    rib.set_import_policy([&](PeerId peer, const Prefix4&, const AttributesPtr& in) {
+        return peer == kB ? AttributesPtr() : in;
+    });
+    settle();
+    EXPECT_EQ(accepted(), 50u);
+    EXPECT_THAT(next_hops(prefix_of(1)), ElementsAre(11));
+    EXPECT_THAT(next_hops(prefix_of(2)), IsEmpty());
+}
+
 // RFC 4271 9.1.2.
 struct RibOfNextHops : RibTest {
     std::set<Ip> watched;

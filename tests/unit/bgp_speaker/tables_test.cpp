@@ -99,5 +99,23 @@ TEST_F(TablesOfManyPeers, places_of_peers_that_left_are_taken_again)
     EXPECT_THAT(told, SizeIs(1000));
 }
 
+// What people ask for between two decisions.
+TEST_F(TablesOfManyPeers, best_path_that_is_rejected_by_now_is_shown_as_told_to_nobody)
+{
+    join(2);
+    const Prefix4 net{Ipv4(0x0a000100), 24};
+    Attributes attributes;
+    attributes.next_hop = Ipv4(11);
+    tables.rib().learn(1, {net}, test_pool().intern(attributes));
+    tables.rib().work(10);
+    std::vector<ExportedView> views;
+    tables.append_exported(2, internal_view(), {}, {}, 0, kWholeWalk, views);
+    EXPECT_THAT(views, SizeIs(1));
+    attributes.originator_id = Ipv4(99);
+    tables.rib().learn(1, {net}, test_pool().intern(attributes));
+    tables.append_exported(2, internal_view(), {}, {}, 0, kWholeWalk, views);
+    EXPECT_THAT(views, SizeIs(1)) << "no more of them";
+}
+
 } // namespace
 } // namespace margay::bgp
