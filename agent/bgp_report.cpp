@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 namespace margay {
@@ -93,6 +94,20 @@ explain::BirdHandler bird_handler(explain::BirdFacts facts, std::function<const 
     return handler;
 }
 
+// Some by name: behind a lost uplink there may be hundreds.
+void add_lost_next_hops(const Peering& peering, std::vector<std::string>& warnings)
+{
+    constexpr std::size_t kNamed = 5;
+    const auto lost =
+        peering.speaker() ? peering.speaker()->lost_next_hops() : std::vector<bgp::LostNextHop>();
+    for (const bgp::LostNextHop& next_hop : lost | std::views::take(kNamed))
+        warnings.push_back("BGP: nothing leads to next hop " + next_hop.hop.str() +
+                           ", paths not used: " + std::to_string(next_hop.paths));
+    if (lost.size() > kNamed)
+        warnings.push_back("BGP: nothing leads to " + std::to_string(lost.size() - kNamed) +
+                           " other next hops");
+}
+
 } // namespace
 
 json::array bgp_peer_rows(const Peering* peering)
@@ -136,6 +151,7 @@ std::vector<std::string> bgp_warnings(const Peering* peering)
     if (!peering)
         return {};
     auto warnings = peering->warnings();
+    add_lost_next_hops(*peering, warnings);
     if (!peering->trouble().empty())
         warnings.insert(warnings.begin(), "BGP: " + peering->trouble());
     return warnings;

@@ -110,6 +110,8 @@ void add_bgp_metrics(const bgp::Speaker& speaker, MetricsText& text)
     add_family("ipv6", counts.ipv6, text);
     text.gauge("margay_bgp_attribute_sets", "Sets of path attributes, each stored once",
                static_cast<double>(counts.attribute_sets));
+    text.gauge("margay_bgp_lost_next_hops", "Next hops of paths that nothing leads to",
+               static_cast<double>(speaker.lost_next_hops().size()));
     text.gauge("margay_bgp_dynamic_peers", "Peers of listen ranges", dynamic);
     text.counter("margay_bgp_refused_connections_total",
                  "Connections from who is no peer, or who did not become one of a listen range",

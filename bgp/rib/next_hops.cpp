@@ -61,4 +61,13 @@ bool NextHops::set(const Ip& hop, bool reachable)
            std::exchange(last_->second.reachable, reachable) != reachable;
 }
 
+std::vector<LostNextHop> NextHops::lost() const
+{
+    std::vector<LostNextHop> lost;
+    for (const auto& [hop, state] : hops_)
+        if (!state.reachable)
+            lost.push_back({hop, state.paths});
+    return lost;
+}
+
 } // namespace margay::bgp

@@ -11,11 +11,17 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <vector>
 
 namespace margay::bgp {
 
 // More than that are not asked for, and count as reachable: a peer may name as many as it likes.
 inline constexpr std::size_t kMostWatchedHops = 65536;
+
+struct LostNextHop {
+    Ip hop;
+    std::size_t paths = 0; // with it, of both families
+};
 
 class NextHops {
 public:
@@ -34,6 +40,7 @@ public:
     bool is_reachable(const Ip& hop);
     // False: that is no news.
     bool set(const Ip& hop, bool reachable);
+    std::vector<LostNextHop> lost() const; // what nothing leads to
 
 private:
     struct Hop {

@@ -73,6 +73,7 @@ public:
 
     bool sync_done() const { return sync_done_; }
     const Refusals& refusals() const { return refusals_; }
+    const NextHops& next_hops() const { return next_hops_; }
 
 private:
     using Peers = std::map<std::string, std::unique_ptr<Peer>>; // by name
@@ -918,6 +919,11 @@ TableCounts Speaker::table_counts() const
 void Speaker::lose_peer(const std::string& peer, const std::string& why)
 {
     impl_->lose_peer(peer, why);
+}
+
+std::vector<LostNextHop> Speaker::lost_next_hops() const
+{
+    return impl_->next_hops().lost();
 }
 
 bool Speaker::initial_sync_done() const

@@ -67,6 +67,7 @@ public:
     Portion<ExportedView> routes_to(const std::string& peer, const RouteQuery& query,
                                     const RouteCursor& from) const;
     TableCounts table_counts() const;
+    std::vector<LostNextHop> lost_next_hops() const; // that nothing leads to
     // Another protocol found the peer unreachable (BFD, RFC 5882): its session ends at once.
     void lose_peer(const std::string& peer, const std::string& why);
     bool initial_sync_done() const;

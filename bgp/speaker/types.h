@@ -4,6 +4,7 @@
 #pragma once
 
 #include "bgp/rib/export.h"
+#include "bgp/rib/next_hops.h"
 #include "bgp/session/fsm.h"
 #include "bgp/wire/attribute_set.h"
 #include "margay/ip.h"

@@ -534,6 +534,9 @@ TEST_F(RibOfNextHops, all_paths_with_a_next_hop_follow_what_is_known_of_it)
     settle();
     set(11, false);
     EXPECT_THAT(settle(), UnorderedElementsAre(net, other));
+    ASSERT_EQ(hops.lost().size(), 1u);
+    EXPECT_EQ(hops.lost()[0].hop, Ip(Ipv4(11)));
+    EXPECT_EQ(hops.lost()[0].paths, 2u);
     EXPECT_THAT(next_hops(net), ElementsAre(22));
     EXPECT_THAT(next_hops(other), IsEmpty());
     EXPECT_THAT(settle(), IsEmpty()) << "nothing is left to be done";
