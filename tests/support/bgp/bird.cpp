@@ -48,7 +48,7 @@ std::string bird_channel(const Neighbor& neighbor, bool v6)
     text += " import all; export where source = RTS_STATIC || source = RTS_BGP;";
     if (neighbor.add_path)
         text += " add paths on;";
-    if (neighbor.extended_next_hop && !v6)
+    if ((neighbor.extended_next_hop || neighbor.extended_parameters) && !v6)
         text += " extended next hop on;";
     return text + " };\n";
 }

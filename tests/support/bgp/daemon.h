@@ -50,7 +50,7 @@ struct Neighbor {
     bool extended_next_hop = false; // RFC 8950
     bool extended_messages = false; // RFC 8654
     bool enhanced_refresh = false;  // RFC 7313
-    bool extended_parameters = false; // RFC 9072
+    bool extended_parameters = false; // RFC 9072: says as much as it can
     bool restart_on_notification = false; // RFC 8538, beside restart_time
     int ttl_security = 0; // RFC 5082: hops to us at most
 };

@@ -67,6 +67,8 @@ std::string frr_session(const DaemonConfig& config, const Neighbor& neighbor)
             << neighbor.hold_time->count() << "\n";
     if (!neighbor.four_octet_as)
         out << head << "dont-capability-negotiate\n";
+    if (neighbor.extended_parameters)
+        out << head << "extended-optional-parameters\n";
     if (neighbor.extended_next_hop)
         out << head << "capability extended-nexthop\n";
     return out.str();
