@@ -460,6 +460,8 @@ void Peer::session_down(const SessionDown& down)
 
 void Peer::set_policy(const std::string& policy)
 {
+    if (config_.policy == policy)
+        return;
     config_.policy = policy;
     for_each_family([&]<typename P>() {
         if (carries<P>())
