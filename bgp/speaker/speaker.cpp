@@ -65,7 +65,7 @@ private:
 
     static RibConfig rib_config(const SpeakerConfig& config)
     {
-        return {config.local_as, config.router_id, config.cluster_id.value_or(config.router_id)};
+        return {config.local_as, config.router_id, config.cluster()};
     }
     Listener::OnAccept acceptor()
     {
