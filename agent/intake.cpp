@@ -7,8 +7,6 @@ namespace margay {
 
 Result<std::unique_ptr<store::Kv>> Intake::open(const store::StoreConfig& config)
 {
-    if (auto valid = store::validate(config); !valid)
-        return valid.error();
     auto made = store::make_store(executor_, log_, config);
     if (!made)
         return made.error();
