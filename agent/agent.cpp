@@ -27,6 +27,10 @@ Agent::Agent(Executor& executor, Log log, const config::Config& config, std::str
           warn_if("route ", prefix, wanted);
           return wanted;
       }),
+      intake_(executor, log_,
+              {{},
+               [this](const model::Update& update) { calc_.apply(update); },
+               [this] { schedule_turn(); }}),
       calc_(node_, calc::SetIds{[this](const std::string& name) -> std::optional<policy::SetId> {
                                     const auto id = datapath_->claim_set(name);
                                     warn_once("address set " + name, id ? "" : id.error().what);
@@ -84,40 +88,16 @@ Status Agent::start()
 
 Status Agent::start_servers()
 {
-    auto control = status::ControlServer::create(
-        executor_, log_, config_.control_socket(),
-        [this](const status::Request& request) { return Report(*this).answer(request); },
-        {{"bgp-monitor", &bgp_feed_}});
-    if (!control)
-        return control.error();
-    control_ = std::move(*control);
-    start_presence();
-    if (config_.http.off())
-        return {};
-    const auto address = Ip::parse(config_.http.host);
-    auto http = status::HttpServer::create(
-        executor_, log_, address.value_or(Ip()), config_.http.port,
-        [this](const std::string& target) { return Report(*this).http(target); });
-    if (!http)
-        return http.error();
-    http_ = std::move(*http);
-    return {};
-}
-
-void Agent::start_presence()
-{
-    if (config_.bird_socket.empty())
-        return;
-    explain::BirdFacts facts;
-    facts.version = MARGAY_VERSION;
-    facts.started = started_;
-    facts.device = [this](const Prefix4& prefix) {
-        const PlannedPath* path = remote_.plan_of(prefix);
-        return path == nullptr ? std::string() : path->device;
-    };
-    presence_ = std::make_unique<explain::Presence>(
-        executor_, log_, bird_faces(config_, std::move(facts), [this] { return peering_.get(); }));
-    presence_->start();
+    const Report report(*this);
+    return servers_.start(
+        executor_, log_, config_,
+        {[report](const status::Request& request) { return report.answer(request); },
+         [this] { return not_ready(); }, [report] { return report.metrics(); },
+         [this] { return peering_.get(); },
+         [this](const Prefix4& prefix) {
+             const PlannedPath* path = remote_.plan_of(prefix);
+             return path == nullptr ? std::string() : path->device;
+         }});
 }
 
 Status Agent::start_kernel()
@@ -188,15 +168,8 @@ Status Agent::start_datapath()
 
 Status Agent::start_store()
 {
-    const auto wanted = startup::store_config(config_);
-    if (auto valid = store::validate(wanted); !valid)
-        return valid;
     calc_.set_ipip_enabled(config_.ipip_enabled);
-    auto made = store::make_store(executor_, log_, wanted);
-    if (!made)
-        return made.error();
-    store_ = std::move(*made);
-    auto kv = store::make_kv(wanted);
+    auto kv = intake_.open(startup::store_config(config_));
     if (!kv)
         return kv.error();
     registration_ = std::make_unique<Registration>(
@@ -207,26 +180,12 @@ Status Agent::start_store()
         Peering::Callbacks{
             [this](std::span<const bgp::RouteChange> changes) { on_bgp_routes(changes); },
             [this] { on_bgp_settled(); }, [this] { join_.begin_relearning(); },
-            [this](const bgp::PeerStatus& peer) { bgp_monitor_.on_peer(peer); },
+            [this](const bgp::PeerStatus& peer) { servers_.bgp_monitor().on_peer(peer); },
             [this](std::span<const bgp::RouteChange6> changes) {
-                bgp_monitor_.on_routes6(changes);
+                servers_.bgp_monitor().on_routes6(changes);
             }});
     registration_->begin(links_.table());
-    store_->start(store::Callbacks{
-        [this](std::vector<store::Entry> entries, std::int64_t revision) {
-            on_snapshot(std::move(entries), revision);
-        },
-        [this](std::vector<store::Change> changes) { on_changes(std::move(changes)); },
-        [this](bool connected, const std::string& reason) {
-            if (connected)
-                log_->info("datastore connected endpoint={}", store_->status().endpoint);
-            else
-                log_->warn("datastore lost: {}", reason);
-        },
-        [this](const std::vector<store::Problem>& problems) {
-            for (const auto& problem : problems)
-                log_->warn("datastore: {}: {}", problem.source, problem.reason);
-        }});
+    intake_.start();
     return {};
 }
 
@@ -234,49 +193,11 @@ void Agent::stop()
 {
     if (peering_)
         peering_->shutdown(bgp::Speaker::Goodbye::None);
-    if (store_)
-        store_->stop();
-    presence_.reset();
-    control_.reset();
-    http_.reset();
+    intake_.stop();
+    servers_.stop();
 }
 
 // --- News ----------------------------------------------------------------------------------------
-
-void Agent::on_snapshot(std::vector<store::Entry> entries, std::int64_t revision)
-{
-    for (const store::Entry& entry : entries)
-        admit(entry.key, entry.value);
-    revision_ = revision;
-    synced_ = true;
-    log_->info("datastore snapshot keys={} revision={}", entries.size(), revision);
-    report_issues();
-    schedule_turn();
-}
-
-void Agent::on_changes(std::vector<store::Change> changes)
-{
-    for (const store::Change& change : changes) {
-        admit(change.key,
-              change.value ? std::optional<std::string_view>(*change.value) : std::nullopt);
-        revision_ = std::max(revision_, change.revision);
-    }
-    report_issues();
-    schedule_turn();
-}
-
-void Agent::admit(std::string_view key, std::optional<std::string_view> value)
-{
-    if (const auto update = quarantine_.admit(key, value))
-        calc_.apply(*update);
-}
-
-void Agent::report_issues()
-{
-    for (const model::Issue& issue : quarantine_.take_news())
-        log_->warn("datastore value {} key={} reason=\"{}\"", model::issue_kind_name(issue.kind),
-                   issue.key, issue.reason);
-}
 
 void Agent::on_links(const std::vector<kernel::LinkChange>& changes)
 {
@@ -335,7 +256,7 @@ void Agent::use_neighbour(Ipv4 target)
 
 void Agent::on_bgp_routes(std::span<const bgp::RouteChange> changes)
 {
-    bgp_monitor_.on_routes(changes);
+    servers_.bgp_monitor().on_routes(changes);
     for (const bgp::RouteChange& change : changes) {
         std::vector<Ipv4> hops;
         for (const bgp::NextHop& hop : change.best)
@@ -345,7 +266,7 @@ void Agent::on_bgp_routes(std::span<const bgp::RouteChange> changes)
     }
     // In the same turn of the event loop in which the UPDATE was parsed. Not a whole turn(): that
     // may change the speaker, which is calling us.
-    if (!synced_)
+    if (!intake_.synced())
         return;
     apply_paths();
     flush();

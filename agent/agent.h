@@ -12,23 +12,19 @@
 #include "agent/calc/inventory.h"
 #include "agent/config/config.h"
 #include "agent/datapath/datapath.h"
-#include "agent/explain/bgp_monitor.h"
-#include "agent/explain/presence.h"
 #include "agent/felix.h"
+#include "agent/intake.h"
 #include "agent/kernel/links.h"
 #include "agent/kernel/nftables.h"
 #include "agent/kernel/resolve.h"
 #include "agent/kernel/routes.h"
-#include "agent/model/quarantine.h"
 #include "agent/paths.h"
 #include "agent/peering.h"
 #include "agent/registration.h"
 #include "agent/remote_paths.h"
 #include "agent/route_claims.h"
 #include "agent/routing/join.h"
-#include "agent/status/control.h"
-#include "agent/status/http.h"
-#include "agent/store/store.h"
+#include "agent/servers.h"
 #include "margay/loop.h"
 #include "margay/pattern.h"
 
@@ -66,13 +62,8 @@ private:
     Status start_datapath();
     Status start_store();
     Status start_servers();
-    void start_presence();
 
     // News.
-    void on_snapshot(std::vector<store::Entry> entries, std::int64_t revision);
-    void on_changes(std::vector<store::Change> changes);
-    void admit(std::string_view key, std::optional<std::string_view> value);
-    void report_issues();
     void on_links(const std::vector<kernel::LinkChange>& changes);
     void on_targets(const std::vector<Ipv4>& targets);
     void use_neighbour(Ipv4 target);
@@ -140,7 +131,6 @@ private:
     config::Config settings_; // and what FelixConfiguration adds
     const std::string node_;
     SystemClock clock_;
-    const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
 
     // The kernel.
     std::optional<kernel::NetlinkSocket> netlink_;
@@ -162,17 +152,14 @@ private:
     RouteClaims routes_;
 
     // The datastore and what is made of it.
-    std::unique_ptr<store::Store> store_;
+    Intake intake_;
     std::unique_ptr<Registration> registration_;
-    model::Quarantine quarantine_;
     calc::Inventory calc_;
     routing::Join join_;
     std::unique_ptr<Peering> peering_;
-    bool synced_ = false;
     bool stated_ = false; // all of the first snapshot has been handed on
     bool flushed_once_ = false; // and is in force
     bool routes_complete_ = false; // BGP has had its say as well
-    std::int64_t revision_ = 0;
 
     // What is wanted now, kept to complete it when other news comes.
     std::map<std::string, model::WantedEndpoint> endpoints_; // by interface
@@ -195,11 +182,7 @@ private:
     std::vector<std::string> refused_settings_; // of felix_
     std::map<std::string, std::string> warnings_; // by topic, what is wrong now
 
-    status::Feed bgp_feed_;
-    explain::BgpMonitor bgp_monitor_{bgp_feed_};
-    std::unique_ptr<status::ControlServer> control_;
-    std::unique_ptr<status::HttpServer> http_;
-    std::unique_ptr<explain::Presence> presence_;
+    Servers servers_;
     Timer turn_timer_;
     LoopStats loop_;
 };

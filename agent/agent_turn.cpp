@@ -2,6 +2,8 @@
 // What a turn is: what calc and routing want is handed on, then flushed with a budget.
 #include "agent/agent.h"
 
+#include "agent/common_report.h"
+
 namespace margay {
 namespace {
 
@@ -20,7 +22,7 @@ void Agent::schedule_turn(std::chrono::milliseconds delay)
 
 void Agent::turn()
 {
-    if (!synced_ || !datapath_)
+    if (!intake_.synced() || !datapath_)
         return; // what the last run left stays in force until we know better
     const model::Changes changes = calc_.take_changes();
     if (!changes.empty())
@@ -75,7 +77,7 @@ void Agent::flush()
         return schedule_turn(kNextTurn);
     if (!flushed_once_ && routes_settled) {
         flushed_once_ = true;
-        log_->info("in sync revision={}", revision_);
+        log_->info("in sync revision={}", intake_.status().revision);
     }
     if (calc_.dirty()) // sets that nobody reads any more
         schedule_turn(kNextTurn);
@@ -85,17 +87,8 @@ void Agent::flush()
 
 std::vector<std::string> Agent::not_ready() const
 {
-    std::vector<std::string> why;
-    if (registration_ && !registration_->done())
-        why.push_back("registration: " + registration_->trouble());
-    if (registration_ && !registration_->state().conflict.empty())
-        why.push_back(registration_->state().conflict);
-    if (!synced_)
-        why.push_back("datastore: no complete snapshot yet" +
-                      (store_ && !store_->status().reason.empty()
-                           ? " (" + store_->status().reason + ")"
-                           : std::string()));
-    else if (!flushed_once_)
+    std::vector<std::string> why = datastore_not_ready(registration_.get(), intake_);
+    if (intake_.synced() && !flushed_once_)
         why.emplace_back("data path: the first snapshot is being applied");
     for (const char* topic : {"nftables", "data path"})
         if (const auto wrong = warnings_.find(topic);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/common_report.h"
 
+#include "agent/explain/bgp_metrics.h"
+
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <boost/json.hpp>
 
@@ -11,46 +12,7 @@ namespace margay {
 
 namespace json = boost::json;
 
-std::string timestamp(std::chrono::system_clock::time_point time)
-{
-    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
-                       fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
-}
-
-// ---- The datastore -----------------------------------------------------------------------------
-
-json::object store_report(const config::Config& config, const store::Store* store)
-{
-    json::object out;
-    out["type"] = config::to_string(config.datastore());
-    if (!store)
-        return out;
-    const store::StoreStatus now = store->status();
-    out["connected"] = now.connected;
-    out["synced"] = now.synced;
-    out["revision"] = now.revision;
-    out["endpoint"] = now.endpoint;
-    out["reason"] = now.reason;
-    out["relists"] = now.relists;
-    return out;
-}
-
-json::array problems_report(const model::Quarantine& quarantine, const store::Store* store)
-{
-    json::array out;
-    for (const model::Issue& issue : quarantine.issues())
-        out.push_back({{"key", issue.key},
-                       {"what", model::issue_kind_name(issue.kind)},
-                       {"reason", issue.reason},
-                       {"in_force", issue.in_force}});
-    if (store)
-        for (const store::Problem& problem : store->status().problems)
-            out.push_back({{"key", problem.source},
-                           {"what", "bad"},
-                           {"reason", problem.reason},
-                           {"in_force", "what was read before"}});
-    return out;
-}
+namespace {
 
 void add_loop_metrics(status::MetricsText& text, const LoopStats& loop)
 {
@@ -64,9 +26,8 @@ void add_loop_metrics(status::MetricsText& text, const LoopStats& loop)
                std::chrono::duration<double>(loop.worst).count());
 }
 
-void add_store_metrics(status::MetricsText& text, const store::Store* store)
+void add_store_metrics(status::MetricsText& text, const store::StoreStatus& now)
 {
-    const store::StoreStatus now = store ? store->status() : store::StoreStatus{};
     text.gauge("margay_datastore_connected", "1 while the datastore answers", now.connected);
     text.gauge("margay_datastore_revision", "Revision up to which changes were applied",
                static_cast<double>(now.revision));
@@ -84,24 +45,93 @@ void add_problem_metrics(status::MetricsText& text, const json::array& problems)
                    count, {{"kind", kind}});
 }
 
-// ---- HTTP --------------------------------------------------------------------------------------
+} // namespace
 
-status::HttpResponse http_report(const std::string& target,
-                                 const std::function<std::vector<std::string>()>& not_ready,
-                                 const std::function<std::string()>& metrics)
+std::string timestamp(std::chrono::system_clock::time_point time)
 {
-    constexpr const char* kPlain = "text/plain; charset=utf-8";
-    if (target == "/healthz")
-        return {200, kPlain, "ok\n"}; // the executor turned, or nobody answered
-    if (target == "/readyz") {
-        const auto why = not_ready();
-        if (why.empty())
-            return {200, kPlain, "ready\n"};
-        return {503, kPlain, fmt::format("{}\n", fmt::join(why, "\n"))};
-    }
-    if (target == "/metrics")
-        return {200, "text/plain; version=0.0.4; charset=utf-8", metrics()};
-    return {404, kPlain, "here are /metrics, /healthz and /readyz\n"};
+    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
+                       fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
+}
+
+json::array texts(const std::vector<std::string>& list)
+{
+    return json::array(list.begin(), list.end());
+}
+
+std::vector<std::string> datastore_not_ready(const Registration* registration, const Intake& intake)
+{
+    std::vector<std::string> why;
+    if (registration && !registration->done())
+        why.push_back("registration: " + registration->trouble());
+    if (registration && !registration->state().conflict.empty())
+        why.push_back(registration->state().conflict);
+    if (intake.synced())
+        return why;
+    const std::string reason = intake.status().reason;
+    why.push_back("datastore: no complete snapshot yet" +
+                  (reason.empty() ? "" : " (" + reason + ")"));
+    return why;
+}
+
+json::object status_head(const config::Config& config, const std::string& node,
+                         const Servers& servers, const std::vector<std::string>& not_ready)
+{
+    json::object out;
+    out["node"] = node;
+    out["version"] = MARGAY_VERSION;
+    out["role"] = config::to_string(config.role);
+    out["since"] = timestamp(servers.since());
+    out["ready"] = not_ready.empty();
+    out["not_ready"] = texts(not_ready);
+    return out;
+}
+
+json::object store_report(const config::Config& config, const Intake& intake)
+{
+    const store::StoreStatus now = intake.status();
+    return {{"type", config::to_string(config.datastore())},
+            {"connected", now.connected},
+            {"synced", now.synced},
+            {"revision", now.revision},
+            {"endpoint", now.endpoint},
+            {"reason", now.reason},
+            {"relists", now.relists}};
+}
+
+json::array problems_report(const Intake& intake)
+{
+    json::array out;
+    for (const model::Issue& issue : intake.quarantine().issues())
+        out.push_back({{"key", issue.key},
+                       {"what", model::issue_kind_name(issue.kind)},
+                       {"reason", issue.reason},
+                       {"in_force", issue.in_force}});
+    for (const store::Problem& problem : intake.status().problems)
+        out.push_back({{"key", problem.source},
+                       {"what", "bad"},
+                       {"reason", problem.reason},
+                       {"in_force", "what was read before"}});
+    return out;
+}
+
+json::array warning_rows(const std::vector<std::string>& warnings, const config::Config& config)
+{
+    json::array rows;
+    for (const auto* list : {&warnings, &config.warnings})
+        for (const std::string& text : *list)
+            rows.push_back(json::object{{"text", text}});
+    return rows;
+}
+
+void add_common_metrics(status::MetricsText& text, bool ready, const LoopStats& loop,
+                        const Intake& intake, const json::array& problems, const Peering* peering)
+{
+    text.gauge("margay_ready", "1 when everything of the datastore is in force", ready);
+    add_loop_metrics(text, loop);
+    add_store_metrics(text, intake.status());
+    add_problem_metrics(text, problems);
+    if (peering && peering->speaker())
+        explain::add_bgp_metrics(*peering->speaker(), text);
 }
 
 } // namespace margay

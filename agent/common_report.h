@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// What margayd tells of itself and of the datastore, whatever its role is. Reads, never writes; nullptr is
-// what has not started.
+// What margayd tells of itself, of the datastore and of BGP, whatever its role is. Reads, never writes; nullptr
+// is what has not started.
 
 #pragma once
 
 #include "agent/config/config.h"
-#include "agent/model/quarantine.h"
-#include "agent/status/http.h"
+#include "agent/intake.h"
+#include "agent/registration.h"
+#include "agent/servers.h"
 #include "agent/status/metrics.h"
-#include "agent/store/store.h"
 
 #include "margay/loop.h"
 
 #include <boost/json/fwd.hpp>
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,15 +21,21 @@ namespace margay {
 
 std::string timestamp(std::chrono::system_clock::time_point time);
 
-boost::json::object store_report(const config::Config& config, const store::Store* store);
-boost::json::array problems_report(const model::Quarantine& quarantine, const store::Store* store);
-void add_loop_metrics(status::MetricsText& text, const LoopStats& loop);
-void add_store_metrics(status::MetricsText& text, const store::Store* store);
-void add_problem_metrics(status::MetricsText& text, const boost::json::array& problems);
+boost::json::array texts(const std::vector<std::string>& list);
 
-// /healthz, /readyz and /metrics; `not_ready` says why, and is empty when all is well.
-status::HttpResponse http_report(const std::string& target,
-                                 const std::function<std::vector<std::string>()>& not_ready,
-                                 const std::function<std::string()>& metrics);
+// Why the node is not registered, and why not all of the datastore is known; empty when all is well.
+std::vector<std::string> datastore_not_ready(const Registration* registration,
+                                             const Intake& intake);
+// What margayctl status begins with.
+boost::json::object status_head(const config::Config& config, const std::string& node,
+                                const Servers& servers, const std::vector<std::string>& not_ready);
+boost::json::object store_report(const config::Config& config, const Intake& intake);
+boost::json::array problems_report(const Intake& intake);
+// These, and those of the configuration.
+boost::json::array warning_rows(const std::vector<std::string>& warnings,
+                                const config::Config& config);
+void add_common_metrics(status::MetricsText& text, bool ready, const LoopStats& loop,
+                        const Intake& intake, const boost::json::array& problems,
+                        const Peering* peering);
 
 } // namespace margay

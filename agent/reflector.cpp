@@ -4,7 +4,6 @@
 #include "agent/bgp_report.h"
 #include "agent/common_report.h"
 #include "agent/config/config.h"
-#include "agent/explain/bgp_metrics.h"
 #include "agent/model/key.h"
 #include "agent/startup/datastore.h"
 
@@ -17,9 +16,12 @@ namespace margay {
 namespace {
 
 // The rest of the datastore is not looked at: it may be a hundred thousand pods.
-bool concerns_bgp(const model::ResourceKey& key)
+bool concerns_bgp(std::string_view path)
 {
-    switch (key.kind) {
+    const auto key = model::parse_key(path);
+    if (!key)
+        return false;
+    switch (key->kind) {
     case model::Kind::Node:
     case model::Kind::IpPool:
     case model::Kind::BgpConfiguration:
@@ -53,6 +55,9 @@ Reflector::Reflector(Executor& executor, Log log, const config::Config& config, 
                         peering_->on_targets(targets);
                 },
                 {.manages_neighbours = false, .hears_routes = true}),
+      intake_(executor, log_,
+              {concerns_bgp, [this](const model::Update& update) { apply(update); },
+               [this] { turn(); }}),
       calc_(node_)
 {
 }
@@ -83,53 +88,19 @@ Status Reflector::start()
 
 Status Reflector::start_servers()
 {
-    auto control = status::ControlServer::create(
-        executor_, log_, config_.control_socket(),
-        [this](const status::Request& request) { return answer(request); },
-        {{"bgp-monitor", &bgp_feed_}});
-    if (!control)
-        return control.error();
-    control_ = std::move(*control);
-    start_presence();
-    if (config_.http.off())
-        return {};
-    auto http = status::HttpServer::create(
-        executor_, log_, Ip::parse(config_.http.host).value_or(Ip()), config_.http.port,
-        [this](const std::string& target) {
-            return http_report(
-                target, [this] { return not_ready(); }, [this] { return metrics(); });
-        });
-    if (!http)
-        return http.error();
-    http_ = std::move(*http);
-    return {};
-}
-
-void Reflector::start_presence()
-{
-    if (config_.bird_socket.empty())
-        return;
-    explain::BirdFacts facts;
-    facts.version = MARGAY_VERSION;
-    facts.started = started_;
-    facts.device = [](const Prefix4&) { return std::string(); }; // no route of its leads anywhere
-    presence_ = std::make_unique<explain::Presence>(
-        executor_, log_, bird_faces(config_, std::move(facts), [this] { return peering_.get(); }));
-    presence_->start();
+    return servers_.start(
+        executor_, log_, config_,
+        {[this](const status::Request& request) { return answer(request); },
+         [this] { return not_ready(); }, [this] { return metrics(); },
+         [this] { return peering_.get(); },
+         [](const Prefix4&) { return std::string(); }}); // no route of its leads anywhere
 }
 
 // The mark of an earlier run says that peers may still have what it told them: they are then asked to
 // keep it until we have heard everybody (RFC 4724 4.1). It lies where a reboot clears it.
 Status Reflector::start_store()
 {
-    const auto wanted = startup::store_config(config_);
-    if (auto valid = store::validate(wanted); !valid)
-        return valid;
-    auto made = store::make_store(executor_, log_, wanted);
-    if (!made)
-        return made.error();
-    store_ = std::move(*made);
-    auto kv = store::make_kv(wanted);
+    auto kv = intake_.open(startup::store_config(config_));
     if (!kv)
         return kv.error();
     registration_ = std::make_unique<Registration>(executor_, log_, config_, node_, std::move(*kv),
@@ -139,28 +110,19 @@ Status Reflector::start_store()
         executor_, log_, config_, node_, std::filesystem::exists(config_.reflector_mark(), ignored),
         resolver_,
         Peering::Callbacks{
-            [this](std::span<const bgp::RouteChange> changes) { bgp_monitor_.on_routes(changes); },
+            [this](std::span<const bgp::RouteChange> changes) {
+                servers_.bgp_monitor().on_routes(changes);
+            },
             [this] {
                 log_->info("BGP has settled");
                 std::ofstream(config_.reflector_mark()).flush();
             },
-            [] {}, [this](const bgp::PeerStatus& peer) { bgp_monitor_.on_peer(peer); },
+            [] {}, [this](const bgp::PeerStatus& peer) { servers_.bgp_monitor().on_peer(peer); },
             [this](std::span<const bgp::RouteChange6> changes) {
-                bgp_monitor_.on_routes6(changes);
+                servers_.bgp_monitor().on_routes6(changes);
             }});
     registration_->begin(links_.table());
-    store_->start(store::Callbacks{
-        [this](std::vector<store::Entry> entries, std::int64_t revision) {
-            on_snapshot(std::move(entries), revision);
-        },
-        [this](std::vector<store::Change> changes) { on_changes(std::move(changes)); },
-        [this](bool connected, const std::string& reason) {
-            if (connected)
-                log_->info("datastore connected endpoint={}", store_->status().endpoint);
-            else
-                log_->warn("datastore lost: {}", reason);
-        },
-        {}});
+    intake_.start();
     return {};
 }
 
@@ -168,42 +130,11 @@ void Reflector::stop()
 {
     if (peering_)
         peering_->shutdown(bgp::Speaker::Goodbye::None);
-    if (store_)
-        store_->stop();
-    presence_.reset();
-    control_.reset();
-    http_.reset();
+    intake_.stop();
+    servers_.stop();
 }
 
 // ---- News --------------------------------------------------------------------------------------
-
-void Reflector::on_snapshot(std::vector<store::Entry> entries, std::int64_t revision)
-{
-    for (const store::Entry& entry : entries)
-        admit(entry.key, entry.value);
-    log_->info("datastore snapshot keys={} revision={}", entries.size(), revision);
-    synced_ = true;
-    report_issues();
-    turn();
-}
-
-void Reflector::on_changes(std::vector<store::Change> changes)
-{
-    for (const store::Change& change : changes)
-        admit(change.key,
-              change.value ? std::optional<std::string_view>(*change.value) : std::nullopt);
-    report_issues();
-    turn();
-}
-
-void Reflector::admit(std::string_view path, std::optional<std::string_view> value)
-{
-    const auto key = model::parse_key(path);
-    if (!key || !concerns_bgp(*key))
-        return;
-    if (const auto update = quarantine_.admit(path, value))
-        apply(*update);
-}
 
 void Reflector::apply(const model::Update& update)
 {
@@ -244,13 +175,6 @@ void Reflector::apply_node(const std::string& name, const model::Node* node)
     peering_->hold(was_registered_ && !seen.present);
 }
 
-void Reflector::report_issues()
-{
-    for (const model::Issue& issue : quarantine_.take_news())
-        log_->warn("datastore value {} key={} reason=\"{}\"", model::issue_kind_name(issue.kind),
-                   issue.key, issue.reason);
-}
-
 void Reflector::turn()
 {
     if (!calc_.dirty())
@@ -280,27 +204,14 @@ Result<std::string> Reflector::answer(const status::Request& request) const
 boost::json::object Reflector::status() const
 {
     namespace json = boost::json;
-    const auto texts = [](const std::vector<std::string>& list) {
-        return json::array(list.begin(), list.end());
-    };
-    json::object out;
-    const auto why = not_ready();
-    out["node"] = node_;
-    out["version"] = MARGAY_VERSION;
-    out["role"] = config::to_string(config_.role);
-    out["since"] = timestamp(started_);
-    out["ready"] = why.empty();
-    out["not_ready"] = texts(why);
+    json::object out = status_head(config_, node_, servers_, not_ready());
     const auto address = registration_ ? registration_->state().address : std::nullopt;
     out["address"] = address ? json::value(address->str()) : json::value();
     out["address_why"] = registration_ ? registration_->detection() : "";
-    out["store"] = store_report(config_, store_.get());
+    out["store"] = store_report(config_, intake_);
     out["peers"] = bgp_peer_rows(peering_.get());
-    out["problems"] = problems_report(quarantine_, store_.get());
-    json::array rows;
-    for (const std::string& text : warnings())
-        rows.push_back(json::object{{"text", text}});
-    out["warnings"] = std::move(rows);
+    out["problems"] = problems_report(intake_);
+    out["warnings"] = warning_rows(warnings(), config_);
     return out;
 }
 
@@ -311,33 +222,20 @@ std::vector<std::string> Reflector::warnings() const
         warnings.push_back(
             "this node reflects for nobody: its Node has no routeReflectorClusterID, "
             "and route-reflector-cluster-id is not set");
-    warnings.insert(warnings.end(), config_.warnings.begin(), config_.warnings.end());
     return warnings;
 }
 
 std::string Reflector::metrics() const
 {
     status::MetricsText text;
-    text.gauge("margay_ready", "1 when everything of the datastore is in force",
-               not_ready().empty());
-    add_loop_metrics(text, loop_);
-    add_store_metrics(text, store_.get());
-    add_problem_metrics(text, problems_report(quarantine_, store_.get()));
-    if (peering_ && peering_->speaker())
-        explain::add_bgp_metrics(*peering_->speaker(), text);
+    add_common_metrics(text, not_ready().empty(), loop_, intake_, problems_report(intake_),
+                       peering_.get());
     return text.str();
 }
 
 std::vector<std::string> Reflector::not_ready() const
 {
-    std::vector<std::string> why;
-    if (registration_ && !registration_->done())
-        why.push_back("registration: " + registration_->trouble());
-    if (registration_ && !registration_->state().conflict.empty())
-        why.push_back(registration_->state().conflict);
-    if (!synced_)
-        why.emplace_back("datastore: no complete snapshot yet");
-    return why;
+    return datastore_not_ready(registration_.get(), intake_);
 }
 
 } // namespace margay

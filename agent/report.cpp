@@ -4,7 +4,6 @@
 #include "agent/agent.h"
 #include "agent/bgp_report.h"
 #include "agent/common_report.h"
-#include "agent/explain/bgp_metrics.h"
 #include "agent/policy/describe.h"
 #include "agent/status/metrics.h"
 #include "maps/stages.h"
@@ -25,11 +24,6 @@ namespace json = boost::json;
 std::string mac_text(const datapath::MacBytes& mac)
 {
     return fmt::format("{:02x}", fmt::join(mac, ":"));
-}
-
-json::array texts(const std::vector<std::string>& list)
-{
-    return json::array(list.begin(), list.end());
 }
 
 // A Program line by line, as it is evaluated.
@@ -101,11 +95,6 @@ Result<std::string> Report::answer(const status::Request& request) const
     return json::serialize((this->*maker->second)());
 }
 
-status::HttpResponse Report::http(const std::string& target) const
-{
-    return http_report(target, [this] { return agent_.not_ready(); }, [this] { return metrics(); });
-}
-
 std::string Report::link_name(std::uint32_t ifindex) const
 {
     const kernel::Link* link = agent_.links_.table().find(ifindex);
@@ -114,7 +103,7 @@ std::string Report::link_name(std::uint32_t ifindex) const
 
 json::array Report::problems() const
 {
-    json::array out = problems_report(agent_.quarantine_, agent_.store_.get());
+    json::array out = problems_report(agent_.intake_);
     for (const std::string& refused : agent_.refused_settings_)
         out.push_back({{"key", "FelixConfiguration"},
                        {"what", "bad"},
@@ -149,14 +138,8 @@ json::array Report::maps() const
 
 json::object Report::status() const
 {
-    json::object out;
-    const auto why = agent_.not_ready();
-    out["node"] = agent_.node_;
-    out["version"] = MARGAY_VERSION;
-    out["role"] = config::to_string(agent_.config_.role);
-    out["since"] = timestamp(agent_.started_);
-    out["ready"] = why.empty();
-    out["not_ready"] = texts(why);
+    json::object out =
+        status_head(agent_.config_, agent_.node_, agent_.servers_, agent_.not_ready());
     const model::OwnNode& own = agent_.own_node_;
     out["address"] = own.address ? json::value(own.address->str()) : json::value();
     out["address_why"] = agent_.registration_ ? agent_.registration_->detection() : "";
@@ -166,7 +149,7 @@ json::object Report::status() const
     for (const Prefix4& block : own.blocks)
         blocks.emplace_back(block.str());
     out["blocks"] = std::move(blocks);
-    out["store"] = store_report(agent_.config_, agent_.store_.get());
+    out["store"] = store_report(agent_.config_, agent_.intake_);
     out["hooks"] = hooks();
     json::array programs;
     for (const auto& [name, id] : agent_.datapath_->status().programs)
@@ -175,18 +158,14 @@ json::object Report::status() const
     out["maps"] = maps();
     out["peers"] = bgp_peer_rows(agent_.peering_.get());
     out["problems"] = problems();
-    json::array warnings;
+    std::vector<std::string> warnings;
     for (const auto& [topic, text] : agent_.warnings_)
         if (!text.empty())
-            warnings.push_back(json::object{{"text", topic + ": " + text}});
-    for (const std::string& text : bgp_warnings(agent_.peering_.get()))
-        warnings.push_back(json::object{{"text", text}});
-    if (agent_.presence_ && !agent_.presence_->trouble().empty())
-        warnings.push_back(json::object{
-            {"text", "calicoctl cannot see this node: " + agent_.presence_->trouble()}});
-    for (const std::string& text : agent_.config_.warnings)
-        warnings.push_back(json::object{{"text", text}});
-    out["warnings"] = std::move(warnings);
+            warnings.push_back(topic + ": " + text);
+    std::ranges::move(bgp_warnings(agent_.peering_.get()), std::back_inserter(warnings));
+    if (const auto trouble = agent_.servers_.presence_trouble(); !trouble.empty())
+        warnings.push_back("calicoctl cannot see this node: " + trouble);
+    out["warnings"] = warning_rows(warnings, agent_.config_);
     return out;
 }
 
@@ -388,11 +367,8 @@ json::object Report::config() const
 std::string Report::metrics() const
 {
     status::MetricsText text;
-    text.gauge("margay_ready", "1 when everything of the datastore is in force",
-               agent_.not_ready().empty());
-    add_loop_metrics(text, agent_.loop_);
-    add_store_metrics(text, agent_.store_.get());
-    add_problem_metrics(text, problems());
+    add_common_metrics(text, agent_.not_ready().empty(), agent_.loop_, agent_.intake_, problems(),
+                       agent_.peering_.get());
     text.gauge("margay_endpoints", "Local workload endpoints",
                static_cast<double>(agent_.endpoints_.size()));
     text.gauge("margay_policy_programs", "Compiled policy programs",
@@ -419,8 +395,6 @@ std::string Report::metrics() const
     }
     text.gauge("margay_datapath_pending", "Changes not yet in the kernel",
                static_cast<double>(datapath.pending));
-    if (agent_.peering_ && agent_.peering_->speaker() != nullptr)
-        explain::add_bgp_metrics(*agent_.peering_->speaker(), text);
     return text.str();
 }
 

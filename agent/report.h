@@ -5,7 +5,6 @@
 
 #include "agent/datapath/routes.h"
 #include "agent/status/control.h"
-#include "agent/status/http.h"
 
 #include <boost/json/fwd.hpp>
 
@@ -20,7 +19,7 @@ public:
     explicit Report(const Agent& agent) : agent_(agent) {}
 
     Result<std::string> answer(const status::Request& request) const;
-    status::HttpResponse http(const std::string& target) const;
+    std::string metrics() const;
 
 private:
     boost::json::object status() const;
@@ -39,7 +38,6 @@ private:
     boost::json::array maps() const;
     boost::json::array records() const;
     std::string link_name(std::uint32_t ifindex) const;
-    std::string metrics() const;
 
     const Agent& agent_;
 };

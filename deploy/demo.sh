@@ -238,10 +238,7 @@ run() {
     start_etcd
     show_in router ip -br addr
     bold "margayd on three nodes, CALICO_IPV4POOL_IPIP=$mode"
-    for node in "${nodes[@]}"; do start_node "$node"; done
-    for node in "${nodes[@]}"; do
-        eventually 60 node_ready "$node" || fail "margayd of $node becomes ready" "$(tail -n 20 "$state/$node/margayd.log")"
-    done
+    start_nodes "${nodes[@]}"
     show_in n1 margayctl status
     ok "margayd is ready on n1, n2 and n3"
     bold "Two pods on each node"

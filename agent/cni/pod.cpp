@@ -331,13 +331,13 @@ std::string endpoint_name(const Pod& pod)
 Result<Port> parse_port(std::string_view text)
 {
     const auto parts = config::split(text, ':');
-    const auto number = parts.size() == 3 ? config::parse_number(parts[2], 65535) : std::nullopt;
+    const auto number = parts.size() == 3 ? model::parse_number(parts[2], 1, 65535) : std::nullopt;
     std::string protocol = parts.size() == 3 ? parts[1] : "";
     std::ranges::transform(protocol, protocol.begin(), [](char c) {
         return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
     });
     const bool known = protocol == "TCP" || protocol == "UDP" || protocol == "SCTP";
-    if (!number || *number == 0 || !known || !is_word(parts[0]))
+    if (!number || !known || !is_word(parts[0]))
         return refused("--port", std::string(text), "name:tcp|udp|sctp:1..65535");
     return Port{parts[0], protocol, static_cast<std::uint16_t>(*number)};
 }

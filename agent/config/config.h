@@ -13,6 +13,7 @@
 
 #pragma once
 
+#include "agent/model/resources.h"
 #include "margay/ip.h"
 #include "margay/result.h"
 
@@ -52,14 +53,7 @@ struct Listen {
     bool operator==(const Listen&) const = default;
 };
 
-// "proto:[net:]port"; no net means every address.
-struct FailsafePort {
-    std::uint8_t protocol = 0; // IPPROTO_*
-    Prefix4 net{};
-    std::uint16_t port = 0;
-
-    auto operator<=>(const FailsafePort&) const = default;
-};
+using model::FailsafePort;
 
 // The IP variable.
 struct NodeIp {

@@ -2,8 +2,6 @@
 // "10.1.0.0/24 as=65001+65002 client limit=20 filters=a+b": words, in any order behind the prefix.
 #include "agent/config/parse.h"
 
-#include "agent/model/scalars.h"
-
 #include <algorithm>
 
 namespace margay::config {
@@ -22,27 +20,6 @@ bool read_as(std::string_view text, ListenRange& range)
         range.as_numbers.push_back(*number);
     }
     return !range.as_numbers.empty();
-}
-
-bool read_limit(std::string_view text, ListenRange& range)
-{
-    const auto limit = parse_number(text, Config::kMostListenPeers);
-    range.limit = static_cast<std::uint32_t>(limit.value_or(0));
-    return range.limit > 0;
-}
-
-bool read_max_prefixes(std::string_view text, ListenRange& range)
-{
-    const auto most = parse_number(text, 0xffffffff);
-    range.max_prefixes = static_cast<std::uint32_t>(most.value_or(0));
-    return most && *most > 0;
-}
-
-bool read_ttl_security(std::string_view text, ListenRange& range)
-{
-    const auto hops = parse_number(text, 254);
-    range.ttl_security = static_cast<std::uint8_t>(hops.value_or(0));
-    return range.ttl_security > 0;
 }
 
 bool read_password(std::string_view text, ListenRange& range)
@@ -65,12 +42,16 @@ struct Word {
     std::string_view name;
     bool (*read)(std::string_view value, ListenRange& range);
 };
-constexpr Word kWords[] = {{"as", read_as},
-                           {"limit", read_limit},
-                           {"max-prefixes", read_max_prefixes},
-                           {"ttl-security", read_ttl_security},
-                           {"password", read_password},
-                           {"filters", read_filters}};
+constexpr Word kWords[] = {
+    {"as", read_as},
+    {"limit", [](std::string_view t,
+                 ListenRange& r) { return read_number(t, 1, Config::kMostListenPeers, r.limit); }},
+    {"max-prefixes", [](std::string_view t,
+                        ListenRange& r) { return read_number(t, 1, 0xffffffff, r.max_prefixes); }},
+    {"ttl-security",
+     [](std::string_view t, ListenRange& r) { return read_number(t, 1, 254, r.ttl_security); }},
+    {"password", read_password},
+    {"filters", read_filters}};
 
 bool read_word(std::string_view text, ListenRange& range)
 {

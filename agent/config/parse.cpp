@@ -3,8 +3,6 @@
 
 #include "margay/pattern.h"
 
-#include <netinet/in.h>
-
 #include <algorithm>
 #include <bit>
 #include <charconv>
@@ -15,38 +13,6 @@ namespace {
 // kube-proxy's drop and masquerade bits, and the half that Calico takes by default.
 constexpr std::uint32_t kForeignMarks = 0xffff0000u | 0x0000c000u;
 
-std::optional<std::uint8_t> parse_protocol(std::string_view text)
-{
-    const std::string name = lower(text);
-    if (name == "tcp")
-        return std::uint8_t{IPPROTO_TCP};
-    if (name == "udp")
-        return std::uint8_t{IPPROTO_UDP};
-    if (name == "sctp")
-        return std::uint8_t{IPPROTO_SCTP};
-    return std::nullopt;
-}
-
-std::optional<FailsafePort> parse_failsafe_port(std::string_view text)
-{
-    const auto first = text.find(':');
-    const auto last = text.rfind(':');
-    if (first == std::string_view::npos)
-        return std::nullopt;
-    const auto protocol = parse_protocol(text.substr(0, first));
-    const auto port = parse_number(text.substr(last + 1), 65535);
-    if (!protocol || !port)
-        return std::nullopt;
-    FailsafePort result{*protocol, Prefix4{}, static_cast<std::uint16_t>(*port)};
-    if (first != last) {
-        const auto net = Prefix4::parse(text.substr(first + 1, last - first - 1));
-        if (!net)
-            return std::nullopt;
-        result.net = net->network();
-    }
-    return result;
-}
-
 } // namespace
 
 std::string_view trim(std::string_view text)
@@ -56,15 +22,6 @@ std::string_view trim(std::string_view text)
     if (begin == std::string_view::npos)
         return {};
     return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
-}
-
-std::string lower(std::string_view text)
-{
-    std::string result(text);
-    for (char& c : result)
-        if (c >= 'A' && c <= 'Z')
-            c = static_cast<char>(c - 'A' + 'a');
-    return result;
 }
 
 std::vector<std::string> split(std::string_view text, char separator)
@@ -82,39 +39,10 @@ std::vector<std::string> split(std::string_view text, char separator)
     return parts;
 }
 
-std::optional<bool> parse_bool(std::string_view text)
-{
-    const std::string word = lower(text);
-    if (word == "true" || word == "1" || word == "yes" || word == "t" || word == "y")
-        return true;
-    if (word == "false" || word == "0" || word == "no" || word == "f" || word == "n")
-        return false;
-    return std::nullopt;
-}
-
-std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t max)
-{
-    std::uint64_t number = 0;
-    const char* const end = text.data() + text.size();
-    const auto [stop, ec] = std::from_chars(text.data(), end, number);
-    if (ec != std::errc() || stop != end || number > max)
-        return std::nullopt;
-    return number;
-}
-
 std::optional<std::uint32_t> parse_as(std::string_view text)
 {
-    const auto dot = text.find('.');
-    if (dot == std::string_view::npos) {
-        const auto number = parse_number(text, 0xffffffffu);
-        return number && *number != 0 ? std::optional(static_cast<std::uint32_t>(*number))
-                                      : std::nullopt;
-    }
-    const auto high = parse_number(text.substr(0, dot), 65535);
-    const auto low = parse_number(text.substr(dot + 1), 65535);
-    if (!high || !low || (*high == 0 && *low == 0))
-        return std::nullopt;
-    return static_cast<std::uint32_t>(*high << 16 | *low);
+    const auto number = model::parse_as_number(text);
+    return number && *number != 0 ? number : std::nullopt;
 }
 
 std::optional<std::uint32_t> parse_mark_mask(std::string_view text)
@@ -205,8 +133,8 @@ std::optional<Listen> parse_listen(std::string_view text)
     std::string_view host = text.substr(0, colon);
     if (host.starts_with('[') && host.ends_with(']'))
         host = host.substr(1, host.size() - 2);
-    const auto port = parse_number(text.substr(colon + 1), 65535);
-    if (!port || *port == 0 || !Ip::parse(host))
+    const auto port = parse_number(text.substr(colon + 1), 1, 65535);
+    if (!port || !Ip::parse(host))
         return std::nullopt;
     return Listen{std::string(host), static_cast<std::uint16_t>(*port)};
 }
@@ -217,9 +145,9 @@ std::optional<std::vector<FailsafePort>> parse_failsafe(std::string_view text)
     if (lower(text) == "none")
         return ports;
     for (const std::string& item : split(text, ',')) {
-        const auto port = parse_failsafe_port(item);
-        if (!port)
-            return std::nullopt;
+        const auto port = model::parse_failsafe_port(item);
+        if (!port || !model::has_ports(port->protocol) || (item[0] >= '0' && item[0] <= '9'))
+            return std::nullopt; // the protocols that rules can name here, by their names
         ports.push_back(*port);
     }
     return ports;
@@ -271,8 +199,7 @@ bool is_etcd_url(std::string_view text)
         const auto colon = authority.rfind(':');
         if (colon == 0 || colon == std::string_view::npos)
             return false;
-        const auto port = parse_number(authority.substr(colon + 1), 65535);
-        return port && *port != 0;
+        return parse_number(authority.substr(colon + 1), 1, 65535).has_value();
     }
     return false;
 }

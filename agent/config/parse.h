@@ -4,15 +4,17 @@
 #pragma once
 
 #include "agent/config/config.h"
+#include "agent/model/scalars.h"
 
 namespace margay::config {
 
+using model::lower;
+using model::parse_bool;
+using model::parse_number;
+
 std::string_view trim(std::string_view text);
-std::string lower(std::string_view text);
 std::vector<std::string> split(std::string_view text, char separator); // trimmed, without empties
 
-std::optional<bool> parse_bool(std::string_view text);
-std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t max);
 std::optional<std::uint32_t> parse_as(std::string_view text); // plain or dotted "hi.lo"
 std::optional<std::uint32_t> parse_mark_mask(std::string_view text);
 std::optional<NodeIp> parse_node_ip(std::string_view text);
@@ -23,6 +25,16 @@ std::optional<Listen> parse_listen(std::string_view text);
 std::optional<std::vector<FailsafePort>> parse_failsafe(std::string_view text);
 std::optional<std::vector<Prefix4>> parse_prefixes(std::string_view text);
 std::optional<std::vector<ListenRange>> parse_listen_ranges(std::string_view text);
+
+// A number from `least` to `most` into the field.
+template <typename Field>
+bool read_number(std::string_view text, long least, long most, Field& field)
+{
+    const auto number = parse_number(text, least, most);
+    if (number)
+        field = static_cast<Field>(*number);
+    return number.has_value();
+}
 
 bool is_autodetection_method(std::string_view text);
 bool is_regex_list(std::string_view text);

@@ -56,13 +56,6 @@ bool parse_router_id(std::string_view text, Config& c)
     return text.empty() || text == "hash" || (address && !address->is_zero());
 }
 
-bool parse_block_size(std::string_view text, Config& c)
-{
-    const auto bits = parse_number(text, 32);
-    c.pool_block_size = bits ? static_cast<int>(*bits) : 0;
-    return bits && *bits >= 20;
-}
-
 bool parse_no_vxlan(std::string_view text, Config&)
 {
     return parse_ipip_mode(text) == IpipMode::Never;
@@ -106,16 +99,7 @@ bool parse_ipip_enabled(std::string_view text, Config& c)
 
 bool parse_mtu(std::string_view text, Config& c)
 {
-    const auto mtu = parse_number(text, 65535);
-    c.ipip_mtu = static_cast<std::uint32_t>(mtu.value_or(0));
-    return mtu && (*mtu == 0 || *mtu >= 576);
-}
-
-bool parse_flow_budget(std::string_view text, Config& c)
-{
-    const auto budget = parse_number(text, Config::kMaxFlowBudget);
-    c.flow_budget = static_cast<std::uint32_t>(budget.value_or(0));
-    return budget.has_value();
+    return read_number(text, 0, 65535, c.ipip_mtu) && (c.ipip_mtu == 0 || c.ipip_mtu >= 576);
 }
 
 bool parse_endpoint_to_host(std::string_view text, Config& c)
@@ -125,20 +109,6 @@ bool parse_endpoint_to_host(std::string_view text, Config& c)
                          : word == "return" ? EndpointToHost::Return
                                             : EndpointToHost::Drop;
     return word == "drop" || word == "return" || word == "accept";
-}
-
-bool parse_route_metric(std::string_view text, Config& c)
-{
-    const auto metric = parse_number(text, 0x7fffffff);
-    c.workload_route_metric = static_cast<std::uint32_t>(metric.value_or(0));
-    return metric && *metric > 0;
-}
-
-bool parse_bgp_port(std::string_view text, Config& c)
-{
-    const auto port = parse_number(text, 65535);
-    c.bgp_port = static_cast<std::uint16_t>(port.value_or(0));
-    return port.has_value();
 }
 
 bool parse_cluster_id(std::string_view text, Config& c)
@@ -155,34 +125,6 @@ bool parse_role(std::string_view text, Config& c)
             return true;
         }
     return false;
-}
-
-bool parse_bfd_interval(std::string_view text, Config& c)
-{
-    const auto interval = parse_number(text, 60000);
-    c.bfd_interval = std::chrono::milliseconds(interval.value_or(0));
-    return interval && *interval >= 10;
-}
-
-bool parse_bfd_multiplier(std::string_view text, Config& c)
-{
-    const auto multiplier = parse_number(text, 255);
-    c.bfd_multiplier = static_cast<std::uint8_t>(multiplier.value_or(0));
-    return multiplier && *multiplier >= 1;
-}
-
-bool parse_hold_time(std::string_view text, Config& c)
-{
-    const auto seconds = parse_number(text, 65535);
-    c.bgp_hold_time = std::chrono::seconds(seconds.value_or(0));
-    return seconds && *seconds >= 3; // RFC 4271 4.2
-}
-
-bool parse_listen_limit(std::string_view text, Config& c)
-{
-    const auto limit = parse_number(text, Config::kMostListenPeers);
-    c.bgp_listen_limit = static_cast<std::uint32_t>(limit.value_or(0));
-    return limit && *limit >= 1;
 }
 
 constexpr std::string_view kBool = "true, false";
@@ -260,7 +202,8 @@ constexpr Setting kSettings[] = {
     {"ipv4pool-vxlan", "CALICO_IPV4POOL_VXLAN", "Never", "Off, Never (Margay has no VXLAN)",
      "VXLAN mode of the default pool", parse_no_vxlan},
     {"ipv4pool-block-size", "CALICO_IPV4POOL_BLOCK_SIZE", "26", "20 to 32",
-     "prefix length of the default pool's blocks", parse_block_size},
+     "prefix length of the default pool's blocks",
+     [](std::string_view t, Config& c) { return read_number(t, 20, 32, c.pool_block_size); }},
     {"ipv4pool-node-selector", "CALICO_IPV4POOL_NODE_SELECTOR", "all()", "a selector",
      "nodes that use the default pool",
      [](std::string_view t, Config& c) {
@@ -288,7 +231,9 @@ constexpr Setting kSettings[] = {
     {"flow-budget", "MARGAY_FLOW_BUDGET", "131072", "0 to 262144",
      "flows that one workload may hold of the table's 262144, further ones are judged packet by "
      "packet; 0: no limit",
-     parse_flow_budget},
+     [](std::string_view t, Config& c) {
+         return read_number(t, 0, Config::kMaxFlowBudget, c.flow_budget);
+     }},
     {"ipip-enabled", "FELIX_IPINIPENABLED", "", kBool,
      "false: no IPIP whatever the pools say; unset: as the pools say", parse_ipip_enabled},
     {"ipip-mtu", "FELIX_IPINIPMTU", "0", "0, or 576 to 65535",
@@ -307,7 +252,10 @@ constexpr Setting kSettings[] = {
      "what becomes of traffic of workloads to this host that their policies allow",
      parse_endpoint_to_host},
     {"workload-route-metric", "FELIX_IPV4NORMALROUTEPRIORITY", "1024", "1 to 2147483647",
-     "metric of the routes to local workloads", parse_route_metric},
+     "metric of the routes to local workloads",
+     [](std::string_view t, Config& c) {
+         return read_number(t, 1, 0x7fffffff, c.workload_route_metric);
+     }},
     {"external-nodes", "FELIX_EXTERNALNODESCIDRLIST", "", "a comma list of IPv4 cidrs",
      "senders of IPIP beside the nodes",
      [](std::string_view t, Config& c) { return store(parse_prefixes(t), c.external_nodes); }},
@@ -321,17 +269,23 @@ constexpr Setting kSettings[] = {
      [](std::string_view t, Config& c) { return store(parse_failsafe(t), c.failsafe_outbound); }},
 
     {"bgp-port", "MARGAY_BGP_PORT", "0", "0 to 65535",
-     "port BGP listens on; 0: as BGPConfiguration says, else 179", parse_bgp_port},
+     "port BGP listens on; 0: as BGPConfiguration says, else 179",
+     [](std::string_view t, Config& c) { return read_number(t, 0, 65535, c.bgp_port); }},
     {"bgp-hold-time", "MARGAY_BGP_HOLD_TIME", "240", "3 to 65535",
-     "seconds without a message after which a BGP peer is lost", parse_hold_time},
+     "seconds without a message after which a BGP peer is lost",
+     [](std::string_view t, Config& c) { // RFC 4271 4.2
+         return read_number(t, 3, 65535, c.bgp_hold_time);
+     }},
     {"bfd", "MARGAY_BFD", "false", kBool,
      "a BFD session beside each BGP session, which ends with it (RFC 5882); the peers must have "
      "it, too",
      [](std::string_view t, Config& c) { return store(parse_bool(t), c.bfd); }},
     {"bfd-interval", "MARGAY_BFD_INTERVAL", "300", "10 to 60000",
-     "milliseconds between BFD packets, both ways", parse_bfd_interval},
+     "milliseconds between BFD packets, both ways",
+     [](std::string_view t, Config& c) { return read_number(t, 10, 60000, c.bfd_interval); }},
     {"bfd-multiplier", "MARGAY_BFD_MULTIPLIER", "3", "1 to 255",
-     "BFD packets in a row that are lost before the peer is", parse_bfd_multiplier},
+     "BFD packets in a row that are lost before the peer is",
+     [](std::string_view t, Config& c) { return read_number(t, 1, 255, c.bfd_multiplier); }},
     {"route-reflector-cluster-id", "MARGAY_ROUTE_REFLECTOR_CLUSTER_ID", "", "an IPv4 address",
      "makes this node a route reflector of that cluster: written to its Node; unset: as the Node "
      "says",
@@ -350,7 +304,10 @@ constexpr Setting kSettings[] = {
          return store(parse_listen_ranges(t), c.bgp_listen_ranges);
      }},
     {"bgp-listen-limit", "MARGAY_BGP_LISTEN_LIMIT", "1000", "1 to 10000",
-     "neighbours of all listen ranges at a time", parse_listen_limit},
+     "neighbours of all listen ranges at a time",
+     [](std::string_view t, Config& c) {
+         return read_number(t, 1, Config::kMostListenPeers, c.bgp_listen_limit);
+     }},
     {"bird-socket", "MARGAY_BIRD_SOCKET", "/var/run/calico/bird.ctl", "off, or an absolute path",
      "where margayd answers as BIRD does, for calicoctl node status; it also has processes named "
      "bird and calico-felix then; with IPv6 peers bird6.ctl and bird6 as well",

@@ -3,15 +3,11 @@
 
 #include "agent/status/unix_socket.h"
 
-#include <unistd.h>
-
 #include <boost/asio/buffers_iterator.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
-
-#include <spdlog/spdlog.h>
 
 #include <utility>
 
@@ -26,13 +22,11 @@ using boost::system::error_code;
 class BirdClient : public std::enable_shared_from_this<BirdClient> {
 public:
     BirdClient(Executor& executor, Protocol::socket socket, const BirdHandler& handler,
-               std::chrono::milliseconds idle, std::shared_ptr<std::size_t> open)
+               std::chrono::milliseconds idle, status::UnixListener::Loop::Place place)
         : socket_(std::move(socket)), deadline_(executor), handler_(handler), idle_(idle),
-          open_(std::move(open))
+          place_(std::move(place))
     {
-        ++*open_;
     }
-    ~BirdClient() { --*open_; }
 
     void run()
     {
@@ -85,7 +79,7 @@ private:
     Timer deadline_;
     BirdHandler handler_; // a copy: the server may go first
     std::chrono::milliseconds idle_;
-    std::shared_ptr<std::size_t> open_;
+    status::UnixListener::Loop::Place place_;
     asio::streambuf input_{BirdSocket::kLine};
     BirdPieces pieces_;
     std::string output_;
@@ -93,58 +87,21 @@ private:
 
 class BirdListener final : public BirdSocket {
 public:
-    BirdListener(Executor& executor, Log log, std::string path, BirdHandler handler,
-                 std::chrono::milliseconds idle)
-        : executor_(executor), log_(std::move(log)), path_(std::move(path)),
-          handler_(std::move(handler)), idle_(idle), acceptor_(executor), pause_(executor)
+    BirdListener(Executor& executor, const Log& log, const std::string& path,
+                 const BirdHandler& handler, std::chrono::milliseconds idle)
+        : listener_(executor, log, "BIRD socket", path, kClients,
+                    [&executor, handler, idle](Protocol::socket socket, const auto& place) {
+                        std::make_shared<BirdClient>(executor, std::move(socket), handler, idle,
+                                                     place)
+                            ->run();
+                    })
     {
-    }
-    ~BirdListener() override
-    {
-        error_code ignored;
-        acceptor_.close(ignored);
-        if (listening_)
-            ::unlink(path_.c_str());
     }
 
-    Status listen()
-    {
-        const Status listening = status::listen_at(acceptor_, path_);
-        if (!listening)
-            return listening;
-        listening_ = true;
-        accept();
-        return {};
-    }
+    Status listen() { return listener_.listen(); }
 
 private:
-    static constexpr std::chrono::milliseconds kAcceptPause{100};
-
-    void accept()
-    {
-        acceptor_.async_accept([this](error_code ec, Protocol::socket socket) {
-            if (ec == asio::error::operation_aborted)
-                return; // destroyed: `this` is gone
-            if (ec) { // out of descriptors: it would fail again at once
-                log_->warn("BIRD socket accept failed: {}", ec.message());
-                return pause_.start(kAcceptPause, [this] { accept(); });
-            }
-            if (*open_ < kClients)
-                std::make_shared<BirdClient>(executor_, std::move(socket), handler_, idle_, open_)
-                    ->run();
-            accept();
-        });
-    }
-
-    Executor& executor_;
-    Log log_;
-    std::string path_;
-    BirdHandler handler_;
-    std::chrono::milliseconds idle_;
-    Protocol::acceptor acceptor_;
-    Timer pause_;
-    std::shared_ptr<std::size_t> open_ = std::make_shared<std::size_t>(0);
-    bool listening_ = false;
+    status::UnixListener listener_;
 };
 
 } // namespace
@@ -153,8 +110,7 @@ Result<std::unique_ptr<BirdSocket>> BirdSocket::create(Executor& executor, Log l
                                                        const std::string& path, BirdHandler handler,
                                                        std::chrono::milliseconds idle)
 {
-    auto socket =
-        std::make_unique<BirdListener>(executor, std::move(log), path, std::move(handler), idle);
+    auto socket = std::make_unique<BirdListener>(executor, log, path, handler, idle);
     if (const Status listening = socket->listen(); !listening)
         return listening.error();
     return std::unique_ptr<BirdSocket>(std::move(socket));

@@ -149,15 +149,12 @@ Result<Ipam::Holder> Ipam::holder(Ipv4 address)
 Result<std::vector<Ipv4>> Ipam::held_by(const std::string& id)
 {
     std::vector<Ipv4> held;
-    const auto entry = kv_.get(handle_key(id));
-    if (!entry)
-        return entry.error();
-    if (!*entry)
+    const auto known = load_handle(id);
+    if (!known)
+        return known.error();
+    if (!*known)
         return held;
-    const auto handle = decode_handle((*entry)->value, id);
-    if (!handle)
-        return handle.error();
-    for (const auto& [text, count] : handle->blocks) {
+    for (const auto& [text, count] : (*known)->handle.blocks) {
         const auto cidr = Prefix4::parse(text);
         if (!cidr)
             continue;

@@ -110,6 +110,11 @@ private:
                                        bool must_be_empty);
 
     // handle.cpp
+    struct StoredHandle {
+        Handle handle;
+        std::int64_t revision = 0;
+    };
+    Result<std::optional<StoredHandle>> load_handle(const std::string& id);
     Status count_up(const std::string& handle, const Prefix4& cidr, std::uint64_t count);
     Status count_down(const std::string& handle, const Prefix4& cidr, std::uint64_t count);
     Status check_count(const std::string& handle, const Block& block);

@@ -87,15 +87,12 @@ Result<std::vector<Ipv4>> Ipam::release(const std::vector<Release>& requests)
 
 Result<bool> Ipam::release_by_handle(const std::string& id)
 {
-    const auto entry = kv_.get(handle_key(id));
-    if (!entry)
-        return entry.error();
-    if (!*entry)
+    const auto known = load_handle(id);
+    if (!known)
+        return known.error();
+    if (!*known)
         return false;
-    const auto handle = decode_handle((*entry)->value, id);
-    if (!handle)
-        return handle.error();
-    for (const auto& [text, count] : handle->blocks) {
+    for (const auto& [text, count] : (*known)->handle.blocks) {
         const auto cidr = Prefix4::parse(text);
         if (!cidr)
             continue; // names no block: nothing to free, and tidy_handle() forgets it

@@ -8,11 +8,6 @@
 namespace margay::model {
 namespace {
 
-void not_enforced(const Fields& fields, std::string_view name)
-{
-    fields.report().not_enforced.push_back(fields.path(name));
-}
-
 std::optional<SecretKeyRef> secret(const Fields& fields, std::string_view name)
 {
     const auto password = fields.object(name);
@@ -157,7 +152,7 @@ Resource decode_bgp_configuration(const Document& document)
          {"serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs",
           "localWorkloadPeeringIPV6", "ignoredInterfaces", "programClusterRoutes"})
         if (spec.has(field))
-            not_enforced(spec, field);
+            spec.not_enforced(field);
     return config;
 }
 
@@ -270,7 +265,7 @@ Resource decode_bgp_peer(const Document& document)
     peer.reverse = spec.word("reversePeering", true, kReverse);
     check_peer(spec, peer);
     if (peer.reachable_by && (!peer.reachable_by->is_v4() || peer.workload_selector))
-        not_enforced(spec, "reachableBy");
+        spec.not_enforced("reachableBy");
     return peer;
 }
 
@@ -402,7 +397,7 @@ FilterRule read_filter_rule(const Fields& fields, bool v6)
         rule.operations.push_back(read_operation(operation));
     });
     if (!rule.interface_name.empty() && v6) // of a learned route we do not know it there
-        not_enforced(fields, "interface");
+        fields.not_enforced("interface");
     return rule;
 }
 

@@ -113,7 +113,7 @@ private:
             if (prefix)
                 port.net = prefix->network();
             else if (Prefix6::parse(*net))
-                entry.report().not_enforced.push_back(entry.path("net") + " (IPv6)");
+                entry.not_enforced("net", " (IPv6)");
             else
                 entry.fail("net", quoted_for_people(*net) + " is not a prefix");
         }
@@ -289,10 +289,10 @@ Resource decode_felix_configuration(const Document& document)
                {"IPPoolsOnly", "IPPoolsAndHostIPs"});
     for (const std::string_view field : kWithoutEffect)
         if (document.spec.has(field))
-            document.top.report().not_enforced.push_back(document.spec.path(field));
+            document.spec.not_enforced(field);
     for (const char* field : {"wireguardEnabled", "wireguardEnabledV6", "vxlanEnabled"})
         if (document.spec.flag(field).value_or(false))
-            document.top.report().not_enforced.push_back(document.spec.path(field));
+            document.spec.not_enforced(field);
     return config;
 }
 

@@ -155,9 +155,9 @@ Resource decode_workload_endpoint(const Document& document)
         spec.fail("node", "is missing");
     for (const char* field : {"ipNATs", "qosControls"})
         if (spec.has(field))
-            spec.report().not_enforced.push_back(spec.path(field));
+            spec.not_enforced(field);
     if (!endpoint.allowed_spoofed_sources.empty())
-        spec.report().not_enforced.push_back(spec.path("allowSpoofedSourcePrefixes"));
+        spec.not_enforced("allowSpoofedSourcePrefixes");
     if (endpoint.addresses.empty())
         return std::monostate();
     return endpoint;
@@ -222,9 +222,9 @@ Resource decode_pool(const Document& document)
                                                                    {"Manual", true}};
     pool.manual = spec.word("assignmentMode", false, kModes);
     if (pool.vxlan_mode != Encapsulation::Never)
-        spec.report().not_enforced.push_back("spec.vxlanMode");
+        spec.not_enforced("vxlanMode");
     if (!pool.v4())
-        spec.report().not_enforced.push_back("spec.cidr (IPv6)");
+        spec.not_enforced("cidr", " (IPv6)");
     return pool;
 }
 

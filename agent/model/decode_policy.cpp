@@ -68,7 +68,7 @@ EntityRule read_entity(const Fields& rule, std::string_view name)
         entity.service_accounts = {accounts.texts("names"), accounts.selector("selector")};
     if (fields.object("services")) {
         entity.has_services = true;
-        rule.report().not_enforced.push_back(fields.path("services"));
+        fields.not_enforced("services");
     }
     return entity;
 }
@@ -115,7 +115,7 @@ Rule read_rule(const Fields& fields)
     rule.destination = read_entity(fields, "destination");
     if (fields.object("http")) {
         rule.has_http = true;
-        fields.report().not_enforced.push_back(fields.path("http"));
+        fields.not_enforced("http");
     }
     check_rule(fields, rule);
     return rule;
@@ -154,11 +154,11 @@ void read_host_fields(const Fields& spec, Policy& policy)
     policy.pre_dnat = spec.flag("preDNAT").value_or(false);
     policy.apply_on_forward = spec.flag("applyOnForward").value_or(false);
     if (policy.do_not_track)
-        spec.report().not_enforced.push_back("spec.doNotTrack");
+        spec.not_enforced("doNotTrack");
     if (policy.pre_dnat)
-        spec.report().not_enforced.push_back("spec.preDNAT");
+        spec.not_enforced("preDNAT");
     if (policy.apply_on_forward)
-        spec.report().not_enforced.push_back("spec.applyOnForward");
+        spec.not_enforced("applyOnForward");
 }
 
 void read_identity(const Document& document, Policy& policy)

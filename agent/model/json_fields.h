@@ -49,6 +49,10 @@ public:
         return path_.empty() ? std::string(name) : path_ + "." + std::string(name);
     }
     void fail(std::string_view name, std::string_view why) const { report_->fail(path(name), why); }
+    void not_enforced(std::string_view name, std::string_view which = "") const
+    {
+        report_->not_enforced.push_back(path(name) + std::string(which));
+    }
 
     bool has(std::string_view name) const { return find(name) != nullptr; }
     // The member, or nullptr when it is absent or null.

@@ -8,15 +8,6 @@
 namespace margay::model {
 namespace {
 
-std::string lower(std::string_view text)
-{
-    std::string result(text);
-    for (char& c : result)
-        if (c >= 'A' && c <= 'Z')
-            c = static_cast<char>(c - 'A' + 'a');
-    return result;
-}
-
 bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -48,28 +39,16 @@ const Unit* unit_at(std::string_view text)
     return nullptr;
 }
 
-// "tcp:22" or "tcp:10.0.0.0/8:22"
-std::optional<FailsafePort> parse_failsafe(std::string_view text)
+} // namespace
+
+std::string lower(std::string_view text)
 {
-    const auto first = text.find(':');
-    const auto last = text.rfind(':');
-    if (first == std::string_view::npos)
-        return std::nullopt;
-    const auto protocol = parse_protocol(text.substr(0, first));
-    const auto port = parse_number(text.substr(last + 1), 0, 65535);
-    if (!protocol || !port)
-        return std::nullopt;
-    FailsafePort result{*protocol, static_cast<std::uint16_t>(*port), {}};
-    if (first != last) {
-        const auto net = Prefix4::parse(text.substr(first + 1, last - first - 1));
-        if (!net)
-            return std::nullopt;
-        result.net = net->network();
-    }
+    std::string result(text);
+    for (char& c : result)
+        if (c >= 'A' && c <= 'Z')
+            c = static_cast<char>(c - 'A' + 'a');
     return result;
 }
-
-} // namespace
 
 std::optional<std::uint8_t> parse_protocol(std::string_view text)
 {
@@ -184,6 +163,26 @@ std::optional<Mac> parse_mac(std::string_view text)
     return mac;
 }
 
+std::optional<FailsafePort> parse_failsafe_port(std::string_view text)
+{
+    const auto first = text.find(':');
+    const auto last = text.rfind(':');
+    if (first == std::string_view::npos)
+        return std::nullopt;
+    const auto protocol = parse_protocol(text.substr(0, first));
+    const auto port = parse_number(text.substr(last + 1), 0, 65535);
+    if (!protocol || !port)
+        return std::nullopt;
+    FailsafePort result{*protocol, static_cast<std::uint16_t>(*port), {}};
+    if (first != last) {
+        const auto net = Prefix4::parse(text.substr(first + 1, last - first - 1));
+        if (!net)
+            return std::nullopt;
+        result.net = net->network();
+    }
+    return result;
+}
+
 std::optional<std::vector<FailsafePort>> parse_failsafe_ports(std::string_view text)
 {
     std::vector<FailsafePort> ports;
@@ -197,7 +196,7 @@ std::optional<std::vector<FailsafePort>> parse_failsafe_ports(std::string_view t
             item.remove_prefix(1);
         while (item.ends_with(' '))
             item.remove_suffix(1);
-        const auto port = parse_failsafe(item);
+        const auto port = parse_failsafe_port(item);
         if (!port)
             return std::nullopt;
         ports.push_back(*port);
@@ -222,7 +221,7 @@ std::optional<long> parse_number(std::string_view text, long min, long max)
     long number = 0;
     const char* end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, number);
-    if (error != std::errc() || stop != end || number < min || number > max)
+    if (error != std::errc() || stop != end || text.front() == '-' || number < min || number > max)
         return std::nullopt;
     return number;
 }

@@ -31,6 +31,8 @@ inline constexpr std::string_view kNamespaceLabel = "projectcalico.org/namespace
 inline constexpr std::string_view kOrchestratorLabel = "projectcalico.org/orchestrator";
 inline constexpr std::string_view kServiceAccountLabel = "projectcalico.org/serviceaccount";
 
+std::string lower(std::string_view text); // of ASCII letters
+
 // "TCP" in any case, or a decimal number 1-255.
 std::optional<std::uint8_t> parse_protocol(std::string_view text);
 bool has_ports(std::uint8_t protocol); // TCP, UDP, SCTP
@@ -49,6 +51,7 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
 std::optional<Mac> parse_mac(std::string_view text);
 
+std::optional<FailsafePort> parse_failsafe_port(std::string_view text); // "udp:10.0.0.0/8:68"
 // "tcp:22,udp:10.0.0.0/8:68"; "none" is the empty list.
 std::optional<std::vector<FailsafePort>> parse_failsafe_ports(std::string_view text);
 

@@ -63,13 +63,11 @@ std::string answer(const ControlHandler& handler, const std::string& line)
 class ControlSession : public std::enable_shared_from_this<ControlSession> {
 public:
     ControlSession(Executor& executor, Protocol::socket socket, const ControlHandler& handler,
-                   const ControlFeeds& feeds, std::shared_ptr<std::size_t> open)
+                   const ControlFeeds& feeds, UnixListener::Loop::Place place)
         : socket_(std::move(socket)), deadline_(executor), handler_(handler), feeds_(feeds),
-          open_(std::move(open))
+          place_(std::move(place))
     {
-        ++*open_;
     }
-    ~ControlSession() { --*open_; }
 
     void run()
     {
@@ -159,72 +157,40 @@ private:
     ControlFeeds feeds_;
     std::shared_ptr<FeedQueue> news_;
     bool writing_ = false;
-    std::shared_ptr<std::size_t> open_;
+    UnixListener::Loop::Place place_;
     asio::streambuf input_{kRequestMax};
     std::string output_;
 };
 
 class ControlListener final : public ControlServer {
 public:
-    ControlListener(Executor& executor, Log log, std::string path, ControlHandler handler,
-                    ControlFeeds feeds)
-        : executor_(executor), log_(std::move(log)), path_(std::move(path)),
-          handler_(std::move(handler)), feeds_(std::move(feeds)), acceptor_(executor),
-          pause_(executor)
+    ControlListener(Executor& executor, const Log& log, const std::string& path,
+                    const ControlHandler& handler, const ControlFeeds& feeds)
+        : path_(path),
+          listener_(executor, log, "control", path, kSessionsMax,
+                    [&executor, handler, feeds](Protocol::socket socket, const auto& place) {
+                        std::make_shared<ControlSession>(executor, std::move(socket), handler,
+                                                         feeds, place)
+                            ->run();
+                    })
     {
-    }
-    ~ControlListener() override
-    {
-        boost::system::error_code ignored;
-        acceptor_.close(ignored);
-        if (listening_)
-            ::unlink(path_.c_str());
     }
 
     Status listen()
     {
-        const Status listening = listen_at(acceptor_, path_);
+        const Status listening = listener_.listen();
         if (!listening && listening.error().code == Errc::Exists)
             return Error{Errc::Exists, 0,
                          "another margayd serves " + path_ +
                              "; stop it first, or use another --run-dir"};
-        if (!listening)
-            return listening;
-        listening_ = true;
-        accept();
-        return {};
+        return listening;
     }
 
 private:
     static constexpr std::size_t kSessionsMax = 32;
-    static constexpr std::chrono::milliseconds kAcceptPause{100};
 
-    void accept()
-    {
-        acceptor_.async_accept([this](boost::system::error_code ec, Protocol::socket socket) {
-            if (ec == asio::error::operation_aborted || !acceptor_.is_open())
-                return; // destroyed: `this` is gone in the first case
-            if (ec) { // out of descriptors: it would fail again at once
-                log_->warn("control accept failed: {}", ec.message());
-                return pause_.start(kAcceptPause, [this] { accept(); });
-            }
-            if (*open_ < kSessionsMax)
-                std::make_shared<ControlSession>(executor_, std::move(socket), handler_, feeds_,
-                                                 open_)
-                    ->run();
-            accept();
-        });
-    }
-
-    Executor& executor_;
-    Log log_;
     std::string path_;
-    ControlHandler handler_;
-    ControlFeeds feeds_;
-    Protocol::acceptor acceptor_;
-    Timer pause_;
-    std::shared_ptr<std::size_t> open_ = std::make_shared<std::size_t>(0);
-    bool listening_ = false;
+    UnixListener listener_;
 };
 
 } // namespace
@@ -234,8 +200,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::create(Executor& executor,
                                                              ControlHandler handler,
                                                              ControlFeeds feeds)
 {
-    auto server = std::make_unique<ControlListener>(executor, std::move(log), path,
-                                                    std::move(handler), std::move(feeds));
+    auto server = std::make_unique<ControlListener>(executor, log, path, handler, feeds);
     if (const auto listening = server->listen(); !listening)
         return listening.error();
     return std::unique_ptr<ControlServer>(std::move(server));

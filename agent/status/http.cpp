@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/status/http.h"
 
+#include "agent/status/accept_loop.h"
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
@@ -15,14 +17,12 @@ using tcp = asio::ip::tcp;
 
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
 public:
-    HttpSession(tcp::socket socket, const HttpHandler& handler, std::shared_ptr<std::size_t> open)
-        : stream_(std::move(socket)), handler_(handler), open_(std::move(open))
+    HttpSession(tcp::socket socket, const HttpHandler& handler, AcceptLoop<tcp>::Place place)
+        : stream_(std::move(socket)), handler_(handler), place_(std::move(place))
     {
-        ++*open_;
         parser_.header_limit(kHeaderMax);
         parser_.body_limit(kHeaderMax);
     }
-    ~HttpSession() { --*open_; }
 
     void run()
     {
@@ -63,7 +63,7 @@ private:
 
     beast::tcp_stream stream_;
     HttpHandler handler_; // a copy: the server may go first
-    std::shared_ptr<std::size_t> open_;
+    AcceptLoop<tcp>::Place place_;
     beast::flat_buffer buffer_{kHeaderMax * 2};
     http::request_parser<http::string_body> parser_;
     http::response<http::string_body> response_;
@@ -71,60 +71,44 @@ private:
 
 class HttpListener final : public HttpServer {
 public:
-    HttpListener(Executor& executor, Log log, HttpHandler handler)
-        : log_(std::move(log)), handler_(std::move(handler)), acceptor_(executor), pause_(executor)
+    HttpListener(Executor& executor, const Log& log, const HttpHandler& handler)
+        : loop_(executor, log, "HTTP", kSessionsMax,
+                [handler](tcp::socket socket, const auto& place) {
+                    std::make_shared<HttpSession>(std::move(socket), handler, place)->run();
+                })
     {
     }
 
     Status listen(const Ip& address, std::uint16_t port)
     {
         const std::string name = "HTTP listener " + address.str() + " port " + std::to_string(port);
+        tcp::acceptor& acceptor = loop_.acceptor();
         boost::system::error_code ec;
         const tcp::endpoint endpoint(asio::ip::make_address(address.str(), ec), port);
         if (!ec)
-            acceptor_.open(endpoint.protocol(), ec);
+            acceptor.open(endpoint.protocol(), ec);
         if (!ec)
-            acceptor_.set_option(asio::socket_base::reuse_address(true), ec);
+            acceptor.set_option(asio::socket_base::reuse_address(true), ec);
         if (!ec)
-            acceptor_.bind(endpoint, ec);
+            acceptor.bind(endpoint, ec);
         if (!ec)
-            acceptor_.listen(asio::socket_base::max_listen_connections, ec);
+            acceptor.listen(asio::socket_base::max_listen_connections, ec);
         if (ec)
             return system_error(ec.value(), name);
-        accept();
+        loop_.start();
         return {};
     }
 
     std::uint16_t port() const override
     {
         boost::system::error_code ec;
-        return acceptor_.local_endpoint(ec).port();
+        return loop_.acceptor().local_endpoint(ec).port();
     }
 
 private:
     static constexpr std::size_t kSessionsMax = 64;
-    static constexpr std::chrono::milliseconds kAcceptPause{100};
 
-    void accept()
-    {
-        acceptor_.async_accept([this](boost::system::error_code ec, tcp::socket socket) {
-            if (ec == asio::error::operation_aborted)
-                return; // destroyed: `this` is gone
-            if (ec) { // out of descriptors: it would fail again at once
-                log_->warn("HTTP accept failed: {}", ec.message());
-                return pause_.start(kAcceptPause, [this] { accept(); });
-            }
-            if (*open_ < kSessionsMax)
-                std::make_shared<HttpSession>(std::move(socket), handler_, open_)->run();
-            accept();
-        });
-    }
-
-    Log log_;
-    HttpHandler handler_;
-    tcp::acceptor acceptor_;
-    Timer pause_;
-    std::shared_ptr<std::size_t> open_ = std::make_shared<std::size_t>(0);
+    AcceptLoop<tcp> loop_;
 };
 
 } // namespace
@@ -133,7 +117,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::create(Executor& executor, Log l
                                                        const Ip& address, std::uint16_t port,
                                                        HttpHandler handler)
 {
-    auto server = std::make_unique<HttpListener>(executor, std::move(log), std::move(handler));
+    auto server = std::make_unique<HttpListener>(executor, log, handler);
     if (const auto listening = server->listen(address, port); !listening)
         return listening.error();
     return std::unique_ptr<HttpServer>(std::move(server));

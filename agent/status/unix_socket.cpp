@@ -24,8 +24,16 @@ bool somebody_listens(const std::string& path)
     return !ec;
 }
 
-Status listen_at(Protocol::acceptor& acceptor, const std::string& path)
+UnixListener::~UnixListener()
 {
+    if (loop_.acceptor().is_open())
+        ::unlink(path_.c_str());
+}
+
+Status UnixListener::listen()
+{
+    const std::string& path = path_;
+    Protocol::acceptor& acceptor = loop_.acceptor();
     if (path.size() >= sizeof(sockaddr_un::sun_path))
         return Error{Errc::Invalid, 0, "socket path is too long: " + path};
     std::error_code ignored;
@@ -47,8 +55,10 @@ Status listen_at(Protocol::acceptor& acceptor, const std::string& path)
     ::umask(before);
     if (!ec)
         acceptor.listen(asio::socket_base::max_listen_connections, ec);
-    if (!ec)
+    if (!ec) {
+        loop_.start();
         return {};
+    }
     const int code = ec.value();
     acceptor.close(ec);
     return system_error(code, "socket " + path);

@@ -27,42 +27,41 @@ void silence_grpc()
     gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
+// By `file` from the folder, or by `etcd` from the endpoints.
+template <typename Made, typename File, typename Etcd>
+Result<std::unique_ptr<Made>> make(const StoreConfig& config, const File& file, const Etcd& etcd)
+{
+    if (auto ok = validate(config); !ok)
+        return ok.error();
+    if (config.type == StoreType::File) {
+        auto folder = FileFolder::open(config.folder);
+        if (!folder)
+            return folder.error();
+        return std::unique_ptr<Made>(file(std::move(*folder)));
+    }
+    silence_grpc();
+    auto endpoints = parse_endpoints(config);
+    if (!endpoints)
+        return endpoints.error();
+    return std::unique_ptr<Made>(etcd(std::move(*endpoints)));
+}
+
 } // namespace
 
 Result<std::unique_ptr<Store>> make_store(Executor& executor, Log log, const StoreConfig& config)
 {
-    if (auto ok = validate(config); !ok)
-        return ok.error();
-    if (config.type == StoreType::File) {
-        auto folder = FileFolder::open(config.folder);
-        if (!folder)
-            return folder.error();
-        return std::unique_ptr<Store>(
-            new FileStore(executor, std::move(log), config, std::move(*folder)));
-    }
-    silence_grpc();
-    auto endpoints = parse_endpoints(config);
-    if (!endpoints)
-        return endpoints.error();
-    return std::unique_ptr<Store>(
-        new EtcdStore(executor, std::move(log), config, std::move(*endpoints)));
+    return make<Store>(
+        config,
+        [&](FileFolder folder) { return new FileStore(executor, log, config, std::move(folder)); },
+        [&](auto endpoints) { return new EtcdStore(executor, log, config, std::move(endpoints)); });
 }
 
 Result<std::unique_ptr<Kv>> make_kv(const StoreConfig& config)
 {
-    if (auto ok = validate(config); !ok)
-        return ok.error();
-    if (config.type == StoreType::File) {
-        auto folder = FileFolder::open(config.folder);
-        if (!folder)
-            return folder.error();
-        return std::unique_ptr<Kv>(new FileKv(std::move(*folder), config.request_timeout));
-    }
-    silence_grpc();
-    auto endpoints = parse_endpoints(config);
-    if (!endpoints)
-        return endpoints.error();
-    return std::unique_ptr<Kv>(new EtcdKv(config, std::move(*endpoints)));
+    return make<Kv>(
+        config,
+        [&](FileFolder folder) { return new FileKv(std::move(folder), config.request_timeout); },
+        [&](auto endpoints) { return new EtcdKv(config, std::move(endpoints)); });
 }
 
 } // namespace margay::store

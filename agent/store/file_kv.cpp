@@ -30,12 +30,17 @@ Result<Fd> FileKv::lock(FileFolder::Access access)
     return Error{Errc::Unavailable, 0, "file store: cancelled"};
 }
 
-Result<std::optional<Entry>> FileKv::get(const std::string& key)
+Result<FileKv::View> FileKv::read()
 {
     auto held = lock(FileFolder::Access::Read);
     if (!held)
         return held.error();
-    auto view = folder_.read();
+    return folder_.read();
+}
+
+Result<std::optional<Entry>> FileKv::get(const std::string& key)
+{
+    auto view = read();
     if (!view)
         return view.error();
     return find(*view, key);
@@ -43,10 +48,7 @@ Result<std::optional<Entry>> FileKv::get(const std::string& key)
 
 Result<std::vector<Entry>> FileKv::list(const std::string& prefix)
 {
-    auto held = lock(FileFolder::Access::Read);
-    if (!held)
-        return held.error();
-    auto view = folder_.read();
+    auto view = read();
     if (!view)
         return view.error();
     std::vector<Entry> found;

@@ -32,6 +32,7 @@ public:
 private:
     using View = FileFolder::View;
     Result<Fd> lock(FileFolder::Access access);
+    Result<View> read();
     template <typename Action>
     Result<TxnResult> write(const std::string& key, Action action);
     Result<TxnResult> store(const View& view, const std::string& key, const std::string& value,

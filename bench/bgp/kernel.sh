@@ -40,18 +40,14 @@ watched() { # what the watcher saw, in `seen`
     seen=$(grep routes "$state/watch.json")
 }
 one_run() {
-    down
-    mkdir -p "$state"
-    make_network
-    start_etcd
+    begin_cluster
     add_host n2 172.31.1.12
     local bare margay feeder long
     watch
     in_ns n1 "$bin/routes_bench" bare "$routes" eth0 172.31.1.12 >/dev/null
     watched
     bare=$seen
-    start_node n1
-    eventually 60 node_ready n1 || fail "margayd becomes ready"
+    start_nodes n1
     etcd put /calico/resources/v3/projectcalico.org/bgppeers/feeder "$(peer_object)" >/dev/null
     long=$(loop_metric long_turns_total)
     watch

@@ -65,10 +65,7 @@ map_bytes() { # {name: bytes}
 kilobytes() { awk -v key="$1:" '$1 == key {print $2}' "/proc/$pid/status"; }
 cpu_ms() { awk -v hz="$(getconf CLK_TCK)" '{print ($14 + $15) * 1000 / hz}' "/proc/$pid/stat"; }
 
-down
-mkdir -p "$state"
-make_network
-start_etcd
+begin_cluster
 make_pods
 keys=$(in_ns router "$bin/bench_scale_generate" $etcd_url 1)
 started=$(milliseconds)

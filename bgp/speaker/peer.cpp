@@ -11,46 +11,10 @@ namespace {
 
 constexpr std::size_t kHighWater = 65536;      // octets queued for a peer: it is slow, wait
 constexpr Seconds kStaleLimit{360};            // for End-of-RIB, once the peer is back
-constexpr int kIdleHoldGrowth = 6;
 constexpr std::size_t kRefreshBody = 4;
-constexpr Seconds kStrangerGreets{20};
 // Connections that linger, each with a descriptor and a buffer; a peer may open new ones without end.
 constexpr std::size_t kMostLeaving = 16;
 constexpr std::size_t kPrefetched = 8; // prefixes ahead of the one that is looked up
-
-bool carries_ipv4(const PeerConfig& peer)
-{
-    return std::ranges::find(peer.families, kIpv4Unicast) != peer.families.end();
-}
-
-FsmConfig fsm_config(const SpeakerConfig& speaker, const PeerConfig& peer)
-{
-    FsmConfig config;
-    config.session.local_as = peer.local_as.value_or(speaker.local_as);
-    config.session.remote_as = peer.remote_as;
-    config.session.also_as = peer.also_as;
-    config.session.any_external_as = peer.any_external_as;
-    config.session.router_id = speaker.router_id;
-    config.session.families = peer.families;
-    config.session.ipv6_next_hop = !peer.address.is_v4() && carries_ipv4(peer);
-    config.session.add_path = peer.add_path;
-    config.session.hold_time = peer.hold_time;
-    config.session.keepalive_time = peer.keepalive_time;
-    config.session.graceful_restart = peer.graceful_restart;
-    config.session.restart_on_notification = peer.restart_on_notification;
-    config.session.restart_time = peer.restart_time;
-    config.passive = peer.passive;
-    config.authenticated = !peer.password.empty();
-    config.delay_open = peer.delay_open;
-    config.connect_retry = peer.connect_retry;
-    if (peer.range) // a stranger holds a place of the range meanwhile
-        config.open_timeout = kStrangerGreets;
-    config.idle_hold_min = peer.idle_hold;
-    config.idle_hold_max = peer.idle_hold * kIdleHoldGrowth;
-    const std::string identity = speaker.router_id.str() + peer.name;
-    config.jitter_seed = static_cast<std::uint32_t>(std::hash<std::string>{}(identity));
-    return config;
-}
 
 // RFC 7313 section 5, where it was agreed on; else a length that RFC 2918 does not know.
 Notify bad_refresh_length(const Frame& frame, const Negotiated& session)
@@ -302,7 +266,7 @@ void Peer::on_refresh(RouteRefresh::Kind kind)
     // what waits to be told again since the first still does. Nor may a flood of them go round the
     // numbers of generations before the table is swept of what they left.
     if (kind != RouteRefresh::Kind::Begin || stale<P>() || tables<P>().rib().is_sweeping() ||
-        (session_->negotiated.peer_restart && !family<P>().end_of_rib_received))
+        (session_->negotiated.peer_restart && !session_->family<P>().end_of_rib_received))
         return;
     tables<P>().rib().mark_stale(id_);
     stale<P>() = true;
@@ -313,7 +277,7 @@ void Peer::on_refresh(RouteRefresh::Kind kind)
 template <typename P>
 void Peer::refresh()
 {
-    FamilySession& mine = family<P>();
+    FamilySession& mine = session_->family<P>();
     const bool told_once = !mine.end_of_rib || !session_->negotiated.peer_restart;
     // One that begins while another is under way continues it: a peer that asks without end and
     // reads nothing would be owed messages without end.
@@ -410,21 +374,8 @@ void Peer::session_up(const SessionUp& up)
     ++established_count_;
     connection().set_max_message(up.negotiated.wire.max_message);
 
-    PeerTraits traits;
-    traits.address = config_.address;
-    traits.identifier = up.negotiated.peer_identifier;
-    traits.internal = up.negotiated.wire.internal;
-    traits.client = config_.reflector_client;
-    traits.local_as = config_.local_as.value_or(host_.config().local_as);
-    traits.allowed_own_as = config_.allowed_own_as;
-    if (config_.enforce_first_as && !traits.internal)
-        traits.first_as = up.negotiated.remote_as;
-    traits.local_address = session.local_address;
-    traits.interface = session.interface;
     for_each_family([&]<typename P>() {
-        traits.add_path = wire<P>().add_path_in;
-        traits.own_next_hop = own_next_hop<P>();
-        tables<P>().rib().peer_up(id_, traits);
+        tables<P>().rib().peer_up(id_, traits_of<P>(*session_, config_, host_.config()));
     });
     sort_out_stale_routes(up.negotiated);
     for_each_family([&]<typename P>() {
@@ -440,14 +391,14 @@ void Peer::session_up(const SessionUp& up)
 
 void Peer::session_down(const SessionDown& down)
 {
-    const Negotiated negotiated = session_->negotiated;
-    const auto& restart = negotiated.peer_restart;
+    const Session ended = *session_;
+    const auto& restart = ended.negotiated.peer_restart;
     peer_restart_time_ = restart ? restart->restart_time : Seconds(0);
     for_each_family([&]<typename P>() { tables<P>().leave(id_); });
     session_.reset();
     output_timer_.stop();
     if (down.keep_routes && peer_restart_time_ > Seconds(0)) {
-        keep_stale_routes(negotiated);
+        keep_stale_routes(ended);
     } else {
         stale_[0] = stale_[1] = false;
         stale_timer_.stop();
@@ -460,6 +411,8 @@ void Peer::session_down(const SessionDown& down)
 
 void Peer::set_policy(const std::string& policy)
 {
+    if (config_.policy == policy)
+        return;
     config_.policy = policy;
     for_each_family([&]<typename P>() {
         if (carries<P>())
@@ -496,10 +449,11 @@ void Peer::watch_output()
 
 // ---- Graceful restart of the peer (RFC 4724 4.2) -----------------------------------------------
 
-void Peer::keep_stale_routes(const Negotiated& session)
+void Peer::keep_stale_routes(const Session& ended)
 {
     for_each_family([&]<typename P>() {
-        stale<P>() = wire_of<P>(session).carried && session.peer_restart->covers(family_of<P>());
+        stale<P>() =
+            ended.wire<P>().carried && ended.negotiated.peer_restart->covers(family_of<P>());
         if (stale<P>())
             tables<P>().rib().mark_stale(id_);
         else
@@ -518,7 +472,7 @@ void Peer::sort_out_stale_routes(const Negotiated& negotiated)
         return;
     const auto& restart = negotiated.peer_restart;
     for_each_family([&]<typename P>() {
-        if (!wire<P>().carried || !restart || !restart->forwarding_kept(family_of<P>()))
+        if (!session_->wire<P>().carried || !restart || !restart->forwarding_kept(family_of<P>()))
             drop_stale_routes<P>();
     });
     if (has_stale())
@@ -544,7 +498,7 @@ template <typename P>
 void Peer::on_end_of_rib()
 {
     if (session_)
-        family<P>().end_of_rib_received = true;
+        session_->family<P>().end_of_rib_received = true;
     drop_stale_routes<P>();
 }
 
@@ -555,9 +509,7 @@ bool Peer::synced() const
     const auto& restart = session_->negotiated.peer_restart;
     if (!restart || restart->restarting)
         return true;
-    const WireSession& wire = session_->negotiated.wire;
-    return (!wire.ipv4.carried || session_->ipv4.end_of_rib_received) &&
-           (!wire.ipv6.carried || session_->ipv6.end_of_rib_received);
+    return session_->has_end_of_rib();
 }
 
 // ---- Out ---------------------------------------------------------------------------------------
@@ -603,7 +555,7 @@ void Peer::send_what_is_due()
 template <typename P>
 void Peer::send_what_is_due_of()
 {
-    FamilySession& mine = family<P>();
+    FamilySession& mine = session_->family<P>();
     if (mine.end_of_rib && host_.may_end_rib() && is_told<P>(*mine.end_of_rib)) {
         mine.end_of_rib.reset();
         if (session_->negotiated.peer_restart) { // else it would not know what to make of it
@@ -621,55 +573,6 @@ void Peer::send_what_is_due_of()
         send(message);
     }
 }
-
-// Ours as a next hop for this peer: of the session, or as the caller said.
-template <typename P>
-Ip Peer::own_next_hop() const
-{
-    const Ip& local = session_->local_address;
-    const SpeakerConfig& speaker = host_.config();
-    if constexpr (std::is_same_v<P, Prefix6>) {
-        if (!local.is_v4())
-            return own_ipv6();
-        return speaker.address6 ? Ip(*speaker.address6) : Ip();
-    } else {
-        if (local.is_v4())
-            return local;
-        if (wire<P>().ipv6_next_hop)
-            return own_ipv6();
-        return speaker.address4 ? Ip(*speaker.address4) : Ip();
-    }
-}
-
-// Without a global address the link-local one stands alone, as most understand it.
-Ip Peer::own_ipv6() const
-{
-    const Ip& local = session_->local_address;
-    const auto& global = host_.config().address6;
-    return local.is_link_local6() && global ? Ip(*global) : local;
-}
-
-template <typename P>
-ExportView Peer::export_view() const
-{
-    const WireSession& session = session_->negotiated.wire;
-    ExportView view;
-    view.internal = session.internal;
-    view.client = config_.reflector_client;
-    view.encoding = {session.four_octet_as, wire<P>().add_path_out, session.max_message};
-    view.local_as = config_.local_as.value_or(host_.config().local_as);
-    view.own_next_hop = own_next_hop<P>();
-    if (session_->local_address.is_link_local6() && view.own_next_hop != session_->local_address)
-        view.own_link_local = session_->local_address.v6();
-    view.ipv6_next_hop = wire<P>().ipv6_next_hop;
-    view.next_hop = config_.next_hop;
-    view.cluster_id = tables<P>().rib().config().cluster_id;
-    view.policy = config_.policy;
-    return view;
-}
-
-template ExportView Peer::export_view<Prefix4>() const;
-template ExportView Peer::export_view<Prefix6>() const;
 
 // ---- Time and status ---------------------------------------------------------------------------
 
@@ -745,19 +648,17 @@ PeerStatus Peer::status() const
     status.routes_are_stale = has_stale();
     if (!session_)
         return status;
-    const WireSession& session = session_->negotiated.wire;
     for_each_family([&]<typename P>() {
         if (!carries<P>())
             return;
         status.families.push_back(family_of<P>());
-        status.add_path |= wire<P>().add_path_in || wire<P>().add_path_out;
+        status.add_path |= session_->wire<P>().add_path_in || session_->wire<P>().add_path_out;
     });
     status.route_refresh = session_->negotiated.route_refresh;
     status.identifier = session_->negotiated.peer_identifier;
-    status.extended_messages = session.max_message > kMaxMessage;
+    status.extended_messages = session_->negotiated.wire.max_message > kMaxMessage;
     status.graceful_restart = session_->negotiated.peer_restart.has_value();
-    status.end_of_rib_received = (!session.ipv4.carried || session_->ipv4.end_of_rib_received) &&
-                                 (!session.ipv6.carried || session_->ipv6.end_of_rib_received);
+    status.end_of_rib_received = session_->has_end_of_rib();
     status.hold_time = session_->negotiated.hold_time;
     return status;
 }

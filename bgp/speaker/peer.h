@@ -5,8 +5,8 @@
 
 #pragma once
 
-#include "bgp/rib/export.h"
 #include "bgp/speaker/connection.h"
+#include "bgp/speaker/session.h"
 #include "bgp/speaker/tables.h"
 #include "margay/rate_limit.h"
 
@@ -79,33 +79,16 @@ public:
     template <typename P>
     bool carries() const
     {
-        return session_ && wire<P>().carried;
+        return session_ && session_->wire<P>().carried;
     }
     template <typename P>
-    ExportView export_view() const;
+    ExportView export_view() const
+    {
+        return export_view_of<P>(*session_, config_, host_.config());
+    }
     PeerStatus status() const;
 
 private:
-    // What waits for the peer to have been told something: first for all to be decided that was
-    // queued, then for all to be told that was decided.
-    struct Due {
-        std::optional<std::uint64_t> decisions;
-        std::optional<std::uint64_t> change;
-    };
-    struct FamilySession {
-        std::optional<Due> end_of_rib = Due{}; // none: it was sent
-        std::optional<Due> end_of_refresh; // RFC 7313
-        bool end_of_rib_received = false;
-    };
-    struct Session {
-        ConnId connection = 0;
-        Negotiated negotiated;
-        Ip local_address;
-        std::uint32_t interface = 0;
-        FamilySession ipv4;
-        FamilySession ipv6;
-    };
-
     void on_connected(ConnId id) override;
     void on_frame(ConnId id, const Frame& frame) override;
     void on_bad_frame(ConnId id, const Notify& notify) override;
@@ -143,16 +126,13 @@ private:
     template <typename P>
     void drop_stale_routes();
     void drop_all_stale_routes();
-    void keep_stale_routes(const Negotiated& session);
+    void keep_stale_routes(const Session& ended);
     void sort_out_stale_routes(const Negotiated& negotiated);
     template <typename P>
     bool is_told(Due& due);
     template <typename P>
     void send_what_is_due_of();
     void send(const Bytes& message);
-    template <typename P>
-    Ip own_next_hop() const;
-    Ip own_ipv6() const;
     void note_link_local(const Update& update);
     Connection& add_connection(ConnId id);
     Connection* connection(ConnId id) const;
@@ -173,21 +153,6 @@ private:
     Tables<P>& tables() const
     {
         return of_family<P>(host_.ipv4(), host_.ipv6());
-    }
-    template <typename P>
-    static const WireFamily& wire_of(const Negotiated& negotiated)
-    {
-        return of_family<P>(negotiated.wire.ipv4, negotiated.wire.ipv6);
-    }
-    template <typename P>
-    const WireFamily& wire() const
-    {
-        return wire_of<P>(session_->negotiated);
-    }
-    template <typename P>
-    FamilySession& family()
-    {
-        return of_family<P>(session_->ipv4, session_->ipv6);
     }
     template <typename P>
     bool& stale()

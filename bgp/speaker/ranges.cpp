@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/speaker/ranges.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -57,6 +59,8 @@ const PeerRange* Ranges::find(const Ip& address) const
 void Refusals::add(const Ip& from, std::string why)
 {
     ++total_;
+    if (log_limit_.allow(std::chrono::steady_clock::now()))
+        log_.warn("connection refused: {} address={} total={}", why, from.str(), total_);
     if (!by_address_.contains(from) && by_address_.size() == kRemembered)
         by_address_.erase(std::ranges::min_element(
             by_address_, {}, [](const auto& entry) { return entry.second.last; }));

@@ -5,8 +5,13 @@
 
 #include "bgp/speaker/listener.h"
 #include "bgp/speaker/types.h"
+#include "margay/rate_limit.h"
 
 #include <map>
+
+namespace spdlog {
+class logger;
+}
 
 namespace margay::bgp {
 
@@ -29,6 +34,8 @@ private:
 // Anybody can make us refuse him: of each address one entry, of all some.
 class Refusals {
 public:
+    explicit Refusals(spdlog::logger& log) : log_(log) {}
+
     void add(const Ip& from, std::string why);
     std::uint64_t total() const { return total_; }
     std::vector<RefusedConnection> latest() const; // the last one first
@@ -36,6 +43,8 @@ public:
 private:
     std::map<Ip, RefusedConnection> by_address_;
     std::uint64_t total_ = 0;
+    spdlog::logger& log_;
+    RateLimit log_limit_{3, std::chrono::seconds(30)};
 };
 
 } // namespace margay::bgp

@@ -1,35 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/speaker/speaker.h"
 
-#include "bgp/speaker/listener.h"
-#include "bgp/speaker/peer.h"
-#include "bgp/speaker/ranges.h"
+#include "bgp/speaker/neighbours.h"
+#include "bgp/speaker/views.h"
 
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <set>
-#include <unordered_map>
 
 namespace margay::bgp {
 namespace {
 
 constexpr std::size_t kDecisionsPerTurn = 2048; // each may be news for the caller
 constexpr std::size_t kPrefixesPerTurn = 4096; // told to a group of peers
-constexpr WalkBudget kPortion{16384, 512};
 constexpr auto kListenRetry = std::chrono::seconds(5);
-// Dynamic neighbours that are still to greet, of all ranges: the oldest gives way to a newcomer.
-constexpr std::size_t kMostStrangers = 64;
-
-RouteView& route_of(RouteView& view)
-{
-    return view;
-}
-
-RouteView& route_of(ExportedView& view)
-{
-    return view.route;
-}
 
 } // namespace
 
@@ -61,23 +46,16 @@ public:
     void set_next_hop(const Ip& hop, bool reachable);
     void set_import_filter(RouteFilter filter);
     void set_export_filter(RouteFilter filter);
-    std::vector<PeerStatus> peer_statuses() const;
-    std::vector<RouteView> route_views() const;
-    std::vector<ExportedView> exported_views(const std::string& name) const;
-    Portion<RouteView> route_portion(const RouteQuery& query, RouteCursor from) const;
-    Portion<ExportedView> exported_portion(const std::string& name, const RouteQuery& query,
-                                           RouteCursor from) const;
-    TableCounts counts() const;
     void lose_peer(const std::string& name, const std::string& why);
     void shutdown(Goodbye goodbye);
 
     bool sync_done() const { return sync_done_; }
     const Refusals& refusals() const { return refusals_; }
     const NextHops& next_hops() const { return next_hops_; }
+    Views views() const { return {peers_, ipv4_, ipv6_}; }
+    TableCounts counts() const { return views().counts(pool_.size()); }
 
 private:
-    using Peers = std::map<std::string, std::unique_ptr<Peer>>; // by name
-
     // PeerHost
     Executor& executor() override { return executor_; }
     spdlog::logger& log() override { return *log_; }
@@ -92,41 +70,14 @@ private:
 
     static RibConfig rib_config(const SpeakerConfig& config)
     {
-        return {config.local_as, config.router_id, config.cluster_id.value_or(config.router_id)};
+        return {config.local_as, config.router_id, config.cluster()};
     }
     Listener::OnAccept acceptor()
     {
         return [this](auto socket, const Source& from) { on_accept(std::move(socket), from); };
     }
     void on_accept(Connection::Tcp::socket socket, const Source& from);
-    Peer* known_peer(const Source& from) const;
-    void refuse(const Ip& from, const std::string& why);
     void hand_over_passwords();
-
-    // Dynamic neighbours.
-    Peer* new_neighbour(const PeerRange& range, const Source& from);
-    std::string make_room(const PeerRange& range); // what is full; empty: there is room
-    bool replace_stranger(const std::optional<IpPrefix>& range);
-    void remove_neighbour(const Peer& peer, std::uint8_t subcode);
-    void adjust_neighbours();
-    void forget_neighbours(std::vector<PeerStatus>& news);
-    std::optional<PeerId> free_peer_id() const;
-    Peer* add_peer(PeerConfig config); // null: there are too many
-    static void apply_policy(Peer& peer, const std::string& policy)
-    {
-        if (peer.config().policy != policy)
-            peer.set_policy(policy);
-    }
-    void remove_peer(Peers::iterator at, std::uint8_t subcode);
-    Peer* peer_by_id(PeerId id) const;
-    template <typename View>
-    void name_peers(std::vector<View>& views) const;
-    template <typename P>
-    std::optional<WalkQuery<P>> walk_query(const RouteQuery& query) const;
-    template <typename View, typename Walk>
-    Portion<View> portion(const RouteQuery& query, RouteCursor from, const Walk& walk) const;
-    template <typename P>
-    TableCounts::Family count(const Tables<P>& tables) const;
 
     template <typename P>
     AttributesPtr imported(const RouteFilter& filter, PeerId id, const P& prefix,
@@ -146,11 +97,6 @@ private:
     {
         return of_family<P>(ipv4_, ipv6_);
     }
-    template <typename P>
-    const Tables<P>& tables() const
-    {
-        return of_family<P>(ipv4_, ipv6_);
-    }
 
     Executor& executor_;
     std::shared_ptr<spdlog::logger> log_;
@@ -166,20 +112,16 @@ private:
     Timer listen_timer_;
     Timer sync_timer_;
     RouteFilter export_filter_;
-    Peers peers_;
-    std::unordered_map<PeerId, Peer*> by_id_;
-    std::set<PeerId> changed_peers_;          // news for on_peer_state
+    PeerSet peers_{*this};
+    Refusals refusals_{*log_};
+    Neighbours neighbours_{peers_, refusals_, config_.dynamic_limit};
+    std::set<PeerId> changed_peers_; // news for on_peer_state
     bool turn_scheduled_ = false;
     bool stopped_ = false;
     bool peers_known_ = false;
     bool announcements_complete_ = false;
     bool sync_done_ = false;
     bool sync_time_over_ = false;
-    Ranges ranges_;
-    std::map<std::uint64_t, Peer*> neighbours_; // by dynamic ranges, the oldest first
-    std::uint64_t neighbours_so_far_ = 0;
-    Refusals refusals_;
-    RateLimit refused_log_{3, std::chrono::seconds(30)};
 };
 
 // ---- Sessions ----------------------------------------------------------------------------------
@@ -205,17 +147,19 @@ Status Speaker::Impl::listen()
 // RFC 4486 section 4: whoever is one too many is told so.
 void Speaker::Impl::on_accept(Connection::Tcp::socket socket, const Source& from)
 {
-    Peer* match = known_peer(from);
-    const PeerRange* range = match ? nullptr : ranges_.find(from.address);
+    const Ranges& ranges = neighbours_.ranges();
+    Peer* match = peers_.find(from);
+    const PeerRange* range = match ? nullptr : ranges.find(from.address);
     if (!match && !range)
-        return refuse(from.address, ranges_.empty() ? "not a peer" : "not a peer, nor in a range");
+        return refusals_.add(from.address,
+                             ranges.empty() ? "not a peer" : "not a peer, nor in a range");
     const std::string& password = match ? match->config().password : range->peer.password;
     const auto& unchecked = (from.address.is_v4() ? listener4_ : listener6_).refused_passwords();
     const auto& of_range = match ? match->config().range : range->prefix;
     if (!password.empty() && unchecked.contains(of_range.value_or(IpPrefix::host(from.address))))
-        return refuse(from.address, "the kernel does not check its password (TCP MD5)");
+        return refusals_.add(from.address, "the kernel does not check its password (TCP MD5)");
     if (!match)
-        match = new_neighbour(*range, from);
+        match = neighbours_.admit(*range, from);
     if (match)
         return match->accept(std::move(socket));
     Bytes message;
@@ -225,31 +169,14 @@ void Speaker::Impl::on_accept(Connection::Tcp::socket socket, const Source& from
     socket.write_some(boost::asio::buffer(message), ignored);
 }
 
-Peer* Speaker::Impl::known_peer(const Source& from) const
-{
-    Peer* match = nullptr;
-    for (const auto& [name, peer] : peers_)
-        if (peer->config().address == from.address && peer->config().interface == from.interface &&
-            (!match || match->up()))
-            match = peer.get();
-    return match;
-}
-
-void Speaker::Impl::refuse(const Ip& from, const std::string& why)
-{
-    refusals_.add(from, why);
-    if (refused_log_.allow(std::chrono::steady_clock::now()))
-        log_->warn("connection refused: {} address={} total={}", why, from.str(),
-                   refusals_.total());
-}
-
 void Speaker::Impl::hand_over_passwords()
 {
+    const Ranges& ranges = neighbours_.ranges();
     Listener::Passwords passwords;
-    for (const auto& [name, peer] : peers_)
+    for (const auto& [name, peer] : peers_.all())
         if (!peer->config().password.empty())
             passwords.emplace(IpPrefix::host(peer->config().address), peer->config().password);
-    for (const auto& [prefix, range] : ranges_.all())
+    for (const auto& [prefix, range] : ranges.all())
         if (!range.peer.password.empty())
             passwords.emplace(prefix, range.peer.password);
     for (Listener* listener : {&listener4_, &listener6_}) {
@@ -257,8 +184,9 @@ void Speaker::Impl::hand_over_passwords()
         for (const auto& [peer, why] : listener->refused_passwords())
             log_->error("TCP MD5 is not to be had peer={}: {}", peer.str(), why);
     }
-    for (const auto& [name, peer] : peers_) // the kernel has no exception from a range's password
-        if (const PeerRange* range = ranges_.find(peer->config().address);
+    // The kernel has no exception from a range's password.
+    for (const auto& [name, peer] : peers_.all())
+        if (const PeerRange* range = ranges.find(peer->config().address);
             range && !range->peer.password.empty() && peer->config().password.empty())
             log_->error("peer={} has no password but is in a range that has one, {}: it cannot "
                         "connect, and must be dialed",
@@ -273,26 +201,24 @@ void Speaker::Impl::set_peers(std::vector<PeerConfig> wanted)
     for (PeerConfig& config : wanted)
         by_name.emplace(config.name, std::move(config));
 
-    for (auto at = peers_.begin(); at != peers_.end();) {
-        const auto here = at++;
-        const auto found = by_name.find(here->first);
-        if (here->second->config().range && found == by_name.end())
+    neighbours_.give_way(by_name);
+    for (auto at = peers_.all().begin(); at != peers_.all().end();) {
+        Peer& peer = *at++->second;
+        if (peer.config().range)
             continue;
+        const auto found = by_name.find(peer.config().name);
         if (found == by_name.end())
-            remove_peer(here, cease::kPeerRemoved);
-        else if (found->second.same_session(here->second->config()))
-            apply_policy(*here->second, found->second.policy);
+            peers_.remove(peer, cease::kPeerRemoved);
+        else if (found->second.same_session(peer.config()))
+            peer.set_policy(found->second.policy);
         else
-            remove_peer(here, cease::kConfigChange);
+            peers_.remove(peer, cease::kConfigChange);
     }
-    for (const auto& [name, config] : by_name) // who is configured is no dynamic neighbour any more
-        if (const Peer* known = known_peer({config.address, config.interface});
-            known && known->config().range)
-            remove_neighbour(*known, cease::kConfigChange);
     std::vector<Peer*> fresh;
     for (auto& [name, config] : by_name)
         if (!peers_.contains(name))
-            if (Peer* peer = add_peer(std::move(config)))
+            if (Peer* peer =
+                    peers_.add(std::move(config), fresh.empty() ? kOurselves : fresh.back()->id()))
                 fresh.push_back(peer);
     hand_over_passwords(); // before anybody may connect
     for (Peer* peer : fresh)
@@ -306,159 +232,13 @@ void Speaker::Impl::set_peers(std::vector<PeerConfig> wanted)
     schedule_turn();
 }
 
-// ---- Dynamic neighbours ------------------------------------------------------------------------
-
 void Speaker::Impl::set_ranges(std::vector<PeerRange> wanted)
 {
     if (stopped_)
         return;
-    ranges_.set(std::move(wanted));
-    adjust_neighbours();
+    neighbours_.set_ranges(std::move(wanted));
     hand_over_passwords();
     schedule_turn();
-}
-
-// Each as its range would make it now.
-void Speaker::Impl::adjust_neighbours()
-{
-    const auto before = neighbours_;
-    for (const auto& [age, peer] : before) {
-        const PeerConfig& config = peer->config();
-        const PeerRange* range = ranges_.find(config.address);
-        if (!range) {
-            remove_neighbour(*peer, cease::kPeerRemoved);
-            continue;
-        }
-        const PeerConfig now = neighbour_of(*range, {config.address, config.interface});
-        if (now.name == config.name && now.same_session(config))
-            apply_policy(*peer, now.policy);
-        else
-            remove_neighbour(*peer, cease::kConfigChange);
-    }
-}
-
-// Null: it was refused.
-Peer* Speaker::Impl::new_neighbour(const PeerRange& range, const Source& from)
-{
-    PeerConfig config = neighbour_of(range, from);
-    if (peers_.contains(config.name)) {
-        refuse(from.address, "a configured peer has its name, " + config.name);
-        return nullptr;
-    }
-    if (const std::string full = make_room(range); !full.empty()) {
-        refuse(from.address, "one too many: " + full);
-        return nullptr;
-    }
-    Peer* peer = add_peer(std::move(config));
-    if (!peer) {
-        refuse(from.address, "there are too many peers");
-        return nullptr;
-    }
-    neighbours_[neighbours_so_far_++] = peer;
-    peer->start();
-    return peer;
-}
-
-// Those that greeted have their place. Those that did not hold it against newcomers for as long as there
-// is another: nobody fills a range by connecting alone.
-std::string Speaker::Impl::make_room(const PeerRange& range)
-{
-    const auto strangers = std::ranges::count_if(
-        neighbours_, [](const auto& entry) { return !entry.second->proven(); });
-    if (static_cast<std::size_t>(strangers) >= kMostStrangers)
-        replace_stranger(std::nullopt);
-    const auto here = std::ranges::count_if(neighbours_, [&](const auto& entry) {
-        return entry.second->config().range == range.prefix;
-    });
-    if (static_cast<std::size_t>(here) >= range.limit && !replace_stranger(range.prefix))
-        return "range " + range.prefix.str() + " has its " + std::to_string(range.limit) +
-               " dynamic neighbours";
-    if (neighbours_.size() >= config_.dynamic_limit && !replace_stranger(std::nullopt))
-        return "all ranges have their " + std::to_string(config_.dynamic_limit) +
-               " dynamic neighbours";
-    return "";
-}
-
-bool Speaker::Impl::replace_stranger(const std::optional<IpPrefix>& range)
-{
-    for (const auto& [age, peer] : neighbours_) {
-        if (peer->proven() || (range && peer->config().range != range))
-            continue;
-        refuse(peer->config().address, "gave way to a newcomer before its session was up");
-        peer->cut(); // or a flood of them would linger, each with a descriptor
-        remove_neighbour(*peer, cease::kOutOfResources);
-        return true;
-    }
-    return false;
-}
-
-void Speaker::Impl::remove_neighbour(const Peer& peer, std::uint8_t subcode)
-{
-    remove_peer(peers_.find(peer.config().name), subcode);
-}
-
-// A neighbour whose session never came up was none: that is told as a refusal.
-void Speaker::Impl::forget_neighbours(std::vector<PeerStatus>& news)
-{
-    const auto before = neighbours_;
-    for (const auto& [age, peer] : before) {
-        if (!peer->is_spent())
-            continue;
-        PeerStatus last = peer->status();
-        last.forgotten = true;
-        if (last.is_stranger())
-            refuse(last.address, last.why_down);
-        std::erase_if(news, [&](const PeerStatus& status) { return status.name == last.name; });
-        news.push_back(std::move(last));
-        remove_neighbour(*peer, cease::kPeerRemoved);
-    }
-}
-
-// ---- Peers by number ---------------------------------------------------------------------------
-
-// Numbers are used again when both families have forgotten them.
-std::optional<PeerId> Speaker::Impl::free_peer_id() const
-{
-    constexpr PeerId kEnd = 0x7ffe; // the numbers above mean something to the groups
-    for (PeerId id = 1; id < kEnd; ++id)
-        if (!ipv4_.rib().knows(id) && !ipv6_.rib().knows(id))
-            return id;
-    return std::nullopt;
-}
-
-Peer* Speaker::Impl::add_peer(PeerConfig config)
-{
-    const auto id = free_peer_id();
-    if (!id) {
-        log_->error("peer left out: there are too many peer={}", config.name);
-        return nullptr;
-    }
-    ipv4_.rib().add_peer(*id);
-    ipv6_.rib().add_peer(*id);
-    PeerHost& host = *this;
-    const std::string name = config.name;
-    auto& peer = peers_[name] = std::make_unique<Peer>(host, *id, std::move(config));
-    return by_id_[*id] = peer.get();
-}
-
-void Speaker::Impl::remove_peer(Peers::iterator at, std::uint8_t subcode)
-{
-    const PeerId id = at->second->id();
-    std::erase_if(neighbours_, [&](const auto& entry) { return entry.second == at->second.get(); });
-    at->second->stop(Notify{ErrorCode::Cease, subcode, {}});
-    by_id_.erase(id);
-    changed_peers_.erase(id);
-    peers_.erase(at);
-    ipv4_.rib().remove(id);
-    ipv6_.rib().remove(id);
-    ipv4_.forget(id);
-    ipv6_.forget(id);
-}
-
-Peer* Speaker::Impl::peer_by_id(PeerId id) const
-{
-    const auto found = by_id_.find(id);
-    return found == by_id_.end() ? nullptr : found->second;
 }
 
 void Speaker::Impl::on_peer_changed(const Peer& peer)
@@ -482,7 +262,7 @@ void Speaker::Impl::shutdown(Goodbye goodbye)
     listener6_.close();
     listen_timer_.stop();
     sync_timer_.stop();
-    for (const auto& [name, peer] : peers_) {
+    for (const auto& [name, peer] : peers_.all()) {
         if (goodbye == Goodbye::Notify)
             peer->stop(shutdown_notice(cease::kAdminShutdown, "margayd stops"));
         else
@@ -546,7 +326,7 @@ template <typename P>
 AttributesPtr Speaker::Impl::imported(const RouteFilter& filter, PeerId id, const P& prefix,
                                       const AttributesPtr& attributes)
 {
-    const Peer* peer = peer_by_id(id);
+    const Peer* peer = peers_.find(id);
     if (!peer)
         return attributes;
     const bool internal = tables<P>().rib().traits(id).internal;
@@ -614,13 +394,13 @@ void Speaker::Impl::turn()
 
 bool Speaker::Impl::flush_peers()
 {
-    const auto has_room = [this](PeerId id) { return peer_by_id(id)->has_room(); };
+    const auto has_room = [this](PeerId id) { return peers_.find(id)->has_room(); };
     const auto deliver = [this](PeerId id, std::span<const ByteView> pieces, std::size_t messages) {
-        peer_by_id(id)->send_updates(pieces, messages);
+        peers_.find(id)->send_updates(pieces, messages);
     };
     const bool more4 = ipv4_.fill(has_room, deliver, kPrefixesPerTurn);
     const bool more6 = ipv6_.fill(has_room, deliver, kPrefixesPerTurn);
-    for (const auto& [name, peer] : peers_)
+    for (const auto& [name, peer] : peers_.all())
         if (peer->up())
             peer->send_what_is_due();
     return more4 || more6;
@@ -631,15 +411,15 @@ bool Speaker::Impl::check_sync()
     if (sync_done_ || !peers_known_ || stopped_ || (has_work() && !sync_time_over_))
         return false;
     // Which neighbours of a range were there before nobody knows: they have the whole time to come back.
-    const bool all =
-        (ranges_.empty() || !config_.restarting) && std::ranges::all_of(peers_, [](const auto& p) {
-            return p.second->config().range || p.second->synced();
-        });
+    const bool all = (neighbours_.ranges().empty() || !config_.restarting) &&
+                     std::ranges::all_of(peers_.all(), [](const auto& p) {
+                         return p.second->config().range || p.second->synced();
+                     });
     if (!all && !sync_time_over_)
         return false;
     sync_done_ = true;
     sync_timer_.stop();
-    log_->info("initial routes complete peers={} routes={} all_heard={}", peers_.size(),
+    log_->info("initial routes complete peers={} routes={} all_heard={}", peers_.all().size(),
                ipv4_.reachable() + ipv6_.reachable(), all);
     if (config_.restarting) {
         ipv4_.policy_changed();
@@ -652,9 +432,9 @@ void Speaker::Impl::report(bool synced_now)
 {
     std::vector<PeerStatus> news;
     for (const PeerId id : std::exchange(changed_peers_, {}))
-        if (const Peer* peer = peer_by_id(id))
+        if (const Peer* peer = peers_.find(id))
             news.push_back(peer->status());
-    forget_neighbours(news);
+    neighbours_.forget_spent(news);
     std::erase_if(news, std::mem_fn(&PeerStatus::is_stranger));
     const Callbacks tell = callbacks_; // a callback may end us
     if (tell.on_routes && !ipv4_.changes().empty())
@@ -668,147 +448,10 @@ void Speaker::Impl::report(bool synced_now)
         tell.on_initial_sync_done();
 }
 
-// ---- Views -------------------------------------------------------------------------------------
-
-std::vector<PeerStatus> Speaker::Impl::peer_statuses() const
-{
-    std::vector<PeerStatus> statuses;
-    for (const auto& [name, peer] : peers_)
-        statuses.push_back(peer->status());
-    return statuses;
-}
-
-// A route may outlive its peer by some turns: then it has no name.
-template <typename View>
-void Speaker::Impl::name_peers(std::vector<View>& views) const
-{
-    for (View& each : views)
-        if (const Peer* peer = peer_by_id(route_of(each).peer_id))
-            route_of(each).peer = peer->config().name;
-}
-
-std::vector<RouteView> Speaker::Impl::route_views() const
-{
-    std::vector<RouteView> views;
-    ipv4_.append_views({}, 0, kWholeWalk, views);
-    ipv6_.append_views({}, 0, kWholeWalk, views);
-    name_peers(views);
-    std::ranges::sort(views, [](const RouteView& a, const RouteView& b) {
-        return std::tie(a.prefix, b.best, a.from, a.path) <
-               std::tie(b.prefix, a.best, b.from, b.path);
-    });
-    return views;
-}
-
-std::vector<ExportedView> Speaker::Impl::exported_views(const std::string& name) const
-{
-    std::vector<ExportedView> views;
-    const auto found = peers_.find(name);
-    if (found == peers_.end() || !found->second->up())
-        return views;
-    const Peer& peer = *found->second;
-    if (peer.carries<Prefix4>())
-        ipv4_.append_exported(peer.id(), peer.export_view<Prefix4>(), peer.config(), {}, 0,
-                              kWholeWalk, views);
-    if (peer.carries<Prefix6>())
-        ipv6_.append_exported(peer.id(), peer.export_view<Prefix6>(), peer.config(), {}, 0,
-                              kWholeWalk, views);
-    name_peers(views);
-    std::ranges::sort(views, {}, [](const ExportedView& view) { return view.route.prefix; });
-    return views;
-}
-
-// Empty: nothing of this family is wanted.
-template <typename P>
-std::optional<WalkQuery<P>> Speaker::Impl::walk_query(const RouteQuery& query) const
-{
-    WalkQuery<P> walk;
-    walk.match = query.match;
-    if (!query.received_from.empty()) {
-        const auto peer = peers_.find(query.received_from);
-        if (peer == peers_.end())
-            return std::nullopt;
-        walk.from = peer->second->id();
-    }
-    if (!query.prefix)
-        return walk;
-    if constexpr (std::is_same_v<P, Prefix4>) {
-        if (!query.prefix->is_v4())
-            return std::nullopt;
-        walk.prefix = query.prefix->v4().network();
-    } else {
-        if (query.prefix->is_v4())
-            return std::nullopt;
-        walk.prefix = query.prefix->v6().network();
-    }
-    return walk;
-}
-
-// IPv4 first, then IPv6 from its beginning: a portion is of one family.
-template <typename View, typename Walk>
-Portion<View> Speaker::Impl::portion(const RouteQuery& query, RouteCursor from,
-                                     const Walk& walk) const
-{
-    Portion<View> portion;
-    if (!from.ipv6) {
-        const auto wanted = walk_query<Prefix4>(query);
-        const EntryId next = wanted ? walk(*wanted, from.entry, portion.views) : kNoEntry;
-        if (next != kNoEntry)
-            portion.next = RouteCursor{false, next};
-        else if (walk_query<Prefix6>(query))
-            portion.next = RouteCursor{true, 0};
-    } else if (const auto wanted = walk_query<Prefix6>(query)) {
-        if (const EntryId next = walk(*wanted, from.entry, portion.views); next != kNoEntry)
-            portion.next = RouteCursor{true, next};
-    }
-    name_peers(portion.views);
-    return portion;
-}
-
-Portion<RouteView> Speaker::Impl::route_portion(const RouteQuery& query, RouteCursor from) const
-{
-    return portion<RouteView>(
-        query, from, [this]<typename P>(const WalkQuery<P>& wanted, EntryId entry, auto& views) {
-            return tables<P>().append_views(wanted, entry, kPortion, views);
-        });
-}
-
-Portion<ExportedView> Speaker::Impl::exported_portion(const std::string& name,
-                                                      const RouteQuery& query,
-                                                      RouteCursor from) const
-{
-    const auto found = peers_.find(name);
-    if (found == peers_.end() || !found->second->up())
-        return {};
-    const Peer& peer = *found->second;
-    return portion<ExportedView>(
-        query, from,
-        [this, &peer]<typename P>(const WalkQuery<P>& wanted, EntryId entry, auto& views) {
-            if (!peer.carries<P>())
-                return kNoEntry;
-            return tables<P>().append_exported(peer.id(), peer.export_view<P>(), peer.config(),
-                                               wanted, entry, kPortion, views);
-        });
-}
-
-template <typename P>
-TableCounts::Family Speaker::Impl::count(const Tables<P>& tables) const
-{
-    TableCounts::Family counts{tables.rib().table().size(), tables.reachable(), 0};
-    for (const auto& [id, peer] : by_id_)
-        counts.paths += tables.rib().count(id);
-    return counts;
-}
-
-TableCounts Speaker::Impl::counts() const
-{
-    return {count(ipv4_), count(ipv6_), pool_.size()};
-}
-
 void Speaker::Impl::lose_peer(const std::string& name, const std::string& why)
 {
-    if (const auto found = peers_.find(name); found != peers_.end())
-        found->second->lose(why);
+    if (Peer* peer = peers_.find(name))
+        peer->lose(why);
 }
 
 // ---- The handle --------------------------------------------------------------------------------
@@ -887,28 +530,28 @@ void Speaker::set_export_filter(RouteFilter filter)
 
 std::vector<PeerStatus> Speaker::peers() const
 {
-    return impl_->peer_statuses();
+    return impl_->views().peers();
 }
 
 std::vector<RouteView> Speaker::routes() const
 {
-    return impl_->route_views();
+    return impl_->views().routes();
 }
 
 std::vector<ExportedView> Speaker::routes_to(const std::string& peer) const
 {
-    return impl_->exported_views(peer);
+    return impl_->views().routes_to(peer);
 }
 
 Portion<RouteView> Speaker::routes(const RouteQuery& query, const RouteCursor& from) const
 {
-    return impl_->route_portion(query, from);
+    return impl_->views().routes(query, from);
 }
 
 Portion<ExportedView> Speaker::routes_to(const std::string& peer, const RouteQuery& query,
                                          const RouteCursor& from) const
 {
-    return impl_->exported_portion(peer, query, from);
+    return impl_->views().routes_to(peer, query, from);
 }
 
 TableCounts Speaker::table_counts() const

@@ -37,6 +37,8 @@ struct SpeakerConfig {
     // RFC 4456: as a reflector, for the peers that are its clients. By default the router id.
     std::optional<Ipv4> cluster_id{};
     std::size_t dynamic_limit = 1000; // dynamic neighbours at a time, of all ranges
+
+    Ipv4 cluster() const { return cluster_id.value_or(router_id); }
 };
 
 // Two configs that differ in nothing but the policy mean the same session: set_peers() leaves it alone.

@@ -146,6 +146,17 @@ start_node() { # start_node NODE: runs margayd, or the program that $margayd nam
     disown
 }
 node_ready() { in_node "$1" curl -fsS http://127.0.0.1:9099/readyz; }
+await_node() { # await_node NODE...
+    local node
+    for node in "$@"; do
+        eventually 60 node_ready "$node" || fail "margayd of $node becomes ready" "$(tail -n 20 "$state/$node/margayd.log")"
+    done
+}
+start_nodes() { # start_nodes NODE...: they are ready then
+    local node
+    for node in "$@"; do start_node "$node"; done
+    await_node "$@"
+}
 
 add_pod() { # add_pod NODE LETTER ROLE
     local pod=$1-$2
@@ -204,16 +215,18 @@ bgp_established() { # bgp_established NODE [PEERS]
 }
 milliseconds() { date +%s%3N; }
 
-# Starts everything: network, etcd, nodes, pods; returns when pods can talk.
-start_cluster() {
+# The network and etcd; nothing is left of an earlier cluster.
+begin_cluster() {
     down
     mkdir -p "$state"
     make_network
     start_etcd
-    for node in "${nodes[@]}"; do start_node "$node"; done
-    for node in "${nodes[@]}"; do
-        eventually 60 node_ready "$node" || fail "margayd of $node becomes ready" "$(tail -n 20 "$state/$node/margayd.log")"
-    done
+}
+
+# Starts everything: network, etcd, nodes, pods; returns when pods can talk.
+start_cluster() {
+    begin_cluster
+    start_nodes "${nodes[@]}"
     for node in "${nodes[@]}"; do
         add_pod "$node" a client
         add_pod "$node" b other

@@ -4,44 +4,38 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgf$$
-state=/run/margay-test-$prefix
-. deploy/lib/cluster.sh
+. tests/system/lib.sh
 nodes=(n1 n2)
-trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n*/margayd.log; down; exit $status' EXIT
-peer() { in_node n1 margayctl bgp peers -o json | jq -r ".peers[0].$1"; }
-bfd_is_up() { [ "$(peer bfd)" = Up ]; }
-established() { [ "$(peer state)" = Established ]; }
-lost_by_bfd() { [[ $(peer why) == *BFD* ]]; }
+first() { peers n1 | jq -r ".peers[0].$1"; }
+bfd_is_up() { [ "$(first bfd)" = Up ]; }
+established() { [ "$(first state)" = Established ]; }
+lost_by_bfd() { [[ $(first why) == *BFD* ]]; }
 
 bold "two nodes with BFD and a hold time of minutes"
-down
-make_network
-start_etcd
+begin_cluster
 export MARGAY_BFD=true
 hold_seconds=240
 for node in n1 n2; do start_node $node; done
 eventually 60 established || fail "the session comes up" "$(in_node n1 margayctl bgp peers)"
-eventually 30 bfd_is_up || fail "BFD comes up" "$(peer bfd)"
+eventually 30 bfd_is_up || fail "BFD comes up" "$(first bfd)"
 ok "the session and BFD are up"
 
 bold "n2 stops"
 kill -STOP "$(cat "$state/n2/pid")"
 eventually 30 lost_by_bfd || fail "BFD ends the session" "$(in_node n1 margayctl bgp peers)"
-ok "n1: $(peer why)"
+ok "n1: $(first why)"
 kill -CONT "$(cat "$state/n2/pid")"
 eventually 60 established || fail "the session is back" "$(in_node n1 margayctl bgp peers)"
-eventually 30 bfd_is_up || fail "BFD is back" "$(peer bfd)"
+eventually 30 bfd_is_up || fail "BFD is back" "$(first bfd)"
 ok "n2 goes on, and both are back"
 
 bold "margayd of n2 restarts"
-sessions=$(peer sessions)
-kill "$(cat "$state/n2/pid")"
-eventually 30 is_dead "$(cat "$state/n2/pid")"
+sessions=$(first sessions)
+kill_node TERM n2
 start_node n2
-came_back() { established && [ "$(peer sessions)" -gt "$sessions" ]; }
+came_back() { established && [ "$(first sessions)" -gt "$sessions" ]; }
 eventually 60 came_back || fail "the session is back" "$(in_node n1 margayctl bgp peers)"
 if grep -q 'why="BFD' <(tail -n +"$(grep -n 'BGP session up' "$state/n1/margayd.log" | tail -2 | head -1 | cut -d: -f1)" "$state/n1/margayd.log"); then
     fail "a restart is no failure" "$(tail -n 5 "$state/n1/margayd.log")"
 fi
 ok "its restart was no failure"
-bold "$passed assertions passed"

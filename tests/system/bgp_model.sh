@@ -6,22 +6,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgm$$
-state=/run/margay-test-$prefix
-. deploy/lib/cluster.sh
+. tests/system/lib.sh
 nodes=(n1 n2 n3)
 address[n3]=172.31.1.13 # one subnet for all: this is about BGP, and needs no tunnel
 mode=Off
 hold_seconds=90         # nothing here waits for it
-trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n*/margayd.log $state/bird.log; down; exit $status' EXIT
 bird=172.31.1.30
 tor=Node_172_31_1_30
 other_hop=172.31.1.77 # of 10.99.2.0/24
 foreign=10.244.99.0/26 # of the pool, and no node's: only BGP knows it
 
 # --- asking ----------------------------------------------------------------------------------------
-peers() { in_node "$1" margayctl bgp peers -o json; }
-peer() { peers "$1" | jq -e ".peers[] | select(.name == \"$2\") | $3"; } # peer NODE NAME JQ
-up() { peer "$1" "$2" '.state == "Established"' | grep -x true >/dev/null; }
+up() { session_up "$@" >/dev/null; } # up NODE NAME
 names() { peers "$1" | jq -r '[.peers[].name] | sort | join(" ")'; }
 has_sessions() { [ "$(names "$1")" = "${*:2}" ]; }
 # The mesh's sessions of all nodes with how often they came up and since when they are as they are.
@@ -33,52 +29,23 @@ from_peer() { # from_peer NODE PREFIX PEER NEXT_HOP
     in_node "$1" margayctl bgp routes -o json |
         jq -e --arg p "$2" --arg f "$3" --arg h "$4" '.routes[] | select(.prefix == $p and .from == $f and .next_hop == $h and .best)'
 }
-warned() { in_node n1 margayctl status -o json | jq -e --arg t "$1" '.warnings[] | select(.text | contains($t))'; }
-block_of() { in_node "$1" margayctl status -o json | jq -er '.blocks[0]'; }
-birdcl_() { birdc -s "$state/bird.ctl" "$@"; }
-told() { birdcl_ show route all protocol n1 "$1" | grep "BGP.next_hop"; } # exactly this prefix
-told_with() { birdcl_ show route all protocol n1 "$1" | grep -F -- "$2"; }
-told_any() { birdcl_ show route protocol n1 | grep -c unicast; }
+told() { bird_says bird show route all protocol n1 "$1" | grep "BGP.next_hop"; } # exactly this prefix
+told_with() { bird_says bird show route all protocol n1 "$1" | grep -F -- "$2"; }
+told_any() { bird_says bird show route protocol n1 | grep -c unicast; }
 in_kernel() { in_ns n1 ip -4 route show proto 80 | grep "^$*"; }
 
 # --- changing --------------------------------------------------------------------------------------
-apply() { calico apply -f - >/dev/null; }
-bgp_peer() { # bgp_peer FIELDS: what n1 and BIRD have, in YAML's flow style
-    apply <<END
-apiVersion: projectcalico.org/v3
-kind: BGPPeer
-metadata: {name: tor}
-spec: {node: n1, peerIP: $bird, asNumber: 65030${1:+, $1}}
-END
-}
-bgp_filter() { # bgp_filter NAME SPEC
-    apply <<END
-apiVersion: projectcalico.org/v3
-kind: BGPFilter
-metadata: {name: $1}
-spec: $2
-END
-}
-configuration() { # configuration SPEC
-    apply <<END
-apiVersion: projectcalico.org/v3
-kind: BGPConfiguration
-metadata: {name: default}
-spec: $1
-END
-}
-key() { echo "/calico/resources/v3/projectcalico.org/$1"; }
-stored() { etcd get --print-value-only "$(key "$1")" | grep .; } # fails where there is nothing
+bgp_peer() { resource BGPPeer tor "{node: n1, peerIP: $bird, asNumber: 65030${1:+, $1}}"; } # bgp_peer FIELDS: what n1 and BIRD have
+bgp_filter() { resource BGPFilter "$@"; } # bgp_filter NAME SPEC
+configuration() { resource BGPConfiguration default "$1"; }
+stored() { etcd get --print-value-only "$v3/$1" | grep .; } # fails where there is nothing
 edit() { # edit KEY JQ: another tool than ours, straight in etcd
-    stored "$1" | jq -c "$2" | etcd put "$(key "$1")" >/dev/null
+    stored "$1" | jq -c "$2" | etcd put "$v3/$1" >/dev/null
 }
-gone() { etcd del "$(key "$1")" >/dev/null; }
+gone() { etcd del "$v3/$1" >/dev/null; }
 
-start_bird() {
-    cat >"$state/bird.conf" <<END
-router id $bird;
-log "$state/bird.log" all;
-protocol device {}
+start_tor() {
+    start_bird bird $bird <<END
 protocol static { ipv4; route 10.99.0.0/24 blackhole; route 10.99.1.0/24 blackhole; route 10.99.2.0/24 blackhole; route $foreign blackhole; }
 filter to_node {
   if source != RTS_STATIC then reject;
@@ -93,9 +60,6 @@ template bgp nodes {
 protocol bgp n1 from nodes { neighbor 172.31.1.11 as 64512; }
 protocol bgp n2 from nodes { neighbor 172.31.1.12 as 64512; }
 END
-    exec_in_ns bird bird -f -c "$state/bird.conf" -s "$state/bird.ctl" &
-    disown
-    eventually 20 birdcl_ show status || fail "BIRD starts" "$(tail -n 5 "$state/bird.log")"
 }
 
 # check_untouched WHAT: each session that is not BIRD's is the one that it was.
@@ -113,21 +77,16 @@ check_same_session() {
 }
 
 bold "three nodes in a mesh, BIRD beside them"
-down
+begin_cluster
 mkdir -p "$state/secrets/bgp"
 export MARGAY_BGP_PASSWORD_FOLDER=$state/secrets
-make_network
 add_host bird $bird
-start_etcd
-for node in "${nodes[@]}"; do start_node "$node"; done
-for node in "${nodes[@]}"; do
-    eventually 60 node_ready "$node" || fail "$node becomes ready" "$(tail -n 20 "$state/$node/margayd.log")"
-done
+start_nodes "${nodes[@]}"
 for node in "${nodes[@]}"; do
     add_pod "$node" a client
     eventually 60 bgp_established "$node" 2 || fail "the mesh of $node" "$(in_node "$node" margayctl bgp peers)"
 done
-start_bird
+start_tor
 block1=$(block_of n1) block2=$(block_of n2)
 mesh_before=$(mesh)
 
@@ -193,10 +152,10 @@ gone bgpfilters/out
 check "without the filter BIRD is told nothing" eventually 20 not told "$block1"
 check "nothing at all" eventually 20 not told_any
 check "nor is it believed" eventually 20 not learned 10.99.1.0/24
-check "margayctl status names BGPPeer and filter" eventually 10 warned "(BGPPeer tor): BGPFilter out is not there"
+check "margayctl status names BGPPeer and filter" eventually 10 warned n1 "(BGPPeer tor): BGPFilter out is not there"
 bgp_filter out '{exportV4: []}'
 check "it comes back with the filter" eventually 20 told "$block1"
-check "the warning is gone" eventually 10 not warned "BGPFilter out"
+check "the warning is gone" eventually 10 not warned n1 "BGPFilter out"
 check_same_session "BGPFilter removed and back"
 check_untouched "filters"
 
@@ -218,7 +177,7 @@ bold "a password"
 bgp_peer "password: {secretKeyRef: {name: bgp, key: tor}}"
 refused() { peer n1 $tor '.state == "Refused"' | grep -x true >/dev/null; }
 check "without its file the session does not start" eventually 20 refused
-check "margayctl status names BGPPeer and file" eventually 10 warned "(BGPPeer tor): no password: $state/secrets/bgp/tor"
+check "margayctl status names BGPPeer and file" eventually 10 warned n1 "(BGPPeer tor): no password: $state/secrets/bgp/tor"
 refuse "and BIRD has none" eventually 3 told "$block1"
 echo open-sesame >"$state/secrets/bgp/tor"
 check "with it, it starts" eventually 30 not refused
@@ -243,12 +202,7 @@ for node in "${nodes[@]}"; do check "$node has no session" eventually 20 has_ses
 
 bold "n3 reflects"
 edit nodes/n3 '.metadata.labels.rr = "yes" | .spec.bgp.routeReflectorClusterID = "1.0.0.3"'
-apply <<END
-apiVersion: projectcalico.org/v3
-kind: BGPPeer
-metadata: {name: reflectors}
-spec: {nodeSelector: all(), peerSelector: has(rr)}
-END
+resource BGPPeer reflectors '{nodeSelector: all(), peerSelector: has(rr)}'
 check "n1 has a session with the reflector alone" eventually 20 has_sessions n1 Node_172_31_1_13
 check "and n2" eventually 20 has_sessions n2 Node_172_31_1_13
 check "the reflector has one with each" eventually 20 has_sessions n3 Node_172_31_1_11 Node_172_31_1_12
@@ -271,14 +225,7 @@ bold "a machine that does nothing but reflect"
 edit bgppeers/reflectors '.spec.reversePeering = "Auto"'
 edit nodes/n3 'del(.metadata.labels.rr) | del(.spec.bgp.routeReflectorClusterID)'
 add_host rr 172.31.1.40
-start_reflector() {
-    mkdir -p "$state/rr/run"
-    NODENAME=rr CALICO_NODENAME_FILE=$state/rr/nodename IP=autodetect DATASTORE_TYPE=etcdv3 ETCD_ENDPOINTS=$etcd_url \
-        MARGAY_ROLE=route-reflector MARGAY_ROUTE_REFLECTOR_CLUSTER_ID=1.0.0.4 MARGAY_BGP_HOLD_TIME=$hold_seconds \
-        MARGAY_HTTP_LISTEN=127.0.0.1:9099 exec_in_node rr margayd >>"$state/rr/margayd.log" 2>&1 &
-    echo $! >"$state/rr/pid"
-    disown
-}
+export MARGAY_BGP_HOLD_TIME=$hold_seconds
 start_reflector
 check "it becomes ready" eventually 60 node_ready rr
 cluster() { stored nodes/rr | jq -e '.spec.bgp.routeReflectorClusterID == "1.0.0.4" and (.spec.bgp | has("ipv4IPIPTunnelAddr") | not)'; }
@@ -298,7 +245,7 @@ done
 show_in rr margayctl status
 [[ $(in_node rr margayctl drops 2>&1) = *"is a route reflector and has no 'drops'"* ]] || fail "margayctl says what it does not have"
 ok "margayctl says what it does not have"
-in_ns rr curl -fsS http://127.0.0.1:9099/metrics | grep -F 'margay_bgp_peer_up{peer="Node_172_31_1_11"} 1' >/dev/null || fail "metrics of its sessions"
+metrics rr | grep -F 'margay_bgp_peer_up{peer="Node_172_31_1_11"} 1' >/dev/null || fail "metrics of its sessions"
 ok "metrics of its sessions"
 gone nodes/rr
 check "its Node is deleted, and back" eventually 20 cluster
@@ -306,12 +253,7 @@ edit nodes/rr '.metadata.labels.rr = "yes"'
 check "n1 has its session" eventually 60 up n1 Node_172_31_1_40
 
 bold "it is killed and starts again: the others keep what it told"
-apply <<END
-apiVersion: projectcalico.org/v3
-kind: BGPPeer
-metadata: {name: tor2}
-spec: {node: n2, peerIP: $bird, asNumber: 65030}
-END
+resource BGPPeer tor2 "{node: n2, peerIP: $bird, asNumber: 65030}"
 check "n1 has from it what BIRD tells n2" eventually 60 from_peer n1 $foreign 172.31.1.40 $bird
 in_n1s_kernel() { in_ns n1 ip -4 route show $foreign | grep "via $bird"; }
 check "its kernel, too" eventually 20 in_n1s_kernel
@@ -320,7 +262,7 @@ check "the reflector does not tell what it finds no way to" eventually 20 not fr
 in_ns rr ip route del unreachable $bird/32
 check "and does when there is one" eventually 20 from_peer n1 $foreign 172.31.1.40 $bird
 check "n1's kernel has it again" eventually 20 in_n1s_kernel
-in_ns n1 ip -4 monitor route >"$state/n1.monitor" & monitor=$!
+watch_routes n1 & monitor=$!
 disown
 sleep 0.5 # until ip listens
 kill -KILL "$(cat "$state/rr/pid")"
@@ -334,6 +276,5 @@ check "and BIRD's" eventually 60 fresh $foreign
 sleep 1 # what is wrongly taken for stale would go now
 kill $monitor
 in_n1s_kernel >/dev/null || fail "n1's kernel has it"
-refuse "n2's block never left n1's kernel" grep -F "Deleted $block2" "$state/n1.monitor"
-refuse "nor did BIRD's" grep -F "Deleted $foreign" "$state/n1.monitor"
-bold "$passed assertions passed in ${SECONDS} s"
+refuse "n2's block never left n1's kernel" lost n1 "$block2"
+refuse "nor did BIRD's" lost n1 $foreign

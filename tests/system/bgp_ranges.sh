@@ -4,29 +4,20 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgr$$
-state=/run/margay-test-$prefix
-. deploy/lib/cluster.sh
+. tests/system/lib.sh
 nodes=()
-trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/rr/margayd.log $state/*.bird.log; down; exit $status' EXIT
 rr=172.31.1.40
 
-peers() { in_node rr margayctl bgp peers -o json; }
-up() { peers | jq -e --arg n "$1" '.peers[] | select(.name == $n and .state == "Established")'; }
-known() { peers | jq -e --arg n "$1" '.peers[] | select(.name == $n)'; }
-refused() { peers | jq -e --arg a "$1" --arg w "$2" '.refused[] | select(.address == $a and (.why | contains($w)))'; } # refused ADDRESS WHY
-metric() { in_node rr curl -fsS http://127.0.0.1:9099/metrics | grep -xF "$1"; }
-warned() { in_node rr margayctl status -o json | jq -e --arg t "$1" '.warnings[] | select(.text | contains($t))'; }
-apply() { calico apply -f - >/dev/null; }
-birdc_() { birdc -s "$state/$1.ctl" "${@:2}"; }
-bird_up() { birdc_ "$1" show protocols reflector | grep Established; }
-has() { birdc_ "$1" show route "$2" | grep unicast; } # has BIRD PREFIX
+up() { session_up rr "$1"; }
+known() { peer rr "$1" .; }
+refused() { peers rr | jq -e --arg a "$1" --arg w "$2" '.refused[] | select(.address == $a and (.why | contains($w)))'; } # refused ADDRESS WHY
+metric() { metrics rr | grep -xF "$1"; }
+bird_up() { bird_says "$1" show protocols reflector | grep Established; }
+has() { bird_says "$1" show route "$2" | grep unicast; } # has BIRD PREFIX
 hears() { grep -F "$2" "$state/$1.bird.log"; }
 
-start_bird() { # start_bird NAME ADDRESS AS [FIELDS]
-    cat >"$state/$1.conf" <<END
-router id $2;
-log "$state/$1.bird.log" all;
-protocol device {}
+client() { # client NAME ADDRESS AS [FIELDS]
+    start_bird "$1" "$2" <<END
 protocol direct { ipv4; }
 protocol static { ipv4; route 10.244.${2##*.}.0/24 blackhole; }
 protocol bgp reflector {
@@ -35,50 +26,28 @@ protocol bgp reflector {
   ipv4 { import all; export where source = RTS_STATIC; };
 }
 END
-    exec_in_ns "$1" bird -f -c "$state/$1.conf" -s "$state/$1.ctl" &
-    echo $! >"$state/$1.pid"
-    disown
-    eventually 20 birdc_ "$1" show status || fail "BIRD starts at $1" "$(tail -n 5 "$state/$1.bird.log")"
 }
 stop_bird() { # stop_bird NAME: with a word, as an operator does
-    birdc_ "$1" disable reflector >/dev/null
-    kill "$(cat "$state/$1.pid")"
+    bird_says "$1" disable reflector >/dev/null
+    kill "$(cat "$state/$1.bird.pid")"
 }
-start_reflector() {
-    mkdir -p "$state/rr/run"
-    NODENAME=rr CALICO_NODENAME_FILE=$state/rr/nodename IP=autodetect DATASTORE_TYPE=etcdv3 ETCD_ENDPOINTS=$etcd_url \
-        MARGAY_ROLE=route-reflector MARGAY_ROUTE_REFLECTOR_CLUSTER_ID=1.0.0.4 MARGAY_BGP_PASSWORD_FOLDER=$state/secrets \
-        MARGAY_BGP_LISTEN_RANGE="172.31.1.16/28 as=internal client limit=2, 172.31.1.64/28 as=65001+65002 filters=in, 172.31.1.80/28 as=external password=bgp/racks" \
-        MARGAY_HTTP_LISTEN=127.0.0.1:9099 exec_in_node rr margayd >>"$state/rr/margayd.log" 2>&1 &
-    echo $! >"$state/rr/pid"
-    disown
-}
+export MARGAY_BGP_PASSWORD_FOLDER=$state/secrets
+export MARGAY_BGP_LISTEN_RANGE="172.31.1.16/28 as=internal client limit=2, 172.31.1.64/28 as=65001+65002 filters=in, 172.31.1.80/28 as=external password=bgp/racks"
 
 bold "a reflector with ranges, and clients that nobody configured"
-down
+begin_cluster
 mkdir -p "$state/secrets/bgp"
-make_network
 for host in c1:172.31.1.17 c2:172.31.1.18 c3:172.31.1.19 out:172.31.1.50 e1:172.31.1.65 e2:172.31.1.66 p1:172.31.1.81 rr:$rr; do
     add_host "${host%%:*}" "${host#*:}"
 done
-start_etcd
-apply <<END
-apiVersion: projectcalico.org/v3
-kind: IPPool
-metadata: {name: pods}
-spec: {cidr: 10.244.0.0/16}
----
-apiVersion: projectcalico.org/v3
-kind: BGPConfiguration
-metadata: {name: default}
-spec: {nodeMeshMaxRestartTime: 8s}
-END
+resource IPPool pods '{cidr: 10.244.0.0/16}'
+resource BGPConfiguration default '{nodeMeshMaxRestartTime: 8s}'
 start_reflector
 check "it becomes ready" eventually 60 node_ready rr
-start_bird c1 172.31.1.17 64512
-start_bird c2 172.31.1.18 64512
+client c1 172.31.1.17 64512
+client c2 172.31.1.18 64512
 for host in c1:Dynamic_172_31_1_17 c2:Dynamic_172_31_1_18; do check "${host%%:*} has a session" eventually 60 up "${host#*:}"; done
-[ "$(known Dynamic_172_31_1_17 | jq -r .from)" = "dynamic, of range 172.31.1.16/28" ] || fail "margayctl says of which range" "$(peers)"
+[ "$(peer rr Dynamic_172_31_1_17 .from | jq -r .)" = "dynamic, of range 172.31.1.16/28" ] || fail "margayctl says of which range" "$(peers rr)"
 ok "margayctl says of which range"
 check "c2 has c1's route by reflection" eventually 20 has c2 10.244.17.0/24
 check "and the other way round" eventually 20 has c1 10.244.18.0/24
@@ -86,18 +55,18 @@ check "metrics count them" metric 'margay_bgp_dynamic_peers 2'
 check "and name them" metric 'margay_bgp_peer_up{peer="Dynamic_172_31_1_17"} 1'
 
 bold "who is refused is told why, or seen"
-start_bird c3 172.31.1.19 64512
+client c3 172.31.1.19 64512
 check "one too many is named" eventually 30 refused 172.31.1.19 "one too many: range 172.31.1.16/28 has its 2"
 check "and told so" eventually 30 hears c3 "Connection rejected"
-start_bird out 172.31.1.50 64512
+client out 172.31.1.50 64512
 check "one from no range is named" eventually 30 refused 172.31.1.50 "not a peer, nor in a range"
-start_bird e2 172.31.1.66 65003
+client e2 172.31.1.66 65003
 check "one of another AS is named" eventually 30 refused 172.31.1.66 "65003, configured is 65001 or 65002"
 in_node rr margayctl bgp peers | grep -E '^172\.31\.1\.50 +[0-9]+ ' >/dev/null || fail "margayctl's table has them" "$(in_node rr margayctl bgp peers)"
 ok "margayctl's table has them"
 show_in rr margayctl bgp peers
 check "the log, too" grep -F 'connection refused: not a peer, nor in a range address=172.31.1.50' "$state/rr/margayd.log"
-in_node rr curl -fsS http://127.0.0.1:9099/metrics | grep -E '^margay_bgp_refused_connections_total [1-9]' >/dev/null || fail "a metric counts them"
+metrics rr | grep -E '^margay_bgp_refused_connections_total [1-9]' >/dev/null || fail "a metric counts them"
 ok "a metric counts them"
 for host in c1 c2; do bird_up $host >/dev/null || fail "$host's session goes on"; done
 stop_bird c2
@@ -107,19 +76,14 @@ check "c1 has c3's route instead of c2's" eventually 20 has c1 10.244.19.0/24
 check "which is gone" eventually 20 not has c1 10.244.18.0/24
 
 bold "filters and passwords of a range"
-start_bird e1 172.31.1.65 65001
+client e1 172.31.1.65 65001
 check "of another AS, one of the list" eventually 60 up Dynamic_172_31_1_65
 refuse "without the filter it tells nothing" eventually 3 has c1 10.244.65.0/24
-check "which margayctl status names" eventually 10 warned "bgp-listen-range 172.31.1.64/28: BGPFilter in is not there"
-apply <<END
-apiVersion: projectcalico.org/v3
-kind: BGPFilter
-metadata: {name: in}
-spec: {importV4: [{cidr: 10.244.65.0/24, matchOperator: Equal, action: Accept}, {action: Reject}]}
-END
+check "which margayctl status names" eventually 10 warned rr "bgp-listen-range 172.31.1.64/28: BGPFilter in is not there"
+resource BGPFilter in '{importV4: [{cidr: 10.244.65.0/24, matchOperator: Equal, action: Accept}, {action: Reject}]}'
 check "with it c1 has its route" eventually 20 has c1 10.244.65.0/24
-check "nobody is let in without the password's file" eventually 10 warned "bgp-listen-range 172.31.1.80/28: no password: $state/secrets/bgp/racks"
-start_bird p1 172.31.1.81 65009 'password "open-sesame";'
+check "nobody is let in without the password's file" eventually 10 warned rr "bgp-listen-range 172.31.1.80/28: no password: $state/secrets/bgp/racks"
+client p1 172.31.1.81 65009 'password "open-sesame";'
 refuse "nor is p1" eventually 3 up Dynamic_172_31_1_81
 echo open-sesame >"$state/secrets/bgp/racks"
 check "with it p1 comes in" eventually 60 up Dynamic_172_31_1_81
@@ -132,7 +96,7 @@ has c1 10.244.19.0/24 >/dev/null || fail "c1 keeps c3's route"
 ok "c1 keeps c3's route"
 start_reflector
 for ((waited = 0; waited < 300 && $(settled_times) < 2; waited++)); do
-    has c1 10.244.19.0/24 >/dev/null || fail "c1 never loses c3's route" "$(birdc_ c1 show route all)"
+    has c1 10.244.19.0/24 >/dev/null || fail "c1 never loses c3's route" "$(bird_says c1 show route all)"
     sleep 0.2
 done
 [ "$(settled_times)" = 2 ] || fail "BGP settles when the restart time is over"
@@ -140,4 +104,3 @@ ok "c1 never lost c3's route until BGP has settled"
 sleep 1 # what is wrongly taken for stale would go now
 check "c1's session is back" eventually 60 bird_up c1
 check "and has it still" has c1 10.244.19.0/24
-bold "$passed assertions passed in ${SECONDS} s"

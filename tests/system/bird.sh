@@ -5,19 +5,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgb$$
-state=/run/margay-test-$prefix
-. deploy/lib/cluster.sh
+. tests/system/lib.sh
 nodes=(n1)
 mode=Off # the kernel that this runs on need not have ipip: kernel_ipip.sh shows the tunnel
-trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n1/margayd.log $state/bird.log; down; exit $status' EXIT
 bird_block=10.244.99.0/26
 bird_pod=10.244.99.1
 
-start_bird() { # start_bird [OPTION...]
-    cat >"$state/bird.conf" <<EOF
-router id 172.31.1.30;
-log "$state/bird.log" all;
-protocol device {}
+start_router() { # start_router [OPTION...]
+    start_bird bird 172.31.1.30 "$@" <<EOF
 protocol direct { ipv4; }
 protocol kernel { persist; graceful restart on; ipv4 { export where source = RTS_BGP; }; }
 protocol static { ipv4; route $bird_block blackhole; }
@@ -29,14 +24,9 @@ protocol bgp Mesh_n1 {
   ipv4 { import all; export where source = RTS_STATIC; };
 }
 EOF
-    exec_in_ns bird bird -f "$@" -c "$state/bird.conf" -s "$state/bird.ctl" &
-    bird_pid=$!
-    disown
-    eventually 20 birdcl_ show status || fail "BIRD starts" "$(tail -n 5 "$state/bird.log")"
 }
-birdcl_() { birdc -s "$state/bird.ctl" "$@"; }
-bird_knows() { birdcl_ show route for "$1" protocol Mesh_n1 | grep "via 172.31.1.11"; }
-bird_established() { birdcl_ show protocols Mesh_n1 | grep Established; }
+bird_knows() { bird_says bird show route for "$1" protocol Mesh_n1 | grep "via 172.31.1.11"; }
+bird_established() { bird_says bird show protocols Mesh_n1 | grep Established; }
 n1_knows() { in_node n1 margayctl bgp routes -o json | jq -e --arg p "$1" '.routes[] | select(.prefix == $p)'; }
 n1_fresh() { n1_knows "$1" | jq -e '.stale | not'; }
 kernel_of() { in_ns "$1" ip -4 route show "$2" | grep via; }
@@ -46,9 +36,6 @@ n1_routes_to_bird() {
 to_bird() { in_ns n1-a ping -q -n -c 1 -W 1 $bird_pod; }
 from_bird() { in_ns bird ping -q -n -c 1 -W 1 -I $bird_pod "$(pod_ip n1-a)"; }
 
-# Each route that leaves a kernel is written down as it happens.
-watch_routes() { exec_in_ns "$1" ip -4 monitor route >"$state/$1.monitor"; }
-lost() { grep -F "Deleted" "$state/$1.monitor" | grep -F "$2"; }
 # Asks BIRD itself all the time, and notes when the route was not there.
 watch_bird() {
     while [ -e "$state/watching" ]; do
@@ -59,54 +46,37 @@ watch_bird() {
 }
 
 bold "margayd on n1, BIRD on a second machine"
-down
-mkdir -p "$state"
-make_network
+begin_cluster
 add_host bird 172.31.1.30
 in_ns bird sysctl -qw net.ipv4.ip_forward=1
 in_ns bird ip addr add $bird_pod/32 dev lo
-start_etcd
-start_node n1
-eventually 60 node_ready n1 || fail "margayd becomes ready" "$(tail -n 20 "$state/n1/margayd.log")"
+start_nodes n1
 add_pod n1 a client
-calico apply -f - >/dev/null <<EOF
-apiVersion: projectcalico.org/v3
-kind: Node
-metadata: {name: bird}
-spec: {bgp: {ipv4Address: 172.31.1.30/24}}
----
-apiVersion: projectcalico.org/v3
-kind: GlobalNetworkPolicy
-metadata: {name: bird-pods}
-spec:
-  selector: all()
-  types: [Ingress, Egress]
-  ingress: [{action: Allow, source: {nets: [$bird_block]}}]
-  egress: [{action: Allow}]
-EOF
-start_bird
-block=$(in_node n1 margayctl status -o json | jq -r '.blocks[0]')
+resource Node bird '{bgp: {ipv4Address: 172.31.1.30/24}}'
+resource GlobalNetworkPolicy bird-pods "{selector: all(), types: [Ingress, Egress], ingress: [{action: Allow, source: {nets: [$bird_block]}}], egress: [{action: Allow}]}"
+start_router
+block=$(block_of n1)
 
 bold "routes both ways"
 eventually 60 bgp_established n1 1 || fail "session with BIRD" "$(in_node n1 margayctl bgp peers)"
-ok "session with BIRD: $(in_node n1 margayctl bgp peers -o json | jq -c '.peers[0] | {name, state, prefixes}')"
+ok "session with BIRD: $(peers n1 | jq -c '.peers[0] | {name, state, prefixes}')"
 check "BIRD knows n1's block $block by n1" eventually 20 bird_knows "$block"
 check "BIRD's kernel has n1's block" eventually 20 kernel_of bird "$block"
 check "n1 knows BIRD's $bird_block" eventually 20 n1_knows $bird_block
 check "n1's kernel has BIRD's block" eventually 20 kernel_of n1 $bird_block
 check "n1's data path has BIRD's block" eventually 20 n1_routes_to_bird
-show birdcl_ show route
+show bird_says bird show route
 show_in n1 margayctl bgp routes
 check "a pod of n1 reaches BIRD's" eventually 20 to_bird
 check "BIRD's pod reaches n1's" eventually 20 from_bird
 
 bold "withdrawal"
-birdcl_ disable static1 >/dev/null
+bird_says bird disable static1 >/dev/null
 check "what BIRD withdraws leaves n1" eventually 20 not n1_knows $bird_block
 check "n1's kernel, too" eventually 20 not kernel_of n1 $bird_block
 check "n1's data path, too" eventually 20 not n1_routes_to_bird
 refuse "n1's pod does not reach BIRD's" to_bird
-birdcl_ enable static1 >/dev/null
+bird_says bird enable static1 >/dev/null
 check "and comes back" eventually 20 to_bird
 
 bold "margayd is killed and starts again: BIRD has its routes all the time"
@@ -134,22 +104,17 @@ grep -q " 0% packet loss" "$state/ping" || fail "no packet to BIRD's pod is lost
 ok "no packet to BIRD's pod was lost: $(grep -o '[0-9]* packets transmitted.*loss' "$state/ping")"
 
 bold "BIRD dies without a NOTIFICATION: its routes stay for the restart time"
-kill -KILL "$bird_pid"
+kill -KILL "$(cat "$state/bird.bird.pid")"
 eventually 20 bgp_established n1 0 || fail "n1 notices"
 check "the route is kept while BIRD restarts" n1_knows $bird_block
 check "and used" to_bird
-start_bird -R
+start_router -R
 check "BIRD is back" eventually 60 bgp_established n1 1
 check "the route is fresh again" eventually 20 n1_fresh $bird_block
 check "and used" to_bird
 
 bold "the pool's mode becomes Always: BIRD's block is reached through the tunnel"
-calico apply -f - >/dev/null <<EOF
-apiVersion: projectcalico.org/v3
-kind: IPPool
-metadata: {name: default-ipv4-ippool}
-spec: {cidr: $pool, blockSize: 26, ipipMode: Always, natOutgoing: true, nodeSelector: all()}
-EOF
+resource IPPool default-ipv4-ippool "{cidr: $pool, blockSize: 26, ipipMode: Always, natOutgoing: true, nodeSelector: all()}"
 on_the_wire() { # the echo request in IPIP, from node to node
     local file=$state/always.pcap
     in_ns n1 timeout 5 tcpdump -ni eth0 -U -w "$file" -c 1 "ip proto 4" 2>/dev/null & local dumper=$!
@@ -161,10 +126,9 @@ on_the_wire() { # the echo request in IPIP, from node to node
 check "n1 puts an outer header to BIRD's node on" eventually 30 on_the_wire
 
 bold "BIRD says goodbye: its routes go at once"
-birdcl_ down >/dev/null
+bird_says bird down >/dev/null
 check "the route is withdrawn" eventually 10 not n1_knows $bird_block
-why() { in_node n1 margayctl bgp peers -o json | jq -r '.peers[] | select(.node == "bird") | .why'; }
+why() { peers n1 | jq -r '.peers[] | select(.node == "bird") | .why'; }
 show_in n1 margayctl bgp peers
-[[ $(why) = *"Administrative Shutdown (6/2)"* ]] || fail "margayctl says why the peer is down" "$(in_node n1 margayctl bgp peers -o json)"
+[[ $(why) = *"Administrative Shutdown (6/2)"* ]] || fail "margayctl says why the peer is down" "$(peers n1)"
 ok "margayctl says why the peer is down: $(why)"
-bold "$passed assertions passed in ${SECONDS} s"

@@ -4,21 +4,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mge$$
-state=/run/margay-test-$prefix
-. deploy/lib/cluster.sh
+. tests/system/lib.sh
 nodes=(n1)
 mode=Off
-trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n1/margayd.log $state/r*.log; down; exit $status' EXIT
 declare -A router=([r1]=172.31.1.31 [r2]=172.31.1.32)
 block=10.244.99.0/26
 target=10.244.99.1 # at both
 flows=16
 
 start_router() {
-    cat >"$state/$1.conf" <<END
-router id ${router[$1]};
-log "$state/$1.log" all;
-protocol device {}
+    start_bird "$1" "${router[$1]}" <<END
 protocol direct { ipv4; }
 protocol kernel { ipv4 { export where source = RTS_BGP; }; }
 protocol static { ipv4; route $block blackhole; }
@@ -27,9 +22,6 @@ protocol bgp n1 {
   ipv4 { import all; export where source = RTS_STATIC; };
 }
 END
-    exec_in_ns "$1" bird -f -c "$state/$1.conf" -s "$state/$1.ctl" &
-    disown
-    eventually 20 birdc -s "$state/$1.ctl" show status || fail "BIRD of $1 starts" "$(tail -n 5 "$state/$1.log")"
 }
 pings_at() { in_ns "$1" awk '/^Icmp: [0-9]/ {print $10}' /proc/net/snmp; }
 # By which router each flow goes, a digit a flow. Every ping must come back.
@@ -46,34 +38,20 @@ goes_by() { # goes_by NEXT_HOP...: in n1's data path
     in_node n1 margayctl routes -o json | jq -e --arg p $block --arg v "$*" '.routes[] | select(.prefix == $p and .via == $v and .state == "direct")'
 }
 kernel_hops() { [ "$(in_ns n1 ip -4 route show $block | grep -o 'via 172[^ ]*' | sort -u | wc -l)" = "$1" ]; }
-flows_created() { in_node n1 curl -fsS http://127.0.0.1:9099/metrics | awk '/reason="flow_created"/ {sum += $2} END {print sum}'; }
+flows_created() { metrics n1 | awk '/reason="flow_created"/ {sum += $2} END {print sum}'; }
 
 bold "margayd on n1, two routers beside it"
-down
-mkdir -p "$state"
-make_network
-start_etcd
+begin_cluster
 for name in r1 r2; do
     add_host $name "${router[$name]}"
     in_ns $name sysctl -qw net.ipv4.ip_forward=1
     in_ns $name ip addr add $target/32 dev lo
 done
-start_node n1
-eventually 60 node_ready n1 || fail "margayd becomes ready" "$(tail -n 20 "$state/n1/margayd.log")"
+start_nodes n1
 add_pod n1 a client
-calico apply -f - >/dev/null <<END
-apiVersion: projectcalico.org/v3
-kind: GlobalNetworkPolicy
-metadata: {name: pods-ask}
-spec: {selector: all(), types: [Ingress, Egress], egress: [{action: Allow}]}
-END
+resource GlobalNetworkPolicy pods-ask '{selector: all(), types: [Ingress, Egress], egress: [{action: Allow}]}'
 for name in r1 r2; do
-    calico apply -f - >/dev/null <<END
-apiVersion: projectcalico.org/v3
-kind: Node
-metadata: {name: $name}
-spec: {bgp: {ipv4Address: ${router[$name]}/24}}
-END
+    resource Node $name "{bgp: {ipv4Address: ${router[$name]}/24}}"
     start_router $name
 done
 check "n1's data path has both routers" eventually 60 goes_by 172.31.1.31, 172.31.1.32
@@ -89,7 +67,7 @@ ok "a flow keeps its router"
 
 bold "a router goes"
 created=$(flows_created)
-birdc -s "$state/r1.ctl" down >/dev/null
+bird_says r1 down >/dev/null
 check "n1's data path has the other one" eventually 30 goes_by 172.31.1.32
 check "n1's kernel, too" eventually 20 kernel_hops 1
 [ "$(ways)" = "${both//1/2}" ] || fail "all flows go by the other router, each is answered"
@@ -103,4 +81,3 @@ ok "each flow has the router that it had"
 [ $(($(flows_created) - created)) -lt 4 ] || fail "they are the same flows" "$created" "$(flows_created)"
 ok "they are the same flows"
 
-bold "$passed assertions passed in ${SECONDS} s"

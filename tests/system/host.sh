@@ -4,13 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgh$$
-state=/run/margay-test-$prefix
-. deploy/lib/cluster.sh
+. tests/system/lib.sh
 nodes=(n1 n2)
 pods=(n1-a n1-b n2-a n2-b)
 taken=
-trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n*/margayd.log; kill $taken 2>/dev/null || true; down; exit $status' EXIT
-status() { in_node "$1" margayctl status -o json; }
 drops() { in_node n1 margayctl drops -o json | jq --arg r "$1" '[.counters[] | select(.reason == $r) | .packets] | add // 0'; }
 take() { # take NODE PORT: as a server of the user's would
     exec_in_ns "$1" nc -lk "$2" >/dev/null 2>&1 &
@@ -35,10 +32,7 @@ ok "--help, --version, config; wrong values are refused together"
 ip netns delete "$(ns n1)"
 
 bold "a host without default route, with ports 179 and 2379 taken, and routes of its own"
-down
-mkdir -p "$state"
-make_network
-start_etcd
+begin_cluster
 in_ns n1 ip route del default
 in_ns n1 ip route add 10.99.0.0/16 via 172.31.1.1
 in_ns n1 ip route add blackhole 10.98.0.0/16 proto static
@@ -53,7 +47,7 @@ second_uplink n2
 in_ns n2 sysctl -qw net.ipv4.conf.eth0.rp_filter=1
 start_node n1
 FELIX_IPINIPMTU=1300 FELIX_INTERFACEPREFIX=cali MARGAY_UPLINKS=eth0 start_node n2
-for node in "${nodes[@]}"; do eventually 60 node_ready "$node" || fail "$node becomes ready"; done
+await_node "${nodes[@]}"
 port_named() { status n2 | jq -e '.warnings[] | select(.text | test("BGP.*179"))'; }
 check "n2 names its BGP port as taken" eventually 20 port_named
 strict() { status n2 | jq -e '.warnings[] | select(.text | contains("net.ipv4.conf.eth0.rp_filter is 1"))'; }
@@ -114,7 +108,7 @@ refuse "nor the host" in_ns n1-x ping -q -c 2 -i 0.2 -W 1 172.31.1.11
 ok "the drop has its reason: unknown_workload $(drops unknown_workload)"
 
 bold "settings from several sources"
-etcd put /calico/resources/v3/projectcalico.org/felixconfigurations/default '{"kind":"FelixConfiguration","apiVersion":"projectcalico.org/v3","metadata":{"name":"default"},"spec":{"ipipMTU":1400,"interfacePrefix":"cali,tap","externalNodesList":["192.0.2.7","172.31.9.0/24"],"ipv4NormalRoutePriority":700}}' >/dev/null
+etcd put $v3/felixconfigurations/default '{"kind":"FelixConfiguration","apiVersion":"projectcalico.org/v3","metadata":{"name":"default"},"spec":{"ipipMTU":1400,"interfacePrefix":"cali,tap","externalNodesList":["192.0.2.7","172.31.9.0/24"],"ipv4NormalRoutePriority":700}}' >/dev/null
 mtu() { in_node "$1" margayctl routes -o json | jq -e --argjson m "$2" '[.routes[] | select(.kind == "remote") | .mtu] == [$m]'; }
 check "FelixConfiguration sets the MTU of the tunnel" eventually 20 mtu n1 1400
 check "but not where the environment did" mtu n2 1300
@@ -133,7 +127,7 @@ in_ns n1 ip link set tap0 up
 tap() { status n1 | jq -e '[.hooks[] | select(.interface == "tap0")] | length == 2'; }
 check "a further interface prefix is in force" eventually 10 tap
 check "margayd itself lets its interface answer ARP" eventually 10 in_ns n1 grep -x 1 /proc/sys/net/ipv4/conf/tap0/proxy_arp
-etcd put /calico/resources/v3/projectcalico.org/felixconfigurations/default '{"kind":"FelixConfiguration","apiVersion":"projectcalico.org/v3","metadata":{"name":"default"},"spec":{}}' >/dev/null
+etcd put $v3/felixconfigurations/default '{"kind":"FelixConfiguration","apiVersion":"projectcalico.org/v3","metadata":{"name":"default"},"spec":{}}' >/dev/null
 check "and no longer when it is gone" eventually 20 not tap
 check "nor the external nodes" eventually 10 not external
 check "nor the MTU" eventually 10 mtu n1 1480
@@ -142,9 +136,7 @@ check "traffic passes as before" eventually 20 ping_pod n1-a n2-a
 bold "the rest of the host"
 refuse "a second margayd on the same run folder is refused" in_node n1 env NODENAME=n1 CALICO_NODENAME_FILE="$state/n1/nodename" ETCD_ENDPOINTS=$etcd_url timeout 20 margayd
 check "the first one goes on" node_ready n1
-kill -TERM "$(cat "$state/n1/pid")"
-eventually 20 not kill -0 "$(cat "$state/n1/pid")" || fail "SIGTERM ends margayd"
+kill_node TERM n1
 in_node n1 margayd --cleanup >/dev/null
 check "foreign routes are untouched by run and --cleanup" has_route "10.99.0.0/16 via 172.31.1.1 dev eth0"
 check "of any kind" has_route "blackhole 10.98.0.0/16 proto static"
-bold "$passed assertions passed in ${SECONDS} s"

@@ -5,12 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgk$$
-state=/run/margay-test-$prefix
-nodes=(n1)
-. deploy/lib/cluster.sh
+. tests/system/lib.sh
 . tests/system/guest.sh
 nodes=(n1)
-trap 'status=$?; [ $status = 0 ] || tail -n 40 $state/console.log $state/n1/margayd.log; down; exit $status' EXIT
 
 guest_address=172.31.1.20
 guest_block=10.244.200.0/26
@@ -18,27 +15,13 @@ guest_tunnel=10.244.200.0
 guest_pod=10.244.200.1
 
 bold "cluster of one margayd and one virtual machine"
-down
-mkdir -p "$state"
-make_network
-start_etcd
+begin_cluster
 fetch_guest_kernel || fail "the kernel package is fetched"
 # A plain node speaks no BGP here: the datastore alone routes (mesh off).
-in_node router calico-client --endpoints $etcd_url apply -f - <<EOF
-apiVersion: projectcalico.org/v3
-kind: BGPConfiguration
-metadata: {name: default}
-spec: {nodeToNodeMeshEnabled: false}
-EOF
-start_node n1
-eventually 60 node_ready n1 || fail "margayd becomes ready" "$(tail -n 20 "$state/n1/margayd.log")"
+resource BGPConfiguration default '{nodeToNodeMeshEnabled: false}'
+start_nodes n1
 add_pod n1 a client
-in_node router calico-client --endpoints $etcd_url apply -f - <<EOF
-apiVersion: projectcalico.org/v3
-kind: Node
-metadata: {name: kvm}
-spec: {bgp: {ipv4Address: $guest_address/24, ipv4IPIPTunnelAddr: $guest_tunnel}}
-EOF
+resource Node kvm "{bgp: {ipv4Address: $guest_address/24, ipv4IPIPTunnelAddr: $guest_tunnel}}"
 etcd put "/calico/ipam/v2/host/kvm/ipv4/block/${guest_block/\//-}" '{"state":"confirmed","deleted":false}' >/dev/null
 allocations=$(jq -cn '[range(64) | if . < 2 then . else null end]')
 etcd put "/calico/ipam/v2/assignment/ipv4/block/${guest_block/\//-}" "$(jq -cn --argjson a "$allocations" \
@@ -47,18 +30,10 @@ etcd put "/calico/ipam/v2/assignment/ipv4/block/${guest_block/\//-}" "$(jq -cn -
                    {handle_id: \"k8s-pod-network.guest\", secondary: {node: \"kvm\", pod: \"guest\", namespace: \"default\"}}],
       sequenceNumber: 1, sequenceNumberForAllocation: {}, deleted: false}")" >/dev/null
 # The pods' profile lets in its own pods only; the guest's is none of them.
-in_node router calico-client --endpoints $etcd_url apply -f - <<EOF
-apiVersion: projectcalico.org/v3
-kind: GlobalNetworkPolicy
-metadata: {name: guest}
-spec:
-  selector: all()
-  types: [Ingress]
-  ingress: [{action: Allow, source: {nets: [$guest_block]}}]
-EOF
+resource GlobalNetworkPolicy guest "{selector: all(), types: [Ingress], ingress: [{action: Allow, source: {nets: [$guest_block]}}]}"
 pod=$(pod_ip n1-a)
-block=$(in_node n1 margayctl status -o json | jq -r '.blocks[0]')
-node_tunnel=$(in_node n1 margayctl status -o json | jq -r .tunnel_address)
+block=$(block_of n1)
+node_tunnel=$(status n1 | jq -r .tunnel_address)
 
 bold "the guest"
 add_program "$(command -v ip)" "$bin/traffic" "$bin/bpf_load_check"
@@ -119,4 +94,3 @@ guest_json() { grep -o "GUEST $1 .*" "$state/console.log" | sed "s/GUEST $1 //";
 [ "$(jq .received "$state/tcp-in")" = "$(guest_json tcp-sent | jq .sent)" ] || fail "TCP guest -> pod is whole"
 [ "$(jq .wrong "$state/tcp-in")" = 0 ] || fail "TCP guest -> pod is right"
 ok "TCP and UDP in both directions: pod->guest $(jq .sent "$state/tcp-out") bytes, guest->pod $(jq .received "$state/tcp-in") bytes"
-bold "$passed assertions passed in ${SECONDS} s"

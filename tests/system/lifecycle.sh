@@ -4,29 +4,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgl$$
-state=/run/margay-test-$prefix
 hold_seconds=60 # n1 is stopped for a while, and its peers shall not miss it
-. deploy/lib/cluster.sh
+. tests/system/lib.sh
 nodes=(n1 n2)
 pods=(n1-a n1-b n2-a n2-b)
-trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n*/margayd.log; down; exit $status' EXIT
 traffic() { exec_in_ns "$1" "$bin/traffic" "${@:2}"; }
 listens() { in_ns "$1" ss -Htln "sport = :$2" | grep . >/dev/null; }
-status() { in_node "$1" margayctl status -o json; }
 pins() { find "$state/$1/bpf/margay" -type f 2>/dev/null; }
 ping_from() { in_ns "$1" ping -q -c 1 -W 2 "$2"; }
-kill_node() { # kill_node SIGNAL: n1's margayd
-    local pid
-    pid=$(cat "$state/n1/pid")
-    kill "-$1" "$pid"
-    eventually 20 not kill -0 "$pid" || fail "SIG$1 ends margayd"
-}
 
 bold "host traffic before margayd ever ran"
-down
-mkdir -p "$state"
-make_network
-start_etcd
+begin_cluster
 # The node's own TCP, from the router, through everything that follows.
 traffic n1 tcp-receive 8022 >"$state/host-stream" & receiver=$!
 eventually 5 listens n1 8022
@@ -36,8 +24,7 @@ routes_before=$(in_ns n1 ip -4 route show table all)
 rules_before=$(in_ns n1 nft list ruleset)
 
 bold "start"
-for node in "${nodes[@]}"; do start_node "$node"; done
-for node in "${nodes[@]}"; do eventually 60 node_ready "$node" || fail "$node becomes ready"; done
+start_nodes "${nodes[@]}"
 for node in "${nodes[@]}"; do add_pod "$node" a client; add_pod "$node" b other; done
 check "pods talk between nodes" eventually 30 ping_pod n1-a n2-a
 check "pods talk on one node" eventually 10 ping_pod n1-a n1-b
@@ -46,27 +33,13 @@ check "pod reaches its host" ping_from n1-a 172.31.1.11
 check "pod reaches the world by natOutgoing: nobody there has a route back" ping_from n1-a 172.31.1.1
 refuse "another host does not pass the profile, which lets in pods of its own" ping_from n1 "$(pod_ip n2-a)"
 tunnel=$(status n1 | jq -r .tunnel_address)
-cat >"$state/hosts.yaml" <<YAML
-apiVersion: projectcalico.org/v3
-kind: GlobalNetworkPolicy
-metadata:
-  name: hosts
-spec:
-  selector: role == 'client'
-  types: [Ingress]
-  ingress:
-  - action: Allow
-    source:
-      nets: [$tunnel/32]
-  - action: Pass
-YAML
-calico apply -f "$state/hosts.yaml" >/dev/null
+resource GlobalNetworkPolicy hosts "{selector: role == 'client', types: [Ingress], ingress: [{action: Allow, source: {nets: [$tunnel/32]}}, {action: Pass}]}"
 check "host reaches a remote pod, which sees the tunnel address" eventually 20 ping_from n1 "$(pod_ip n2-a)"
 calico delete GlobalNetworkPolicy hosts >/dev/null
 
 bold "a tier that passes, and sets of addresses"
 # n1-b stands in the set, but the first tier denies it; everybody else the tier leaves to the policy.
-calico apply -f - >/dev/null <<YAML
+apply <<YAML
 apiVersion: projectcalico.org/v3
 kind: Tier
 metadata: {name: first}
@@ -101,7 +74,7 @@ YAML
 check "who is in no set is denied" eventually 20 not ping_from n2-b "$(pod_ip n1-a)"
 check "the NetworkSet's n2-a is allowed: the first tier passes it on" ping_from n2-a "$(pod_ip n1-a)"
 refuse "its n1-b is not: the first tier denies it" ping_from n1-b "$(pod_ip n1-a)"
-calico apply -f - >/dev/null <<YAML
+apply <<YAML
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkSet
 metadata: {name: world, labels: {set: friends}}
@@ -163,13 +136,11 @@ wait $sent $stream || fail "both ends of the stream end well"
 [ "$(jq .received "$state/stream")" = "$(jq .sent "$state/stream-sent")" ] && [ "$(jq .wrong "$state/stream")" = 0 ] ||
     fail "the stream is whole" "$(cat "$state/stream" "$state/stream-sent")"
 ok "the stream is whole: $(cat "$state/stream")"
-kill_node KILL
-start_node n1
-eventually 60 node_ready n1 || fail "n1 is ready after the restart"
+kill_node KILL n1
+start_nodes n1
 check "margayd fills the maps again: new flows work" eventually 20 ping_pod n1-a n2-b
 
 bold "own Node deleted, tunnel address lost"
-v3=/calico/resources/v3/projectcalico.org
 node_key=$v3/nodes/n1
 exec_in_ns n1 ip -4 -o monitor address route >"$state/changes" & monitor=$!
 exec_in_ns n1-a ping -O -n -i 0.2 "$(pod_ip n1-b)" >"$state/pings" & pings=$!
@@ -206,7 +177,7 @@ names() { # names LINE...: exactly these bad values are in n1's status, with wha
     [ "$(status n1 | jq -r '[.problems[] | "\(.key | split("/")[-1]): \(.in_force)"] | sort[]')" = "$(printf '%s\n' "$@")" ]
 }
 check "the bad policy is named in status" eventually 10 names "broken: a policy that denies"
-counted() { in_ns n1 curl -fsS http://127.0.0.1:9099/metrics | grep -x 'margay_datastore_bad_values{kind="bad"} 1'; }
+counted() { metrics n1 | grep -x 'margay_datastore_bad_values{kind="bad"} 1'; }
 check "and in the metric" eventually 10 counted
 check "what it selects is denied" eventually 10 not ping_pod n2-a n1-b
 endpoint=$(jq -r .wep "$state/pods/n1-b.json")
@@ -217,7 +188,7 @@ check "a bad endpoint and a bad tier are named, too" eventually 10 names "broken
     "$endpoint: the last good value"
 check "others are not denied, and the endpoint is as it was" ping_pod n1-b n1-a
 etcd put $v3/globalnetworkpolicies/brace '{' >/dev/null # not even its selector can be read
-kill_node KILL
+kill_node KILL n1
 cat >"$state/wrapper" <<'SH'
 #!/bin/sh
 # margayd, and its exit status in a file
@@ -227,8 +198,7 @@ wait $pid || { wait $pid; }
 echo $? >"$MARGAY_RUN_DIR/exit-status"
 SH
 chmod +x "$state/wrapper"
-margayd=$state/wrapper start_node n1
-eventually 60 node_ready n1 || fail "n1 is ready with the bad values there"
+margayd=$state/wrapper start_nodes n1
 check "after a restart, which leaves no last good value, all are named" eventually 10 names "brace: a policy that denies" \
     "broken: a policy that denies" "garbage: nothing" "$endpoint: nothing: the workload is denied"
 refuse "the unreadable policy denies what n1-a sends" ping_from n1-a 172.31.1.11
@@ -254,7 +224,7 @@ refuse "--cleanup refuses while margayd runs" in_node n1 margayd --cleanup
 programs=$(status n1 | jq -r '[.hooks[].program_id, .programs[].id] | unique[]')
 maps=$(pins n1 | while read -r pin; do bpftool -j map show pinned "$pin" 2>/dev/null | jq -r '.id // empty' || true; done)
 [ "$(wc -w <<<"$programs")" -ge 4 ] && [ "$(wc -w <<<"$maps")" -ge 10 ] || fail "ids of programs and maps are known"
-kill_node TERM
+kill_node TERM n1
 [ "$(cat "$state/n1/run/exit-status")" = 0 ] || fail "SIGTERM is a clean end" "exit status $(cat "$state/n1/run/exit-status")"
 ok "SIGTERM is a clean end"
 check "pods still talk without margayd" ping_pod n1-a n2-a
@@ -283,4 +253,3 @@ kill -TERM $sender
 wait $sender $receiver || fail "the node's own TCP survives" "$(cat "$state/host-sent")"
 [ "$(jq .received "$state/host-stream")" = "$(jq .sent "$state/host-sent")" ] || fail "the node's own TCP is whole"
 ok "the node's own TCP survived start, kill, a bad policy and --cleanup: $(cat "$state/host-stream")"
-bold "$passed assertions passed in ${SECONDS} s"

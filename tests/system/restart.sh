@@ -6,9 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgr$$
-state=/run/margay-test-$prefix
-. deploy/lib/cluster.sh
-trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n*/margayd.log; down; exit $status' EXIT
+. tests/system/lib.sh
 kills=${KILLS:-10}
 limit=400 # seconds that the load would last; it is told to end before
 udp_rate=500
@@ -105,7 +103,7 @@ restart_n1() { # restart_n1 [PROGRAM]
 }
 n1_back() { eventually 60 node_ready n1 || fail "$1" "$(tail -n 20 "$state/n1/margayd.log")"; }
 write_policy() { # write_policy NUMBER
-    calico apply -f - >/dev/null <<EOF2
+    apply <<EOF2
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
 metadata: {name: churn}
@@ -121,8 +119,6 @@ churn() { # a new policy again and again, until the file says stop
     local number=0
     while [ -e "$state/churning" ]; do write_policy $((number = number % 200 + 1)); done
 }
-# Every route that leaves a kernel is written down as it happens.
-watch_routes() { exec_in_ns "$1" ip -4 monitor route >"$state/$1.monitor"; }
 no_route_left() { # no_route_left WHAT
     local node
     for node in n2 n3; do
@@ -261,4 +257,3 @@ refuse "n1-a does not reach n1-d" ping_pod n1-a n1-d
 refuse "n1-d reaches nobody" ping_pod n1-d n1-a
 refuse "the policy that was deleted meanwhile is gone" knows_churn
 check "the others talk as before" ping_pod n1-a n2-a
-bold "$passed assertions passed in ${SECONDS} s"

@@ -5,12 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=mgs$$
-state=/run/margay-test-$prefix
-. deploy/lib/cluster.sh
+. tests/system/lib.sh
 nodes=(n1 n2)
-trap 'status=$?; [ $status = 0 ] || tail -n 30 $state/n*/margayd.log; down; exit $status' EXIT
-status() { in_node "$1" margayctl status -o json; }
-metric() { in_node n2 curl -fsS http://127.0.0.1:9099/metrics | grep -F "$1" >/dev/null; }
+metric() { metrics n2 | grep -F "$1" >/dev/null; }
 
 bold "a YAML file and a folder of manifests"
 down
@@ -33,7 +30,7 @@ EOF
 exec_in_node n1 margayd --config "$state/margayd.yaml" --log-severity warning >"$state/n1/margayd.log" 2>&1 &
 echo $! >"$state/n1/pid"
 disown
-eventually 60 node_ready n1 || fail "n1 becomes ready"
+await_node n1
 shown=$(in_node n1 margayctl config)
 grep -qE '^ipv4pool-block-size +28 +file' <<<"$shown" || fail "the file is read" "$shown"
 grep -qE '^log-severity +warning +flag' <<<"$shown" || fail "a flag wins over the file" "$shown"
@@ -95,8 +92,7 @@ secured wrong
 refused() { grep -E 'ETCD_PASSWORD|invalid user ID or password|authentication failed' "$state/n1/margayd.log"; }
 check "a wrong password is told" eventually 30 refused
 refuse "and the node is not ready" node_ready n1
-kill -TERM "$(cat "$state/n1/pid")"
-eventually 20 is_dead "$(cat "$state/n1/pid")" || fail "SIGTERM ends margayd while it waits for etcd"
+kill_node TERM n1 # while it waits for etcd
 secured secret
 check "with certificates and user it becomes ready" eventually 60 node_ready n1
 check "and wrote its Node as that user" etcd_as margay:secret get --prefix /calico/resources/v3/projectcalico.org/nodes/n1 --print-value-only
@@ -127,10 +123,8 @@ whole_stream() { # whole_stream WHAT: 20 MB from n1-b to n2-b
 whole_stream "native XDP"
 
 bold "generic XDP on n2's uplink"
-kill -TERM "$(cat "$state/n2/pid")"
-eventually 20 is_dead "$(cat "$state/n2/pid")" || fail "SIGTERM ends margayd"
-MARGAY_XDP=generic start_node n2
-eventually 60 node_ready n2 || fail "n2 becomes ready" "$(tail -n 20 "$state/n2/margayd.log")"
+kill_node TERM n2
+MARGAY_XDP=generic start_nodes n2
 attached() { in_ns n2 ip -d link show eth0 | grep -w "$1" >/dev/null; }
 check "the kernel says so" eventually 20 attached xdpgeneric
 check "n2 decapsulates in XDP" xdp n2
@@ -186,9 +180,8 @@ budget=$(bpftool -j map dump pinned "$state/n2/bpf/margay/v1/config" | jq '[.. |
 ok "the default flow budget is in force"
 
 bold "bad and unenforced values"
-prefix_v3=/calico/resources/v3/projectcalico.org
-etcd put $prefix_v3/globalnetworkpolicies/broken '{"spec":{"selector":"role ==","types":["Ingress"]}}' >/dev/null
-etcd put $prefix_v3/felixconfigurations/default '{"spec":{"interfaceExclude":"kube-ipvs0","ipipMTU":10}}' >/dev/null
+etcd put $v3/globalnetworkpolicies/broken '{"spec":{"selector":"role ==","types":["Ingress"]}}' >/dev/null
+etcd put $v3/felixconfigurations/default '{"spec":{"interfaceExclude":"kube-ipvs0","ipipMTU":10}}' >/dev/null
 named() { status n2 | jq -e --arg k "$1" --arg f "$2" '[.problems[] | select((.key | contains($k)) and (.in_force | contains($f)))] | length >= 1' >/dev/null; }
 check "the policy is named, and what stands in its place" eventually 20 named globalnetworkpolicies/broken "a policy that denies"
 check "a setting without effect is named" eventually 20 named felixconfigurations/default "everything else"
@@ -196,16 +189,15 @@ check "a setting out of range is named" eventually 20 named FelixConfiguration "
 check "the metric counts the bad values" eventually 10 metric 'margay_datastore_bad_values{kind="bad"} 2'
 check "and what is not enforced" metric 'margay_datastore_bad_values{kind="not-enforced"} 1'
 check "the pod is denied meanwhile" eventually 10 not ping_pod n1-a n2-a
-etcd put $prefix_v3/globalnetworkpolicies/other '{"spec":{"selector":"role == \"nobody\"","types":["Ingress"]}}' >/dev/null
-etcd del $prefix_v3/globalnetworkpolicies/broken >/dev/null
+etcd put $v3/globalnetworkpolicies/other '{"spec":{"selector":"role == \"nobody\"","types":["Ingress"]}}' >/dev/null
+etcd del $v3/globalnetworkpolicies/broken >/dev/null
 check "and is not afterwards" eventually 20 ping_pod n1-a n2-a
 times=$(grep -c 'globalnetworkpolicies/broken' "$state/n2/margayd.log")
 [ "$times" = 1 ] || fail "the log names it once" "$times times"
 ok "the log names it once"
 known=$(grep '^| `margay_' README.md | grep -o '`margay_[a-z_]*' | cut -c 2- | sort -u)
-served=$(in_node n2 curl -fsS http://127.0.0.1:9099/metrics | sed -n 's/^\(margay_[a-z_]*\).*/\1/p' | sort -u)
+served=$(metrics n2 | sed -n 's/^\(margay_[a-z_]*\).*/\1/p' | sort -u)
 [ "$served" = "$known" ] || fail "the metrics are those of README" "$(diff <(cat <<<"$known") <(cat <<<"$served"))"
 ok "the metrics are those of README: $(wc -w <<<"$served")"
 [ "$(in_node n2 curl -fsS http://127.0.0.1:9099/healthz)" = ok ] || fail "/healthz"
 ok "/healthz answers"
-bold "$passed assertions passed in ${SECONDS} s"

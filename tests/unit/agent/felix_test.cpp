@@ -52,8 +52,8 @@ TEST(Felix, every_field_becomes_its_setting)
     EXPECT_THAT(config.external_nodes,
                 ElementsAre(*Prefix4::parse("10.9.0.0/16"), *Prefix4::parse("10.8.0.1/32")));
     EXPECT_THAT(config.failsafe_inbound,
-                ElementsAre(config::FailsafePort{IPPROTO_TCP, {}, 22},
-                            config::FailsafePort{IPPROTO_UDP, *Prefix4::parse("10.0.0.0/8"), 68}));
+                ElementsAre(config::FailsafePort{IPPROTO_TCP, 22},
+                            config::FailsafePort{IPPROTO_UDP, 68, *Prefix4::parse("10.0.0.0/8")}));
     EXPECT_THAT(config.failsafe_outbound, IsEmpty());
     EXPECT_EQ(config.log_level, config::LogLevel::Warning);
 }

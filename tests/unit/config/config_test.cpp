@@ -212,7 +212,7 @@ TEST(Config, right_values_are_understood)
     EXPECT_EQ(config->log_level, LogLevel::Warning);
     EXPECT_THAT(config->failsafe_inbound, IsEmpty());
     EXPECT_THAT(config->failsafe_outbound,
-                ElementsAre(FailsafePort{17, *Prefix4::parse("10.0.0.0/8"), 68}));
+                ElementsAre(FailsafePort{17, 68, *Prefix4::parse("10.0.0.0/8")}));
     EXPECT_EQ(config->http, (Listen{"::1", 80}));
 }
 
