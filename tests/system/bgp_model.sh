@@ -144,7 +144,7 @@ check "and back" eventually 20 learned 10.99.2.0/24
 in_ns n1 ip route add unreachable $other_hop/32
 check "what has a next hop that nothing leads to is not used" eventually 20 not learned 10.99.2.0/24
 check "margayctl says why" eventually 20 astray 10.99.2.0/24
-check "margayctl status warns of it" eventually 20 warned "nothing leads to next hop $other_hop, paths not used: 1"
+check "margayctl status warns of it" eventually 20 warned n1 "nothing leads to next hop $other_hop, paths not used: 1"
 in_ns n1 ip route del unreachable $other_hop/32
 check "until something does" eventually 20 learned 10.99.2.0/24
 check_same_session "BGPFilter changed"
