@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The speaker against BIRD 2, in a namespace of their own. BIRD is 10.99.0.2, we are 10.99.0.1.
 
-#include "support/bgp/lab.h"
+#include "support/bgp/lab_test.h"
 
 #include <gmock/gmock.h>
 
@@ -52,18 +52,7 @@ std::string bird_config(const BirdOptions& options)
     return text;
 }
 
-struct BirdTest : ::testing::Test {
-    Executor executor;
-
-    void SetUp() override
-    {
-        if (!enter_private_network())
-            GTEST_SKIP() << "needs root";
-    }
-    bool until(const std::function<bool()>& done, std::chrono::seconds limit = 30s)
-    {
-        return run_until(executor, done, limit);
-    }
+struct BirdTest : LabTest {
     static PeerConfig bird_peer() { return peer_config(1, 2, kBirdPort); }
 };
 

@@ -4,6 +4,7 @@
 
 #include "support/bgp/codec.h"
 #include "support/bgp/hostile.h"
+#include "support/bgp/lab_test.h"
 
 #include <gmock/gmock.h>
 
@@ -19,16 +20,7 @@ using namespace std::chrono_literals;
 
 const std::string kFirst = "10.3.0.0/26", kSecond = "10.3.1.0/26", kThirdNet = "10.3.2.0/26";
 
-struct GuardTest : ::testing::Test {
-    Executor executor;
-
-    void SetUp() override
-    {
-        if (!enter_private_network())
-            GTEST_SKIP() << "needs root";
-    }
-    bool until(const std::function<bool()>& done) { return run_until(executor, done); }
-};
+struct GuardTest : LabTest {};
 
 // What the raw peer tells, from outside our AS.
 Bytes telling(std::initializer_list<std::string> prefixes)

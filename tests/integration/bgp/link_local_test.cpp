@@ -2,7 +2,7 @@
 // Sessions between link-local addresses, which mean something by their interface only: dialed, accepted,
 // by a range, with BIRD; and the next hops that are told over them (RFC 2545).
 
-#include "support/bgp/lab.h"
+#include "support/bgp/lab_test.h"
 
 #include <gmock/gmock.h>
 
@@ -53,13 +53,12 @@ struct End {
     bool up() const { return peer().state == State::Established; }
 };
 
-struct LinkLocalTest : ::testing::Test {
-    Executor executor;
-
+struct LinkLocalTest : LabTest {
     void SetUp() override
     {
-        if (!enter_private_network())
-            GTEST_SKIP() << "needs root";
+        LabTest::SetUp();
+        if (IsSkipped())
+            return;
         ASSERT_EQ(std::system("ip link add left type veth peer name right && "
                               "ip link set left addrgenmode none up && "
                               "ip link set right addrgenmode none up && "
@@ -68,7 +67,6 @@ struct LinkLocalTest : ::testing::Test {
                   0);
     }
     void TearDown() override { EXPECT_EQ(std::system("ip link del left"), 0); }
-    bool until(const std::function<bool()>& done) { return run_until(executor, done); }
 };
 
 // Of the end that has this interface.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Speakers of ours against each other and against raw sockets, in a namespace of their own.
 
-#include "support/bgp/lab.h"
+#include "support/bgp/lab_test.h"
 
 #include "bgp/wire/message.h"
 #include "support/bgp/codec.h"
@@ -18,16 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
-struct PairTest : ::testing::Test {
-    Executor executor;
-
-    void SetUp() override
-    {
-        if (!enter_private_network())
-            GTEST_SKIP() << "needs root";
-    }
-    bool until(const std::function<bool()>& done) { return run_until(executor, done); }
-};
+struct PairTest : LabTest {};
 
 // Each side waits in the kernel until both have dialed, so the attempts cross on the wire.
 void both_dial_at_once(Executor& executor, bool passive_rule)

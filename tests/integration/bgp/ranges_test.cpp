@@ -3,6 +3,7 @@
 // cannot do.
 
 #include "support/bgp/hostile.h"
+#include "support/bgp/lab_test.h"
 
 #include <gmock/gmock.h>
 
@@ -55,19 +56,18 @@ struct Stranger {
     }
 };
 
-struct RangesTest : ::testing::Test {
-    Executor executor;
+struct RangesTest : LabTest {
     std::unique_ptr<Node> us;
 
     void SetUp() override
     {
-        if (!enter_private_network())
-            GTEST_SKIP() << "needs root";
+        LabTest::SetUp();
+        if (IsSkipped())
+            return;
         us = std::make_unique<Node>(executor, kOurHost, kOurPort4);
         us->speaker().set_peers({});
         us->speaker().announcements_complete();
     }
-    bool until(const std::function<bool()>& done) { return run_until(executor, done); }
     std::size_t peers() const { return us->speaker().peers().size(); }
     std::string refusal(int host) const
     {

@@ -17,18 +17,8 @@ using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::StartsWith;
 
-struct CalicoctlTest : ::testing::Test {
-    void SetUp() override
-    {
-        if (!is_root())
-            GTEST_SKIP() << "needs root";
-        pair = &the_pair();
-        ASSERT_TRUE(eventually([this] { return pair->established(); }, std::chrono::seconds(60)))
-            << pair->n1->log();
-    }
+struct CalicoctlTest : PairTest {
     std::string socket() const { return pair->n1->bird_socket(); }
-
-    Pair* pair = nullptr;
 };
 
 TEST_F(CalicoctlTest, sees_an_agent_and_bird_among_the_processes)

@@ -7,6 +7,8 @@
 #include "support/etcd.h"
 #include "support/netns.h"
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
 
@@ -52,5 +54,18 @@ struct Pair {
 
 // Made once for a test program; the tests leave it as they found it.
 Pair& the_pair();
+
+struct PairTest : ::testing::Test {
+    void SetUp() override
+    {
+        if (!is_root())
+            GTEST_SKIP() << "needs root";
+        pair = &the_pair();
+        ASSERT_TRUE(eventually([this] { return pair->established(); }, std::chrono::seconds(60)))
+            << pair->n1->log();
+    }
+
+    Pair* pair = nullptr;
+};
 
 } // namespace margay::testing

@@ -13,22 +13,12 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-struct MargayctlTest : ::testing::Test {
-    void SetUp() override
-    {
-        if (!is_root())
-            GTEST_SKIP() << "needs root";
-        pair = &the_pair();
-        ASSERT_TRUE(eventually([this] { return pair->established(); }, std::chrono::seconds(60)))
-            << pair->n1->log();
-    }
+struct MargayctlTest : PairTest {
     std::string n1(const std::string& arguments) const { return pair->n1->ctl(arguments).output; }
     boost::json::array routes(const std::string& arguments) const
     {
         return boost::json::parse(n1("bgp routes -o json " + arguments)).at("routes").as_array();
     }
-
-    Pair* pair = nullptr;
 };
 
 TEST_F(MargayctlTest, received_route_shows_its_attributes_and_why_it_is_best)

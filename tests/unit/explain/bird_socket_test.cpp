@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/explain/bird_socket.h"
+#include "support/quiet.h"
 
 #include "margay/fd.h"
 
 #include <gmock/gmock.h>
-#include <spdlog/sinks/null_sink.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -23,8 +22,7 @@ struct BirdSocketTest : ::testing::Test {
     std::string folder = "/tmp/margay-bird-" + std::to_string(::getpid());
     std::string path = folder + "/calico/bird.ctl";
     Executor executor;
-    Log log =
-        std::make_shared<spdlog::logger>("t", std::make_shared<spdlog::sinks::null_sink_st>());
+    Log log = margay::testing::quiet_log();
 
     ~BirdSocketTest() override { std::filesystem::remove_all(folder); }
 

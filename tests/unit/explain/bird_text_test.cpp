@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The grammar of BIRD 1.6 for a speaker whose peers do not answer; integration.explain has sessions.
 #include "agent/explain/bird_text.h"
+#include "unit/explain/speaker.h"
 
 #include <gmock/gmock.h>
-#include <spdlog/sinks/null_sink.h>
-#include <spdlog/spdlog.h>
 
 #include <sstream>
 
@@ -17,12 +16,7 @@ using ::testing::StartsWith;
 
 struct BirdTextTest : ::testing::Test {
     Executor executor;
-    bgp::Speaker speaker{
-        executor,
-        std::make_shared<spdlog::logger>("t", std::make_shared<spdlog::sinks::null_sink_st>()),
-        bgp::SpeakerConfig{
-            .local_as = bgp::Asn{64512}, .router_id = Ipv4(0x0a000001), .listen_port = 0},
-        {}};
+    bgp::Speaker speaker = quiet_speaker(executor);
     BirdFacts facts{false, "1.2.3", Ipv4(0x0a000001), {}, {}, {}};
 
     BirdTextTest()

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Answers about a speaker with own routes and peers that are down.
 #include "agent/explain/bgp_view.h"
+#include "unit/explain/speaker.h"
 
 #include <gmock/gmock.h>
-#include <spdlog/sinks/null_sink.h>
-#include <spdlog/spdlog.h>
 
 #include <boost/json.hpp>
 
@@ -19,12 +18,7 @@ using ::testing::HasSubstr;
 
 struct ViewTest : ::testing::Test {
     Executor executor;
-    bgp::Speaker speaker{
-        executor,
-        std::make_shared<spdlog::logger>("t", std::make_shared<spdlog::sinks::null_sink_st>()),
-        bgp::SpeakerConfig{
-            .local_as = bgp::Asn{64512}, .router_id = Ipv4(0x0a000001), .listen_port = 0},
-        {}};
+    bgp::Speaker speaker = quiet_speaker(executor);
     BgpView view{&speaker, ""};
 
     ViewTest()

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/status/control.h"
+#include "support/quiet.h"
 
 #include <gmock/gmock.h>
-#include <spdlog/sinks/null_sink.h>
 #include <sys/stat.h>
 
 #include <boost/asio/local/stream_protocol.hpp>
@@ -19,8 +19,7 @@ using ::testing::HasSubstr;
 struct ControlTest : ::testing::Test {
     std::string path = "/tmp/margay-control-" + std::to_string(::getpid()) + "/margayd.sock";
     Executor executor;
-    Log log =
-        std::make_shared<spdlog::logger>("t", std::make_shared<spdlog::sinks::null_sink_st>());
+    Log log = margay::testing::quiet_log();
     std::unique_ptr<ControlServer> server;
 
     void SetUp() override

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/status/http.h"
+#include "support/quiet.h"
 
 #include <gmock/gmock.h>
-#include <spdlog/sinks/null_sink.h>
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -31,8 +31,7 @@ std::string exchange(std::uint16_t port, const std::string& request)
 
 struct HttpTest : ::testing::Test {
     Executor executor;
-    Log log =
-        std::make_shared<spdlog::logger>("t", std::make_shared<spdlog::sinks::null_sink_st>());
+    Log log = margay::testing::quiet_log();
     std::unique_ptr<HttpServer> server;
 
     void SetUp() override
