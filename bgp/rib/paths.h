@@ -5,9 +5,11 @@
 
 #include "bgp/wire/attribute_set.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 namespace margay::bgp {
@@ -58,7 +60,7 @@ public:
     std::span<Path> all()
     {
         if (more_)
-            return *more_;
+            return more_->paths;
         return {&one_, one_.received ? 1u : 0u};
     }
     std::span<const Path> all() const { return const_cast<Paths*>(this)->all(); }
@@ -66,6 +68,10 @@ public:
 
     Path* find(PathId id)
     {
+        if (is_indexed()) {
+            const auto place = more_->places.find(id);
+            return place == more_->places.end() ? nullptr : &more_->paths[place->second];
+        }
         for (Path& path : all())
             if (path.id == id)
                 return &path;
@@ -78,17 +84,26 @@ public:
                 return &path;
         return nullptr;
     }
-    // `received` must be set before the next call.
-    Path& add()
+    std::size_t count_of(PeerId peer) const
     {
-        if (!more_ && !one_.received)
-            return one_;
-        if (!more_) {
-            more_ = std::make_unique<std::vector<Path>>();
-            more_->push_back(std::move(one_));
-            one_ = Path();
+        if (is_indexed()) {
+            const auto count = more_->counts.find(peer);
+            return count == more_->counts.end() ? 0 : count->second;
         }
-        return more_->emplace_back();
+        return static_cast<std::size_t>(std::ranges::count(all(), peer, &Path::peer));
+    }
+    // `received` must be set before the next call.
+    Path& add(PathId id, PeerId peer)
+    {
+        Path& path = place_for_another();
+        path.id = id;
+        path.peer = peer;
+        if (is_indexed())
+            more_->note(more_->paths.size() - 1);
+        else if (more_ && more_->paths.size() > kFew)
+            for (std::size_t place = 0; place < more_->paths.size(); ++place)
+                more_->note(place);
+        return path;
     }
     void remove(Path& path)
     {
@@ -96,16 +111,60 @@ public:
             one_ = Path();
             return;
         }
-        more_->erase(more_->begin() + (&path - more_->data()));
-        if (more_->size() == 1) {
-            one_ = std::move(more_->front());
+        if (is_indexed())
+            more_->remove(path);
+        else
+            more_->paths.erase(more_->paths.begin() + (&path - more_->paths.data()));
+        if (more_->paths.size() == 1) {
+            one_ = std::move(more_->paths.front());
             more_.reset();
         }
     }
 
 private:
+    // A peer with ADD-PATH may tell thousands in one message: from here on they are found by number, and
+    // their order is nobody's.
+    static constexpr std::size_t kFew = 512;
+
+    struct Many {
+        std::vector<Path> paths;
+        std::unordered_map<PathId, std::size_t> places; // empty while there are few
+        std::unordered_map<PeerId, std::size_t> counts; // likewise
+
+        void note(std::size_t place)
+        {
+            places[paths[place].id] = place;
+            ++counts[paths[place].peer];
+        }
+        void remove(Path& path)
+        {
+            if (const auto count = counts.find(path.peer); --count->second == 0)
+                counts.erase(count);
+            const auto place = static_cast<std::size_t>(&path - paths.data());
+            places.erase(path.id);
+            if (place + 1 < paths.size()) {
+                path = std::move(paths.back());
+                places[path.id] = place;
+            }
+            paths.pop_back();
+        }
+    };
+
+    bool is_indexed() const { return more_ && !more_->places.empty(); }
+    Path& place_for_another()
+    {
+        if (!more_ && !one_.received)
+            return one_;
+        if (!more_) {
+            more_ = std::make_unique<Many>();
+            more_->paths.push_back(std::move(one_));
+            one_ = Path();
+        }
+        return more_->paths.emplace_back();
+    }
+
     Path one_;
-    std::unique_ptr<std::vector<Path>> more_;
+    std::unique_ptr<Many> more_;
 };
 
 } // namespace margay::bgp

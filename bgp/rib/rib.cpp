@@ -164,9 +164,7 @@ bool Rib<P>::learn(PeerId peer, const Nlri<P>& nlri, const AttributesPtr& attrib
     if (!path) {
         if (!has_room_for_another(paths, peer))
             return false;
-        path = &paths.add();
-        path->peer = peer;
-        path->id = numbered ? path_ids_.acquire({peer, nlri.path}) : peer;
+        path = &paths.add(numbered ? path_ids_.acquire({peer, nlri.path}) : peer, peer);
         ++peers_[peer].count;
     }
     path->replaced = path->replaced || !is_as_known(*path);
@@ -193,9 +191,7 @@ void Rib<P>::receive(Path& path, const AttributesPtr& attributes)
 template <typename P>
 bool Rib<P>::has_room_for_another(const Paths& paths, PeerId peer)
 {
-    const std::span<const Path> all = paths.all();
-    return all.size() < kMostPathsOfAPeer ||
-           static_cast<std::size_t>(std::ranges::count(all, peer, &Path::peer)) < kMostPathsOfAPeer;
+    return paths.all().size() < kMostPathsOfAPeer || paths.count_of(peer) < kMostPathsOfAPeer;
 }
 
 // Judged by what its peer still is.
@@ -396,14 +392,14 @@ std::size_t Rib<P>::sweep_one(EntryId id)
 {
     Paths& paths = table_.at(id).paths;
     std::size_t removed = 0;
-    for (;;) {
-        const auto all = paths.all();
-        const auto found = std::ranges::find_if(all, [this](const Path& p) { return is_swept(p); });
-        if (found == all.end())
-            return removed + judge_again(id);
-        erase(id, *found);
+    for (std::size_t at = paths.all().size(); at-- > 0;) { // what moves up was seen already
+        Path& path = paths.all()[at];
+        if (!is_swept(path))
+            continue;
+        erase(id, path);
         ++removed;
     }
+    return removed + judge_again(id);
 }
 
 template <typename P>

@@ -62,9 +62,11 @@ void UpdateGroup<P>::doubt_what_was_told_by(const UpdateGroup& other)
     for (std::size_t id = 0; id < other.told_.size(); ++id)
         if (other.told_[id] != 0)
             told(static_cast<EntryId>(id)) |= kUnsure;
-    for (std::size_t id = 0; id < other.told_paths_.size(); ++id)
+    for (EntryId id = 0; id < other.told_paths_.size(); ++id) {
+        const std::size_t sorted = other.told_paths_[id].empty() ? 0 : sort_told_paths(id);
         for (const ToldPath& path : other.told_paths_[id])
-            told_path(static_cast<EntryId>(id), path.id, path.source).unsure = true;
+            told_path(id, sorted, path.id, path.source).unsure = true;
+    }
 }
 
 template <typename P>
@@ -371,14 +373,32 @@ std::vector<typename UpdateGroup<P>::ToldPath>& UpdateGroup<P>::told_paths(Entry
     return told_paths_[id];
 }
 
+// By number, so that thousands of them are found. How many they are: what is added later stands behind.
 template <typename P>
-typename UpdateGroup<P>::ToldPath& UpdateGroup<P>::told_path(EntryId id, PathId path, PeerId source)
+std::size_t UpdateGroup<P>::sort_told_paths(EntryId id)
 {
     std::vector<ToldPath>& told = told_paths(id);
-    const auto known = std::ranges::find(told, path, &ToldPath::id);
-    if (known != told.end())
+    if (!std::ranges::is_sorted(told, {}, &ToldPath::id))
+        std::ranges::sort(told, {}, &ToldPath::id);
+    return told.size();
+}
+
+template <typename P>
+typename UpdateGroup<P>::ToldPath* UpdateGroup<P>::find_told_path(EntryId id, std::size_t sorted,
+                                                                  PathId path)
+{
+    const std::span<ToldPath> told = std::span(told_paths(id)).first(sorted);
+    const auto known = std::ranges::lower_bound(told, path, {}, &ToldPath::id);
+    return known != told.end() && known->id == path ? &*known : nullptr;
+}
+
+template <typename P>
+typename UpdateGroup<P>::ToldPath& UpdateGroup<P>::told_path(EntryId id, std::size_t sorted,
+                                                             PathId path, PeerId source)
+{
+    if (ToldPath* known = find_told_path(id, sorted, path))
         return *known;
-    ToldPath& fresh = told.emplace_back();
+    ToldPath& fresh = told_paths(id).emplace_back();
     fresh.id = path;
     fresh.source = source;
     return fresh;
@@ -388,9 +408,10 @@ template <typename P>
 void UpdateGroup<P>::consider_paths(EntryId id)
 {
     const Entry& entry = rib_.table().at(id);
+    const std::size_t sorted = sort_told_paths(id);
     for (const Path& path : entry.paths.all())
         if (const AttributesPtr attributes = exported(entry, &path))
-            tell_path(told_path(id, path.id, path.peer), entry.prefix, path, attributes);
+            tell_path(told_path(id, sorted, path.id, path.peer), entry.prefix, path, attributes);
     for (ToldPath& path : told_paths(id)) {
         if (std::exchange(path.current, false))
             continue;
@@ -437,11 +458,12 @@ template <typename P>
 void UpdateGroup<P>::consider_paths_alone(EntryId id, PeerId peer, const Member& member)
 {
     const Entry& entry = rib_.table().at(id);
+    const std::size_t sorted = sort_told_paths(id);
     for (const Path& path : entry.paths.all()) {
         const AttributesPtr attributes = exported(entry, &path);
         if (!attributes || path.peer == peer)
             continue;
-        ToldPath& known = told_path(id, path.id, path.peer);
+        ToldPath& known = told_path(id, sorted, path.id, path.peer);
         known.current = true;
         known.unsure |= !known.attributes || known.source != path.peer;
         bucket(attributes, path.peer).prefixes.push_back({entry.prefix, path.id});
@@ -535,6 +557,8 @@ void UpdateGroup<P>::write_announced(Bucket& bucket)
 template <typename P>
 void UpdateGroup<P>::forget_unsendable(const Bucket& bucket, std::span<const Nlri<P>> rest)
 {
+    EntryId sorted_of = kNoEntry;
+    std::size_t sorted = 0;
     for (const Nlri<P>& nlri : rest) {
         const EntryId id = rib_.table().find(nlri.prefix);
         if (alone_ != kNobody)
@@ -545,9 +569,10 @@ void UpdateGroup<P>::forget_unsendable(const Bucket& bucket, std::span<const Nlr
                 told_[id] |= kUnsure;
             continue;
         }
-        std::vector<ToldPath>& told = told_paths(id);
-        const auto known = std::ranges::find(told, nlri.path, &ToldPath::id);
-        if (known == told.end())
+        if (std::exchange(sorted_of, id) != id)
+            sorted = sort_told_paths(id);
+        ToldPath* known = find_told_path(id, sorted, nlri.path);
+        if (!known)
             continue;
         if (std::exchange(known->attributes, nullptr))
             count_told(known->source, -1);

@@ -123,7 +123,9 @@ private:
                    const AttributesPtr& attributes);
     std::uint16_t& told(EntryId id);
     std::vector<ToldPath>& told_paths(EntryId id);
-    ToldPath& told_path(EntryId id, PathId path, PeerId source);
+    std::size_t sort_told_paths(EntryId id);
+    ToldPath* find_told_path(EntryId id, std::size_t sorted, PathId path);
+    ToldPath& told_path(EntryId id, std::size_t sorted, PathId path, PeerId source);
     bool tells_all_paths() const { return view_.encoding.add_path; }
     bool is_owed_withdrawals(const Entry& entry, const Member& member) const
     {

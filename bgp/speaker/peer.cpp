@@ -17,13 +17,23 @@ constexpr std::size_t kMostLeaving = 16;
 constexpr std::size_t kPrefetched = 8; // prefixes ahead of the one that is looked up
 
 // RFC 7313 section 5, where it was agreed on; else a length that RFC 2918 does not know.
-Notify bad_refresh_length(const Frame& frame, const Negotiated& session)
+// RFC 7313 section 3: the octet between AFI and SAFI, where it is there and that was agreed on.
+std::optional<RouteRefresh::Kind> kind_of_refresh(const Frame& frame, const Negotiated& session)
+{
+    ByteReader in(frame.body);
+    in.u16();
+    const auto kind = static_cast<RouteRefresh::Kind>(in.u8());
+    return session.enhanced_refresh && in.ok() ? std::optional(kind) : std::nullopt;
+}
+
+// RFC 7313 section 5; of one that has no kind, RFC 4271 6.1.
+Notify bad_refresh_length(const Frame& frame, bool has_kind)
 {
     Bytes message;
     const std::size_t begin = begin_message(MessageType::RouteRefresh, message);
     ByteWriter(message).bytes(frame.body);
     end_message(begin, message);
-    if (session.enhanced_refresh)
+    if (has_kind)
         return Notify{ErrorCode::RouteRefresh, refresh_error::kBadLength, std::move(message)};
     constexpr std::size_t kLengthAt = 16;
     return Notify{
@@ -244,8 +254,11 @@ void Peer::on_route_refresh(ConnId id, const Frame& frame)
     input(id, RefreshSeen{});
     if (!session_ || session_->connection != id)
         return;
+    const auto kind = kind_of_refresh(frame, session_->negotiated);
+    if (kind > RouteRefresh::Kind::End)
+        return; // ignored (RFC 7313 section 5), however long it is
     if (frame.body.size() != kRefreshBody)
-        return input(id, Malformed{bad_refresh_length(frame, session_->negotiated), ""});
+        return input(id, Malformed{bad_refresh_length(frame, kind.has_value()), ""});
     const RouteRefresh message = decode_route_refresh(frame.body);
     for_each_family([&]<typename P>() { // RFC 2918 section 4: other families are ignored
         if (message.family == family_of<P>() && carries<P>())

@@ -5,7 +5,7 @@
 // All calls are cheap: work is queued and done in later turns of the event loop, each with a
 // bounded budget, so that thousands of routes never delay a KEEPALIVE. Callbacks come from those
 // turns, never from inside a call. RFCs: 1997, 2385, 2545, 2918, 4271, 4456, 4486, 4724, 4760, 5082, 5492,
-// 6286, 6608, 6793, 7313, 7606, 7607, 7911, 8538, 8654, 8950, 9003, 9072, 9384, 9687.
+// 5701, 6286, 6608, 6793, 7313, 7606, 7607, 7911, 8538, 8654, 8950, 9003, 9072, 9384, 9687.
 //
 // A restarting caller sets SpeakerConfig::restarting, announces what it had announced before, and
 // calls announcements_complete(); End-of-RIB goes out after that, and only then do the peers drop

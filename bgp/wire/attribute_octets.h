@@ -30,6 +30,7 @@ enum AttributeType : std::uint8_t {
     kExtendedCommunities = 16,
     kAs4Path = 17,
     kAs4Aggregator = 18,
+    kIpv6Communities = 25, // RFC 5701
     kLargeCommunities = 32,
 };
 

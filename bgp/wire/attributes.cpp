@@ -230,6 +230,7 @@ constexpr std::array kRules{
     Rule{kMpReach,             kOptional,  {5, kAny, 1},  kReset,    From::Anyone,         check_mp_reach,         "MP_REACH_NLRI"},
     Rule{kMpUnreach,           kOptional,  {3, kAny, 1},  kReset,    From::Anyone,         check_mp_unreach,       "MP_UNREACH_NLRI"},
     Rule{kExtendedCommunities, kOptTrans,  {8, kAny, 8},  kWithdraw, From::Anyone,         keep,                "EXTENDED_COMMUNITIES"},
+    Rule{kIpv6Communities,     kOptTrans,  {20, kAny, 20}, kWithdraw, From::Anyone,        keep,                "IPV6_EXTENDED_COMMUNITIES"},
     Rule{kAs4Path,             kOptTrans,  {6, kAny, 2},  kDiscard,  From::OldSpeakerOnly, check_as4_path,         "AS4_PATH"},
     Rule{kAs4Aggregator,       kOptTrans,  {8, 8, 1},     kDiscard,  From::OldSpeakerOnly, check_as4_aggregator,   "AS4_AGGREGATOR"},
     Rule{kLargeCommunities,    kOptTrans,  {12, kAny, 12}, kWithdraw, From::Anyone,        check_large_communities, "LARGE_COMMUNITY"},

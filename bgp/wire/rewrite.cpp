@@ -82,7 +82,9 @@ private:
         case kClusterList:
             return rewrite_.strip_internal ? void() : write_cluster_list(attribute);
         case kExtendedCommunities:
-            return rewrite_.strip_internal ? write_transitive(attribute) : copy(attribute);
+            return rewrite_.strip_internal ? write_transitive(attribute, 8) : copy(attribute);
+        case kIpv6Communities:
+            return rewrite_.strip_internal ? write_transitive(attribute, 20) : copy(attribute);
         default:
             if (!rewrite_.strip_internal || attribute.flags & kTransitive)
                 copy(attribute);
@@ -143,15 +145,14 @@ private:
         out_.bytes(attribute.value);
     }
 
-    // RFC 4360 section 6: one that says that it is not transitive stays within the AS.
-    void write_transitive(const Attribute& attribute)
+    // RFC 4360 section 6, 5701 section 2: one that says that it is not transitive stays within the AS.
+    void write_transitive(const Attribute& attribute, std::size_t octets_each)
     {
-        constexpr std::size_t kOctets = 8;
         constexpr std::uint8_t kNonTransitive = 0x40;
         Bytes kept;
         ByteReader in(attribute.value);
         while (!in.at_end()) {
-            const ByteView community = in.take(kOctets);
+            const ByteView community = in.take(octets_each);
             if (!community.empty() && !(community[0] & kNonTransitive))
                 kept.insert(kept.end(), community.begin(), community.end());
         }

@@ -198,6 +198,7 @@ void UpdateDecoder::forget()
     plain_.clear();
     mp4_.clear();
     mp6_.clear();
+    reaches_by_mp_ = false;
     unreach_family_ = {};
 }
 
@@ -249,6 +250,7 @@ bool UpdateDecoder::read_reach(ByteView value, const WireSession& session)
     in.u8(); // reserved
     if (!in.ok())
         return false;
+    reaches_by_mp_ = !in.at_end();
     const bool is_ipv4 = family == kIpv4Unicast && session.ipv4.carried;
     const bool is_ipv6 = family == kIpv6Unicast && session.ipv6.carried;
     if (!is_ipv4 && !is_ipv6)

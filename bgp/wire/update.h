@@ -90,7 +90,7 @@ private:
     void forget();
     bool read_reach(ByteView value, const WireSession& session);
     bool read_unreach(ByteView value, const WireSession& session);
-    bool reaches_something() const { return !plain_.empty() || list_.mp_reach; }
+    bool reaches_something() const { return !plain_.empty() || reaches_by_mp_; }
     void forgive_unused_next_hop();
     void note_missing_attributes();
     bool to_withdraw() const;
@@ -105,6 +105,7 @@ private:
     std::vector<Nlri<Prefix4>> mp4_;
     std::vector<Nlri<Prefix6>> mp6_;
     Ip mp_next_hop_;
+    bool reaches_by_mp_ = false; // MP_REACH_NLRI names prefixes, of whatever family
     Family unreach_family_;
 };
 

@@ -195,7 +195,7 @@ TEST_F(GuardTest, one_prefix_too_many_ends_the_session_and_takes_its_routes)
 
 TEST_F(GuardTest, refresh_of_bad_length_has_its_own_error_where_that_was_agreed_on)
 {
-    const std::vector<Bytes> bodies{{}, {0, 1, 0}, {0, 1, 1, 1, 0}, Bytes(40, 1)};
+    const std::vector<Bytes> bodies{{}, {0, 1}, {0, 1, 0}, {0, 1, 1, 1, 0}, Bytes(40, 1)};
     for (const bool enhanced : {true, false}) {
         for (const Bytes& body : bodies) {
             SCOPED_TRACE(::testing::Message() << body.size() << " octets, enhanced: " << enhanced);
@@ -207,13 +207,25 @@ TEST_F(GuardTest, refresh_of_bad_length_has_its_own_error_where_that_was_agreed_
             ASSERT_TRUE(hostile.ends());
             ASSERT_TRUE(hostile.told);
             const Notify expected =
-                enhanced ? Notify{ErrorCode::RouteRefresh, refresh_error::kBadLength, message}
-                         : Notify{ErrorCode::Header,
-                                  header_error::kBadLength,
-                                  {message[16], message[17]}};
+                enhanced && body.size() > 2 // it says which kind it is
+                    ? Notify{ErrorCode::RouteRefresh, refresh_error::kBadLength, message}
+                    : Notify{
+                          ErrorCode::Header, header_error::kBadLength, {message[16], message[17]}};
             EXPECT_EQ(*hostile.told, expected) << describe(*hostile.told);
         }
     }
+}
+
+// RFC 7313 section 5.
+TEST_F(GuardTest, refresh_of_an_unknown_kind_is_ignored_whatever_its_length)
+{
+    Hostile hostile;
+    hostile.raw->say(refreshing_greeting());
+    for (const Bytes& body : {Bytes{0, 1, 3, 1}, Bytes{0, 1, 3}, Bytes{0, 1, 255, 1, 0}})
+        hostile.raw->say(whole_message(5, body));
+    hostile.raw->say(telling({kFirst}));
+    EXPECT_TRUE(hostile.until([&] { return hostile.node.known() == 1; }));
+    EXPECT_TRUE(hostile.node.up());
 }
 
 TEST_F(GuardTest, what_is_not_told_again_in_a_refresh_goes_at_its_end)

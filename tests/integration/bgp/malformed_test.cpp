@@ -36,9 +36,9 @@ Notify open_error_of(std::uint8_t subcode, Bytes data = {})
 {
     return Notify{ErrorCode::Open, subcode, std::move(data)};
 }
-Notify fsm_error_of(std::uint8_t subcode)
+Notify fsm_error_of(std::uint8_t subcode, Bytes data)
 {
-    return Notify{ErrorCode::Fsm, subcode, {}};
+    return Notify{ErrorCode::Fsm, subcode, std::move(data)};
 }
 
 class RefusedMessage : public ::testing::TestWithParam<WireCase> {
@@ -169,19 +169,22 @@ INSTANTIATE_TEST_SUITE_P(Open, RefusedMessage, ::testing::ValuesIn(open_cases())
 const Bytes kEmptyUpdate{0, 0, 0, 0};
 const Bytes kRefresh{0, 1, 0, 1};
 
-// RFC 6608.
+// RFC 6608 section 4: the data is the type of the message.
 INSTANTIATE_TEST_SUITE_P(
     Unexpected, RefusedMessage,
     ::testing::Values(
-        WireCase{"UPDATE", State::OpenSent, whole_message(2, kEmptyUpdate), fsm_error_of(1)},
-        WireCase{"KEEPALIVE", State::OpenSent, whole_message(4), fsm_error_of(1)},
-        WireCase{"ROUTE-REFRESH", State::OpenSent, whole_message(5, kRefresh), fsm_error_of(1)},
-        WireCase{"OPEN", State::OpenConfirm, raw_open(kRawHost, kRawAs), fsm_error_of(2)},
-        WireCase{"UPDATE", State::OpenConfirm, whole_message(2, kEmptyUpdate), fsm_error_of(2)},
-        WireCase{"ROUTE-REFRESH", State::OpenConfirm, whole_message(5, kRefresh), fsm_error_of(2)},
-        WireCase{"OPEN", State::Established, raw_open(kRawHost, kRawAs), fsm_error_of(3)},
+        WireCase{"UPDATE", State::OpenSent, whole_message(2, kEmptyUpdate), fsm_error_of(1, {2})},
+        WireCase{"KEEPALIVE", State::OpenSent, whole_message(4), fsm_error_of(1, {4})},
+        WireCase{"ROUTE-REFRESH", State::OpenSent, whole_message(5, kRefresh),
+                 fsm_error_of(1, {5})},
+        WireCase{"OPEN", State::OpenConfirm, raw_open(kRawHost, kRawAs), fsm_error_of(2, {1})},
+        WireCase{"UPDATE", State::OpenConfirm, whole_message(2, kEmptyUpdate),
+                 fsm_error_of(2, {2})},
+        WireCase{"ROUTE-REFRESH", State::OpenConfirm, whole_message(5, kRefresh),
+                 fsm_error_of(2, {5})},
+        WireCase{"OPEN", State::Established, raw_open(kRawHost, kRawAs), fsm_error_of(3, {1})},
         WireCase{"OPEN of version 3", State::Established,
-                 open_of({3, 0xfd, 0xe9, 0, 90, 10, 99, 0, 3, 0}), fsm_error_of(3)}));
+                 open_of({3, 0xfd, 0xe9, 0, 90, 10, 99, 0, 3, 0}), fsm_error_of(3, {1})}));
 
 // ---- UPDATE ----
 
@@ -644,6 +647,10 @@ INSTANTIATE_TEST_SUITE_P(
         // RFC 7606 5.2: what it was about cannot be known.
         Ipv6Case{"a fault, and no prefix of any kind",
                  update_message({}, together({{0x40, 1, 1, 3}, kPath}), {}), Reset, 1},
+        Ipv6Case{"a fault, and MP_REACH_NLRI without prefixes",
+                 update_message({}, together({reach6(kHop6, {}), {0x40, 1, 1, 3}, kPath}), {}),
+                 Reset, 1},
+        Ipv6Case{"MP_REACH_NLRI without prefixes", external6(reach6(kHop6, {})), Replaced},
         Ipv6Case{"multicast of IPv6, which is not carried",
                  external6({0x80, 14, 14, 0, 2, 2, 0, 0, 64, 0xfd, 2, 0, 0, 0, 0, 0, 0}), Replaced},
         Ipv6Case{"a family that nobody knows", external6({0x80, 14, 6, 0x40, 4, 71, 0, 0, 9}),

@@ -106,19 +106,24 @@ TEST(Export, external_peer_gets_our_as_our_next_hop_and_nothing_internal)
     EXPECT_THAT(out->others, ElementsAre(RawAttribute{0xe0, 99, {1}})) << "partial: unknown to us";
 }
 
-// RFC 4360 section 6.
+// RFC 4360 section 6, 5701 section 2.
 TEST(Export, extended_community_that_is_not_transitive_stays_within_the_as)
 {
-    const Bytes passed = {0, 2, 0, 1, 0, 0, 0, 1}, kept = {0x40, 4, 0, 1, 0, 0, 0, 1};
-    Attributes a = learned()->decode();
-    a.others = {{0xc0, 16, kept}};
-    a.others[0].value.insert(a.others[0].value.end(), passed.begin(), passed.end());
-    const auto outside = told(test_pool().intern(a), kFromOutside, external_view());
-    ASSERT_EQ(outside->others.size(), 1u);
-    EXPECT_EQ(outside->others[0].value, passed);
-    EXPECT_EQ(told(test_pool().intern(a), kFromOutside, internal_view())->others, a.others);
-    a.others = {{0xc0, 16, kept}};
-    EXPECT_THAT(told(test_pool().intern(a), kFromOutside, external_view())->others, IsEmpty());
+    constexpr std::uint8_t kNonTransitive = 0x40;
+    for (const auto& [type, octets] : {std::pair{16, 8}, std::pair{25, 20}}) {
+        Bytes passed(static_cast<std::size_t>(octets), 1), kept = passed;
+        kept[0] = kNonTransitive;
+        passed[0] = 0;
+        Attributes a = learned()->decode();
+        a.others = {{0xc0, static_cast<std::uint8_t>(type), kept}};
+        a.others[0].value.insert(a.others[0].value.end(), passed.begin(), passed.end());
+        const auto outside = told(test_pool().intern(a), kFromOutside, external_view());
+        ASSERT_EQ(outside->others.size(), 1u);
+        EXPECT_EQ(outside->others[0].value, passed);
+        EXPECT_EQ(told(test_pool().intern(a), kFromOutside, internal_view())->others, a.others);
+        a.others[0].value = kept;
+        EXPECT_THAT(told(test_pool().intern(a), kFromOutside, external_view())->others, IsEmpty());
+    }
 }
 
 TEST(Export, own_as_goes_into_a_new_segment_when_the_first_is_full_or_a_set)

@@ -28,7 +28,7 @@ EntryId changed(Table& table, const Prefix4& prefix)
 {
     const EntryId id = table.find_or_add(prefix);
     if (table.at(id).paths.empty())
-        table.at(id).paths.add().received = some_attributes();
+        table.at(id).paths.add(1, 1).received = some_attributes();
     table.note_change(id);
     return id;
 }
@@ -140,10 +140,7 @@ TEST(Paths, one_is_kept_in_place_and_more_are_found_by_their_number)
     Paths paths;
     EXPECT_TRUE(paths.empty());
     for (PeerId peer = 1; peer <= 4; ++peer) {
-        Path& path = paths.add();
-        path.received = some_attributes();
-        path.peer = peer;
-        path.id = 10u + peer;
+        paths.add(10u + peer, peer).received = some_attributes();
     }
     EXPECT_EQ(paths.all().size(), 4u);
     for (const PathId id : {12u, 14u, 11u}) {
@@ -155,6 +152,48 @@ TEST(Paths, one_is_kept_in_place_and_more_are_found_by_their_number)
     EXPECT_EQ(paths.all()[0].peer, 3);
     paths.remove(*paths.find(13));
     EXPECT_TRUE(paths.empty());
+}
+
+TEST(Paths, thousands_are_found_and_counted_while_any_of_them_come_and_go)
+{
+    Paths paths;
+    std::map<PathId, PeerId> model;
+    std::minstd_rand random(1);
+    const auto check = [&] {
+        ASSERT_EQ(paths.all().size(), model.size());
+        for (PeerId peer = 0; peer < 3; ++peer)
+            ASSERT_EQ(paths.count_of(peer),
+                      std::ranges::count(model, peer, &std::pair<const PathId, PeerId>::second));
+        for (PathId id = 0; id < 4000; ++id) {
+            const Path* path = paths.find(id);
+            ASSERT_EQ(path != nullptr, model.contains(id)) << id;
+            if (path) {
+                ASSERT_EQ(path->id, id);
+                ASSERT_EQ(path->peer, model[id]);
+            }
+        }
+    };
+    for (const int likely : {90, 50, 10, 90, 0}) { // up, and down to none
+        for (int i = 0; i < 20000; ++i) {
+            const PathId id = static_cast<PathId>(random() % 4000);
+            const bool adds = static_cast<int>(random() % 100) < likely;
+            Path* path = paths.find(id);
+            if (adds && !path) {
+                const auto peer = static_cast<PeerId>(random() % 3);
+                paths.add(id, peer).received = some_attributes();
+                model[id] = peer;
+            } else if (!adds && path) {
+                paths.remove(*path);
+                model.erase(id);
+            }
+        }
+        check();
+    }
+    while (!paths.empty()) {
+        model.erase(paths.all().front().id);
+        paths.remove(paths.all().front());
+    }
+    check();
 }
 
 // ---- The pool ----
