@@ -219,13 +219,16 @@ Actions Fsm::received(ConnId id, const Incoming& message, Time now)
                        if (c->state == State::OpenSent && !c->held)
                            on_open(*c, open, now, out);
                        else
-                           on_unexpected(*c, now, out);
+                           on_unexpected(*c, MessageType::Open, now, out);
                    },
                    [&](KeepaliveSeen) { on_keepalive(*c, now, out); },
-                   [&](UpdateSeen) { up ? restart_hold(*c, now) : on_unexpected(*c, now, out); },
+                   [&](UpdateSeen) {
+                       up ? restart_hold(*c, now)
+                          : on_unexpected(*c, MessageType::Update, now, out);
+                   },
                    [&](RefreshSeen) {
                        if (!up)
-                           on_unexpected(*c, now, out);
+                           on_unexpected(*c, MessageType::RouteRefresh, now, out);
                    },
                    [&](const Notify& notify) { on_notification(*c, notify, now, out); },
                    [&](const Malformed& bad) { refuse(id, bad.notify, bad.why, now, out); },
@@ -331,7 +334,7 @@ void Fsm::on_keepalive(Connection& c, Time now, Actions& out)
         return;
     }
     if (c.state < State::OpenConfirm)
-        return on_unexpected(c, now, out);
+        return on_unexpected(c, MessageType::Keepalive, now, out);
     restart_hold(c, now);
     if (c.state != State::OpenConfirm)
         return;
@@ -342,10 +345,10 @@ void Fsm::on_keepalive(Connection& c, Time now, Actions& out)
         rival->expires = now + config_.collision_wait;
 }
 
-// RFC 6608.
-void Fsm::on_unexpected(Connection& c, Time now, Actions& out)
+// RFC 6608 section 4: the data are the type of the message.
+void Fsm::on_unexpected(Connection& c, MessageType type, Time now, Actions& out)
 {
-    refuse(c.id, Notify{ErrorCode::Fsm, fsm_subcode(c.state), {}},
+    refuse(c.id, Notify{ErrorCode::Fsm, fsm_subcode(c.state), {static_cast<std::uint8_t>(type)}},
            std::string("unexpected message in ") + name_of(c.state), now, out);
 }
 

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "bgp/session/negotiation.h"
+#include "bgp/wire/message.h"
 
 #include <chrono>
 #include <random>
@@ -159,7 +160,7 @@ private:
     void hold_back(Connection& c, const Open& open, Time now);
     void answer_held(ConnId id, Time now, Actions& out);
     void on_keepalive(Connection& c, Time now, Actions& out);
-    void on_unexpected(Connection& c, Time now, Actions& out);
+    void on_unexpected(Connection& c, MessageType type, Time now, Actions& out);
     void on_expiry(Connection& c, Time now, Actions& out);
     void lose_collision(ConnId id, Actions& out);
 
