@@ -63,6 +63,13 @@ Bytes refresh_message(RouteRefresh::Kind kind)
     return bytes;
 }
 
+Bytes end_of_rib()
+{
+    Bytes bytes;
+    encode_end_of_rib(kIpv4Unicast, bytes);
+    return bytes;
+}
+
 // ---- Passwords (RFC 2385) ----
 
 TEST_F(GuardTest, another_password_makes_no_session_and_the_status_says_what_it_may_be)
@@ -227,10 +234,7 @@ TEST_F(GuardTest, refresh_of_bad_length_has_its_own_error_where_that_was_agreed_
 TEST_F(GuardTest, what_is_not_told_again_in_a_refresh_goes_at_its_end)
 {
     Hostile hostile;
-    hostile.raw->say(together({refreshing_greeting(), telling({kFirst, kSecond})}));
-    Bytes end;
-    encode_end_of_rib(kIpv4Unicast, end);
-    hostile.raw->say(end);
+    hostile.raw->say(together({refreshing_greeting(), telling({kFirst, kSecond}), end_of_rib()}));
     ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 2; }));
     hostile.raw->say(together(
         {refresh_message(RouteRefresh::Kind::Begin), telling({kFirst}), telling({kThirdNet})}));
@@ -241,6 +245,42 @@ TEST_F(GuardTest, what_is_not_told_again_in_a_refresh_goes_at_its_end)
     EXPECT_EQ(hostile.node.way(kFirst), "10.99.0.3");
     EXPECT_EQ(hostile.node.way(kThirdNet), "10.99.0.3");
     EXPECT_TRUE(hostile.node.up());
+}
+
+TEST_F(GuardTest, second_beginning_asks_for_what_came_since_the_first_one)
+{
+    Hostile hostile;
+    hostile.raw->say(together({refreshing_greeting(), telling({kFirst, kSecond}), end_of_rib()}));
+    ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 2; }));
+    hostile.raw->say(together({refresh_message(RouteRefresh::Kind::Begin), telling({kFirst}),
+                               refresh_message(RouteRefresh::Kind::Begin), telling({kSecond}),
+                               telling({kThirdNet})}));
+    ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 3; })) << "until then it stays";
+    hostile.raw->say(refresh_message(RouteRefresh::Kind::End));
+    EXPECT_TRUE(hostile.until([&] { return hostile.node.way(kFirst).empty(); }));
+    EXPECT_EQ(hostile.node.losses(kSecond), 0);
+    EXPECT_EQ(hostile.node.known(), 2u);
+}
+
+TEST_F(GuardTest, end_of_a_refresh_before_end_of_rib_takes_nothing_away)
+{
+    const auto restarting_greeting = [](bool restarting) {
+        return greeting([restarting](Capabilities& c) {
+            c.enhanced_refresh = true;
+            c.graceful_restart =
+                GracefulRestart{restarting, Seconds(60), {{kIpv4Unicast, true}}, false};
+        });
+    };
+    Hostile hostile;
+    hostile.raw->say(together({restarting_greeting(false), telling({kFirst}), end_of_rib()}));
+    ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 1; }));
+    hostile.raw.emplace(hostile.executor, kRawHost, kOurHost, kOurPort4);
+    hostile.raw->say(together(
+        {restarting_greeting(true), refresh_message(RouteRefresh::Kind::End), telling({kSecond})}));
+    ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 2; })) << "the stale one stays";
+    EXPECT_EQ(hostile.node.losses(kFirst), 0);
+    hostile.raw->say(end_of_rib());
+    EXPECT_TRUE(hostile.until([&] { return hostile.node.way(kFirst).empty(); }));
 }
 
 TEST_F(GuardTest, beginning_and_end_of_a_refresh_mean_nothing_where_they_were_not_agreed_on)
