@@ -233,7 +233,7 @@ Status Agent::start_store()
 void Agent::stop()
 {
     if (peering_)
-        peering_->shutdown(bgp::Speaker::Goodbye::None);
+        peering_->shutdown(bgp::Speaker::Goodbye::Restart);
     if (store_)
         store_->stop();
     presence_.reset();

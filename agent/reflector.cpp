@@ -158,7 +158,7 @@ Status Reflector::start_store()
 void Reflector::stop()
 {
     if (peering_)
-        peering_->shutdown(bgp::Speaker::Goodbye::None);
+        peering_->shutdown(bgp::Speaker::Goodbye::Restart);
     if (store_)
         store_->stop();
     presence_.reset();

@@ -206,6 +206,28 @@ TEST_F(GuardTest, one_prefix_too_many_ends_the_session_and_takes_its_routes)
     EXPECT_TRUE(hostile.until([&] { return hostile.node.known() == 0; }));
 }
 
+// ---- The end of ours ----
+
+TEST_F(GuardTest, who_keeps_our_routes_is_not_told_that_we_go_and_come_back)
+{
+    for (const bool keeps : {true, false}) {
+        SCOPED_TRACE(keeps);
+        Hostile hostile;
+        hostile.raw->say(greeting([keeps](Capabilities& c) {
+            c.graceful_restart.reset();
+            if (keeps) // with no family of his own to keep: a helper (RFC 4724 section 3)
+                c.graceful_restart.emplace();
+        }));
+        ASSERT_TRUE(hostile.comes_to(State::Established));
+        hostile.node.speaker().shutdown(Speaker::Goodbye::Restart);
+        ASSERT_TRUE(hostile.ends());
+        EXPECT_EQ(hostile.told.has_value(), !keeps);
+        if (hostile.told) {
+            EXPECT_EQ(describe(*hostile.told), "Administrative Shutdown (6/2): \"margayd stops\"");
+        }
+    }
+}
+
 // ---- Route refresh (RFC 2918, 7313) ----
 
 TEST_F(GuardTest, refresh_of_bad_length_has_its_own_error_where_that_was_agreed_on)
