@@ -403,6 +403,8 @@ void Peer::session_up(const SessionUp& up)
     session.negotiated = up.negotiated;
     session.local_address = connection(up.connection)->local_address().value_or(Ip());
     const WireSession& agreed = up.negotiated.wire;
+    if (session.local_address.is_v4() ? agreed.ipv6.carried : agreed.ipv4.carried)
+        session.address_beside = connection(up.connection)->address_beside().value_or(Ip());
     if (agreed.ipv6.carried || agreed.ipv4.ipv6_next_hop)
         session.interface = connection(up.connection)->interface();
     session_ = session;
@@ -621,7 +623,8 @@ void Peer::send_what_is_due_of()
     }
 }
 
-// Ours as a next hop for this peer: of the session, or as the caller said.
+// Ours as a next hop for this peer: of the session; of the other family as the caller said, or what the
+// session's link has.
 template <typename P>
 Ip Peer::own_next_hop() const
 {
@@ -630,13 +633,13 @@ Ip Peer::own_next_hop() const
     if constexpr (std::is_same_v<P, Prefix6>) {
         if (!local.is_v4())
             return own_ipv6();
-        return speaker.address6 ? Ip(*speaker.address6) : Ip();
+        return speaker.address6 ? Ip(*speaker.address6) : session_->address_beside;
     } else {
         if (local.is_v4())
             return local;
         if (wire<P>().ipv6_next_hop)
             return own_ipv6();
-        return speaker.address4 ? Ip(*speaker.address4) : Ip();
+        return speaker.address4 ? Ip(*speaker.address4) : session_->address_beside;
     }
 }
 
