@@ -128,6 +128,8 @@ void Rib<P>::sweep(PeerId peer)
 {
     peers_[peer].oldest_kept = peers_[peer].generation;
     sweep_end_ = sweep_left_ = table_.end();
+    if (sweep_left_ == 0)
+        finish_sweep();
 }
 
 template <typename P>

@@ -479,6 +479,15 @@ TEST_F(RibTest, marks_without_end_do_not_make_a_stale_route_fresh)
     EXPECT_TRUE(rib.mark_stale_too(kA));
 }
 
+TEST_F(RibTest, marks_are_not_used_up_by_refreshes_of_nothing)
+{
+    for (int i = 0; i < 300; ++i) {
+        ASSERT_TRUE(rib.mark_stale_too(kA)) << i;
+        rib.sweep(kA);
+        settle();
+    }
+}
+
 TEST_F(RibTest, new_import_policy_is_applied_to_what_was_received_before)
 {
     rib.learn(kA, net, attributes(11));
