@@ -192,7 +192,7 @@ Status Agent::start_store()
 void Agent::stop()
 {
     if (peering_)
-        peering_->shutdown(bgp::Speaker::Goodbye::None);
+        peering_->shutdown(bgp::Speaker::Goodbye::Restart);
     intake_.stop();
     servers_.stop();
 }

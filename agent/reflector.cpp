@@ -129,7 +129,7 @@ Status Reflector::start_store()
 void Reflector::stop()
 {
     if (peering_)
-        peering_->shutdown(bgp::Speaker::Goodbye::None);
+        peering_->shutdown(bgp::Speaker::Goodbye::Restart);
     intake_.stop();
     servers_.stop();
 }

@@ -11,6 +11,7 @@ constexpr std::size_t kVisitsADecision =
     16; // entries that a sweep looks at cost less than a decision
 constexpr std::size_t kPathsADecision = 16; // more than that cost as much as further decisions
 constexpr std::size_t kBuriedATurn = 16384;
+constexpr int kMostMarks = 64; // of a peer's routes as stale, between two sweeps
 constexpr std::size_t kDecidedKept = 65536; // numbers at the queue's front that are done with
 
 // RFC 4271 6.3: a prefix that makes no sense is ignored. Multicast and loopback addresses are nobody's
@@ -103,10 +104,9 @@ void Rib<P>::next_generation(Peer& peer)
     constexpr int kFarBack = 100;
     ++peer.generation;
     const auto bound = static_cast<Generation>(peer.generation - kFarBack);
-    if (is_before(peer.traits_since, bound))
-        peer.traits_since = bound;
-    if (is_before(peer.oldest_kept, bound))
-        peer.oldest_kept = bound;
+    for (Generation* since : {&peer.traits_since, &peer.oldest_kept, &peer.oldest_left})
+        if (is_before(*since, bound))
+            *since = bound;
 }
 
 template <typename P>
@@ -114,6 +114,16 @@ void Rib<P>::mark_stale(PeerId peer)
 {
     sweep(peer); // of what an earlier session left behind
     next_generation(peers_[peer]);
+}
+
+template <typename P>
+bool Rib<P>::mark_stale_too(PeerId peer)
+{
+    Peer& state = peers_[peer];
+    if (static_cast<Generation>(state.generation - state.oldest_left) >= kMostMarks)
+        return false;
+    next_generation(state);
+    return true;
 }
 
 template <typename P>
@@ -127,6 +137,8 @@ template <typename P>
 void Rib<P>::start_walk()
 {
     sweep_end_ = sweep_left_ = table_.end();
+    if (sweep_left_ == 0)
+        finish_sweep();
 }
 
 template <typename P>
@@ -436,6 +448,7 @@ void Rib<P>::finish_sweep()
     next_hops_changed_ = false;
     for (Peer& peer : peers_) {
         peer.policy_changed = false;
+        peer.oldest_left = peer.oldest_kept;
         if (peer.removed && peer.count == 0)
             peer = Peer{};
     }

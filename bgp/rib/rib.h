@@ -67,6 +67,9 @@ public:
     void peer_up(PeerId peer, const PeerTraits& traits);
     // Its routes become stale. Those that were stale already go (RFC 4724 4.2).
     void mark_stale(PeerId peer);
+    // The same, but what was stale already waits on, too (RFC 7313 section 4). False: that was so often
+    // that the numbers of generations would go round before the table was swept.
+    bool mark_stale_too(PeerId peer);
     // Removes what is stale now, in later work().
     void sweep(PeerId peer);
     // The session is over for good.
@@ -99,7 +102,6 @@ public:
     // the second number has come to where the first one is.
     std::uint64_t queued() const { return done_ + dirty_.size() - dirty_at_; }
     std::uint64_t done() const { return done_; }
-    bool is_sweeping() const { return sweep_left_ > 0; }
     bool has_work() const { return dirty_at_ < dirty_.size() || sweep_left_ > 0; }
 
     Table& table() { return table_; }
@@ -123,6 +125,7 @@ private:
         PeerTraits traits;
         Generation generation = 0;
         Generation oldest_kept = 0; // what a sweep removes is older
+        Generation oldest_left = 0; // what the last sweep that was finished has removed is older
         Generation traits_since = 0; // or a later one, if that is long ago
         std::uint32_t traits_version = 0;
         bool used = false;

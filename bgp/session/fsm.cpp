@@ -347,7 +347,7 @@ void Fsm::on_keepalive(Connection& c, Time now, Actions& out)
         rival->expires = now + config_.collision_wait;
 }
 
-// RFC 6608 section 4: the state, and which message it was.
+// RFC 6608 section 4: the data are the type of the message.
 void Fsm::on_unexpected(Connection& c, MessageType type, Time now, Actions& out)
 {
     refuse(c.id, Notify{ErrorCode::Fsm, fsm_subcode(c.state), {static_cast<std::uint8_t>(type)}},

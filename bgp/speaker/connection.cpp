@@ -76,21 +76,30 @@ Ip ip_of(const sockaddr& address)
     return Ipv6(bytes);
 }
 
+using Interfaces = std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)>;
+Interfaces interfaces()
+{
+    ifaddrs* list = nullptr;
+    return {::getifaddrs(&list) == 0 ? list : nullptr, ::freeifaddrs};
+}
+
+// Of a link, not of the loopback interface.
+std::optional<Ip> link_address(const ifaddrs& each)
+{
+    const bool known = each.ifa_addr && (each.ifa_addr->sa_family == AF_INET ||
+                                         each.ifa_addr->sa_family == AF_INET6);
+    return known && !(each.ifa_flags & IFF_LOOPBACK) ? std::optional(ip_of(*each.ifa_addr))
+                                                     : std::nullopt;
+}
+
 // The interface that has `local` in one network with `peer`.
 std::uint32_t link_of(const Ip& local, const Ip& peer)
 {
-    ifaddrs* list = nullptr;
-    if (::getifaddrs(&list) != 0)
-        return 0;
-    const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(list, ::freeifaddrs);
-    const int family = local.is_v4() ? AF_INET : AF_INET6;
-    for (const ifaddrs* each = list; each; each = each->ifa_next) {
-        if (!each->ifa_addr || !each->ifa_netmask || each->ifa_addr->sa_family != family ||
-            (each->ifa_flags & IFF_LOOPBACK) || ip_of(*each->ifa_addr) != local)
-            continue;
-        if (is_in_network(local, ip_of(*each->ifa_netmask), peer))
+    const Interfaces list = interfaces();
+    for (const ifaddrs* each = list.get(); each; each = each->ifa_next)
+        if (each->ifa_netmask && link_address(*each) == local &&
+            is_in_network(local, ip_of(*each->ifa_netmask), peer))
             return ::if_nametoindex(each->ifa_name);
-    }
     return 0;
 }
 
@@ -256,6 +265,24 @@ std::optional<Ip> Connection::local_address() const
     if (error)
         return std::nullopt;
     return to_ip(endpoint.address());
+}
+
+std::optional<Ip> Connection::address_beside() const
+{
+    const auto local = local_address();
+    const Interfaces list = interfaces();
+    const ifaddrs* ours = list.get();
+    while (ours && link_address(*ours) != local)
+        ours = ours->ifa_next;
+    if (!local || !ours)
+        return std::nullopt;
+    for (const ifaddrs* each = list.get(); each; each = each->ifa_next) {
+        const auto address = link_address(*each);
+        if (address && address->is_v4() != local->is_v4() && !address->is_link_local6() &&
+            std::string_view(each->ifa_name) == ours->ifa_name)
+            return address;
+    }
+    return std::nullopt;
 }
 
 std::uint32_t Connection::interface() const

@@ -62,6 +62,8 @@ public:
     // Since when the kernel takes nothing of what is queued.
     std::optional<Time> stuck_since() const;
     std::optional<Ip> local_address() const;
+    // Of the other family, on the link that has that one.
+    std::optional<Ip> address_beside() const;
     // The index of the interface by which the peer is on a link with us; 0: it is not.
     std::uint32_t interface() const;
     void set_max_message(std::size_t octets) { max_message_ = octets; } // RFC 8654

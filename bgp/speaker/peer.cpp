@@ -273,15 +273,14 @@ void Peer::on_refresh(RouteRefresh::Kind kind)
     const bool enhanced = session_->negotiated.enhanced_refresh;
     if (!enhanced || kind == RouteRefresh::Kind::Request)
         return refresh<P>(); // RFC 2918 section 3: the octet says nothing there
+    // RFC 7313 section 4: neither counts before the End-of-RIB that is to come. A second begin asks for what
+    // came since the first one, too.
+    if (session_->negotiated.peer_restart && !session_->family<P>().end_of_rib_received)
+        return;
     if (kind == RouteRefresh::Kind::End)
         return drop_stale_routes<P>();
-    // RFC 7313 section 4: not before the End-of-RIB that is to come. A second begin changes nothing:
-    // what waits to be told again since the first still does. Nor may a flood of them go round the
-    // numbers of generations before the table is swept of what they left.
-    if (kind != RouteRefresh::Kind::Begin || stale<P>() || tables<P>().rib().is_sweeping() ||
-        (session_->negotiated.peer_restart && !session_->family<P>().end_of_rib_received))
+    if (kind != RouteRefresh::Kind::Begin || !tables<P>().rib().mark_stale_too(id_))
         return;
-    tables<P>().rib().mark_stale(id_);
     stale<P>() = true;
     stale_timer_.start(kStaleLimit, [this] { drop_all_stale_routes(); });
 }
@@ -381,6 +380,8 @@ void Peer::session_up(const SessionUp& up)
     session.negotiated = up.negotiated;
     session.local_address = connection(up.connection)->local_address().value_or(Ip());
     const WireSession& agreed = up.negotiated.wire;
+    if (session.local_address.is_v4() ? agreed.ipv6.carried : agreed.ipv4.carried)
+        session.address_beside = connection(up.connection)->address_beside().value_or(Ip());
     if (agreed.ipv6.carried || agreed.ipv4.ipv6_next_hop)
         session.interface = connection(up.connection)->interface();
     session_ = session;

@@ -50,6 +50,8 @@ public:
     void start();
     void stop(const Notify& notify);
     void abandon();
+    // When TCP ends without a NOTIFICATION, for our restart time (RFC 4724 4.2).
+    bool keeps_our_routes() const { return session_ && session_->negotiated.peer_restart; }
     void cut(); // at once: last words are for those that we know
     void accept(Connection::Tcp::socket socket);
 

@@ -29,7 +29,8 @@ Ip own_ipv6(const Session& session, const SpeakerConfig& speaker)
     return local.is_link_local6() && global ? Ip(*global) : local;
 }
 
-// Ours as a next hop for this peer: of the session, or as the caller said.
+// Ours as a next hop for this peer: of the session; of the other family as the caller said, or what the
+// session's link has.
 template <typename P>
 Ip own_next_hop(const Session& session, const SpeakerConfig& speaker)
 {
@@ -37,13 +38,13 @@ Ip own_next_hop(const Session& session, const SpeakerConfig& speaker)
     if constexpr (std::is_same_v<P, Prefix6>) {
         if (!local.is_v4())
             return own_ipv6(session, speaker);
-        return speaker.address6 ? Ip(*speaker.address6) : Ip();
+        return speaker.address6 ? Ip(*speaker.address6) : session.address_beside;
     } else {
         if (local.is_v4())
             return local;
         if (session.wire<P>().ipv6_next_hop)
             return own_ipv6(session, speaker);
-        return speaker.address4 ? Ip(*speaker.address4) : Ip();
+        return speaker.address4 ? Ip(*speaker.address4) : session.address_beside;
     }
 }
 

@@ -26,6 +26,7 @@ struct Session {
     ConnId connection = 0;
     Negotiated negotiated;
     Ip local_address;
+    Ip address_beside; // zero where there is none, or no route could use it
     std::uint32_t interface = 0;
     FamilySession ipv4;
     FamilySession ipv6;

@@ -263,7 +263,8 @@ void Speaker::Impl::shutdown(Goodbye goodbye)
     listen_timer_.stop();
     sync_timer_.stop();
     for (const auto& [name, peer] : peers_.all()) {
-        if (goodbye == Goodbye::Notify)
+        if (goodbye == Goodbye::Notify ||
+            (goodbye == Goodbye::Restart && !peer->keeps_our_routes()))
             peer->stop(shutdown_notice(cease::kAdminShutdown, "margayd stops"));
         else
             peer->abandon();

@@ -76,7 +76,8 @@ public:
 
     enum class Goodbye {
         Notify, // Cease: the peers withdraw our routes at once
-        None, // TCP ends without a word: the peers keep them for the restart time
+        Restart, // we come back: Cease to those alone who would not keep our routes (RFC 4724)
+        None, // TCP ends without a word
     };
     void shutdown(Goodbye goodbye);
 

@@ -31,7 +31,8 @@ struct SpeakerConfig {
     // again (RFC 4724 4.1). Also bounds that time, see Callbacks::on_initial_sync_done.
     bool restarting = false;
     Seconds restart_time{120};
-    // Ours, as the next hop of IPv6 routes on sessions over IPv4, and the other way round.
+    // Ours, as the next hop of IPv6 routes on sessions over IPv4, and the other way round. By default what
+    // the interface of the session has.
     std::optional<Ipv4> address4{};
     std::optional<Ipv6> address6{};
     // RFC 4456: as a reflector, for the peers that are its clients. By default the router id.

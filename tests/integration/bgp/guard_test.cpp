@@ -55,6 +55,13 @@ Bytes refresh_message(RouteRefresh::Kind kind)
     return bytes;
 }
 
+Bytes end_of_rib()
+{
+    Bytes bytes;
+    encode_end_of_rib(kIpv4Unicast, bytes);
+    return bytes;
+}
+
 // ---- Passwords (RFC 2385) ----
 
 TEST_F(GuardTest, another_password_makes_no_session_and_the_status_says_what_it_may_be)
@@ -191,6 +198,28 @@ TEST_F(GuardTest, one_prefix_too_many_ends_the_session_and_takes_its_routes)
     EXPECT_TRUE(hostile.until([&] { return hostile.node.known() == 0; }));
 }
 
+// ---- The end of ours ----
+
+TEST_F(GuardTest, who_keeps_our_routes_is_not_told_that_we_go_and_come_back)
+{
+    for (const bool keeps : {true, false}) {
+        SCOPED_TRACE(keeps);
+        Hostile hostile;
+        hostile.raw->say(greeting([keeps](Capabilities& c) {
+            c.graceful_restart.reset();
+            if (keeps) // with no family of his own to keep: a helper (RFC 4724 section 3)
+                c.graceful_restart.emplace();
+        }));
+        ASSERT_TRUE(hostile.comes_to(State::Established));
+        hostile.node.speaker().shutdown(Speaker::Goodbye::Restart);
+        ASSERT_TRUE(hostile.ends());
+        EXPECT_EQ(hostile.told.has_value(), !keeps);
+        if (hostile.told) {
+            EXPECT_EQ(describe(*hostile.told), "Administrative Shutdown (6/2): \"margayd stops\"");
+        }
+    }
+}
+
 // ---- Route refresh (RFC 2918, 7313) ----
 
 TEST_F(GuardTest, refresh_of_bad_length_has_its_own_error_where_that_was_agreed_on)
@@ -231,10 +260,7 @@ TEST_F(GuardTest, refresh_of_an_unknown_kind_is_ignored_whatever_its_length)
 TEST_F(GuardTest, what_is_not_told_again_in_a_refresh_goes_at_its_end)
 {
     Hostile hostile;
-    hostile.raw->say(together({refreshing_greeting(), telling({kFirst, kSecond})}));
-    Bytes end;
-    encode_end_of_rib(kIpv4Unicast, end);
-    hostile.raw->say(end);
+    hostile.raw->say(together({refreshing_greeting(), telling({kFirst, kSecond}), end_of_rib()}));
     ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 2; }));
     hostile.raw->say(together(
         {refresh_message(RouteRefresh::Kind::Begin), telling({kFirst}), telling({kThirdNet})}));
@@ -245,6 +271,42 @@ TEST_F(GuardTest, what_is_not_told_again_in_a_refresh_goes_at_its_end)
     EXPECT_EQ(hostile.node.way(kFirst), "10.99.0.3");
     EXPECT_EQ(hostile.node.way(kThirdNet), "10.99.0.3");
     EXPECT_TRUE(hostile.node.up());
+}
+
+TEST_F(GuardTest, second_beginning_asks_for_what_came_since_the_first_one)
+{
+    Hostile hostile;
+    hostile.raw->say(together({refreshing_greeting(), telling({kFirst, kSecond}), end_of_rib()}));
+    ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 2; }));
+    hostile.raw->say(together({refresh_message(RouteRefresh::Kind::Begin), telling({kFirst}),
+                               refresh_message(RouteRefresh::Kind::Begin), telling({kSecond}),
+                               telling({kThirdNet})}));
+    ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 3; })) << "until then it stays";
+    hostile.raw->say(refresh_message(RouteRefresh::Kind::End));
+    EXPECT_TRUE(hostile.until([&] { return hostile.node.way(kFirst).empty(); }));
+    EXPECT_EQ(hostile.node.losses(kSecond), 0);
+    EXPECT_EQ(hostile.node.known(), 2u);
+}
+
+TEST_F(GuardTest, end_of_a_refresh_before_end_of_rib_takes_nothing_away)
+{
+    const auto restarting_greeting = [](bool restarting) {
+        return greeting([restarting](Capabilities& c) {
+            c.enhanced_refresh = true;
+            c.graceful_restart =
+                GracefulRestart{restarting, Seconds(60), {{kIpv4Unicast, true}}, false};
+        });
+    };
+    Hostile hostile;
+    hostile.raw->say(together({restarting_greeting(false), telling({kFirst}), end_of_rib()}));
+    ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 1; }));
+    hostile.raw.emplace(hostile.executor, kRawHost, kOurHost, kOurPort4);
+    hostile.raw->say(together(
+        {restarting_greeting(true), refresh_message(RouteRefresh::Kind::End), telling({kSecond})}));
+    ASSERT_TRUE(hostile.until([&] { return hostile.node.known() == 2; })) << "the stale one stays";
+    EXPECT_EQ(hostile.node.losses(kFirst), 0);
+    hostile.raw->say(end_of_rib());
+    EXPECT_TRUE(hostile.until([&] { return hostile.node.way(kFirst).empty(); }));
 }
 
 TEST_F(GuardTest, beginning_and_end_of_a_refresh_mean_nothing_where_they_were_not_agreed_on)

@@ -25,13 +25,14 @@ struct End {
     std::unique_ptr<Speaker> speaker;
     std::map<Prefix6, NextHop> routes;
 
-    End(Executor& executor, const char* id, std::uint16_t port, std::optional<Ipv6> global = {})
+    End(Executor& executor, const char* id, std::uint16_t port, std::optional<Ipv6> global = {},
+        const Ip& listens_at = Ip(Ipv6()))
     {
         SpeakerConfig config;
         config.local_as = Asn{64512};
         config.router_id = Ipv4::parse(id).value();
         config.listen_port = port;
-        config.listen_address = Ip(Ipv6());
+        config.listen_address = listens_at;
         config.address6 = global;
         Callbacks callbacks;
         callbacks.on_routes6 = [this](std::span<const RouteChange6> changes) {
@@ -85,6 +86,28 @@ PeerConfig peer_on(const char* interface, const Ip& address)
 
 const Prefix6 kOurNet6 = Prefix6::parse("2001:db8:1::/48").value();
 const Prefix6 kTheirNet6 = Prefix6::parse("2001:db8:2::/48").value();
+
+TEST_F(LinkLocalTest, ipv6_next_hop_over_ipv4_is_what_the_link_has_beside_our_address)
+{
+    ASSERT_EQ(std::system("ip address add 10.98.0.1/24 dev left && "
+                          "ip address add fd98::1/64 dev left nodad && "
+                          "ip address add 10.98.0.2/24 dev right"),
+              0);
+    const Ip left_address = Ipv4::parse("10.98.0.1").value(),
+             right_address = Ipv4::parse("10.98.0.2").value();
+    End left(executor, "10.99.0.1", kPort, {}, left_address), right(executor, "10.99.0.2", 0);
+    PeerConfig waits = peer_on("", right_address), dials = peer_on("", left_address);
+    waits.passive = true;
+    dials.source = right_address;
+    left.speaker->set_peers({waits});
+    right.speaker->set_peers({dials});
+    left.speaker->announce(kOurNet6);
+    ASSERT_TRUE(until([&] { return right.routes.size() == 1; })) << right.peer().why_down;
+    EXPECT_EQ(right.routes.at(kOurNet6).gateway, Ip::parse("fd98::1").value());
+    right.speaker->announce(kTheirNet6);
+    EXPECT_TRUE(until([&] { return right.speaker->routes().size() == 2; }));
+    EXPECT_TRUE(left.routes.empty()) << "that end has no IPv6 address to give";
+}
 
 TEST_F(LinkLocalTest, next_hop_comes_with_its_interface_and_both_addresses)
 {

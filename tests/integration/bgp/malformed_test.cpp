@@ -36,9 +36,9 @@ Notify open_error_of(std::uint8_t subcode, Bytes data = {})
 {
     return Notify{ErrorCode::Open, subcode, std::move(data)};
 }
-Notify fsm_error_of(std::uint8_t subcode, Bytes data)
+Notify fsm_error_of(std::uint8_t subcode, MessageType type)
 {
-    return Notify{ErrorCode::Fsm, subcode, std::move(data)};
+    return Notify{ErrorCode::Fsm, subcode, {static_cast<std::uint8_t>(type)}};
 }
 
 class RefusedMessage : public ::testing::TestWithParam<WireCase> {
@@ -172,19 +172,23 @@ const Bytes kRefresh{0, 1, 0, 1};
 // RFC 6608 section 4: the data is the type of the message.
 INSTANTIATE_TEST_SUITE_P(
     Unexpected, RefusedMessage,
-    ::testing::Values(
-        WireCase{"UPDATE", State::OpenSent, whole_message(2, kEmptyUpdate), fsm_error_of(1, {2})},
-        WireCase{"KEEPALIVE", State::OpenSent, whole_message(4), fsm_error_of(1, {4})},
-        WireCase{"ROUTE-REFRESH", State::OpenSent, whole_message(5, kRefresh),
-                 fsm_error_of(1, {5})},
-        WireCase{"OPEN", State::OpenConfirm, raw_open(kRawHost, kRawAs), fsm_error_of(2, {1})},
-        WireCase{"UPDATE", State::OpenConfirm, whole_message(2, kEmptyUpdate),
-                 fsm_error_of(2, {2})},
-        WireCase{"ROUTE-REFRESH", State::OpenConfirm, whole_message(5, kRefresh),
-                 fsm_error_of(2, {5})},
-        WireCase{"OPEN", State::Established, raw_open(kRawHost, kRawAs), fsm_error_of(3, {1})},
-        WireCase{"OPEN of version 3", State::Established,
-                 open_of({3, 0xfd, 0xe9, 0, 90, 10, 99, 0, 3, 0}), fsm_error_of(3, {1})}));
+    ::testing::Values(WireCase{"UPDATE", State::OpenSent, whole_message(2, kEmptyUpdate),
+                               fsm_error_of(1, MessageType::Update)},
+                      WireCase{"KEEPALIVE", State::OpenSent, whole_message(4),
+                               fsm_error_of(1, MessageType::Keepalive)},
+                      WireCase{"ROUTE-REFRESH", State::OpenSent, whole_message(5, kRefresh),
+                               fsm_error_of(1, MessageType::RouteRefresh)},
+                      WireCase{"OPEN", State::OpenConfirm, raw_open(kRawHost, kRawAs),
+                               fsm_error_of(2, MessageType::Open)},
+                      WireCase{"UPDATE", State::OpenConfirm, whole_message(2, kEmptyUpdate),
+                               fsm_error_of(2, MessageType::Update)},
+                      WireCase{"ROUTE-REFRESH", State::OpenConfirm, whole_message(5, kRefresh),
+                               fsm_error_of(2, MessageType::RouteRefresh)},
+                      WireCase{"OPEN", State::Established, raw_open(kRawHost, kRawAs),
+                               fsm_error_of(3, MessageType::Open)},
+                      WireCase{"OPEN of version 3", State::Established,
+                               open_of({3, 0xfd, 0xe9, 0, 90, 10, 99, 0, 3, 0}),
+                               fsm_error_of(3, MessageType::Open)}));
 
 // ---- UPDATE ----
 

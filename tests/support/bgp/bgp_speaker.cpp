@@ -344,8 +344,10 @@ int main(int argc, char** argv)
     app.add_option("--as", options.as);
     app.add_option("--id", options.id)->required();
     app.add_option("--listen", options.listen, "address:port, or :port for all addresses");
-    app.add_option("--address4", options.address4, "IPv4 next hop of ours on IPv6 sessions");
-    app.add_option("--address6", options.address6, "IPv6 next hop of ours on IPv4 sessions");
+    app.add_option("--address4", options.address4,
+                   "IPv4 next hop of ours on IPv6 sessions; else of the interface");
+    app.add_option("--address6", options.address6,
+                   "IPv6 next hop of ours on IPv4 sessions; else of the interface");
     app.add_option(
         "--peer", options.peers,
         "name=,address=,port=,as=,source=,families=v4+v6,passive,client,nogr,gr-notification,hold=,"

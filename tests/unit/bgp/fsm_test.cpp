@@ -31,7 +31,10 @@ std::string words(const Actions& actions)
                 add("open" + to);
             else if (const auto* n = std::get_if<Notify>(&s->message))
                 add("notify" + to + " " + std::to_string(static_cast<int>(n->code)) + "/" +
-                    std::to_string(n->subcode));
+                    std::to_string(n->subcode) +
+                    (n->code == ErrorCode::Fsm && n->data.size() == 1
+                         ? " of type " + std::to_string(n->data[0])
+                         : ""));
             else
                 add("keepalive" + to);
         }
@@ -191,18 +194,18 @@ TEST_P(UnexpectedMessage, is_answered_with_the_subcode_of_the_state)
 
 INSTANTIATE_TEST_SUITE_P(
     Rfc6608, UnexpectedMessage,
-    ::testing::Values(Unexpected{State::OpenSent, KeepaliveSeen{}, "notify 1 5/1, close 1"},
-                      Unexpected{State::OpenSent, UpdateSeen{}, "notify 1 5/1, close 1"},
-                      Unexpected{State::OpenSent, RefreshSeen{}, "notify 1 5/1, close 1"},
-                      Unexpected{State::OpenConfirm, UpdateSeen{}, "notify 1 5/2, close 1"},
-                      Unexpected{State::OpenConfirm, RefreshSeen{}, "notify 1 5/2, close 1"},
-                      Unexpected{State::OpenConfirm, peer_open(), "notify 1 5/2, close 1"},
-                      Unexpected{State::Established, peer_open(), "notify 1 5/3, close 1, down"},
-                      Unexpected{State::Established, Malformed{{ErrorCode::Update, 1, {}}, ""},
-                                 "notify 1 3/1, close 1, down"},
-                      Unexpected{State::OpenSent, Notify{ErrorCode::Cease, 2, {}}, "close 1"},
-                      Unexpected{State::Established, Notify{ErrorCode::Cease, 2, {}},
-                                 "close 1, down"}));
+    ::testing::Values(
+        Unexpected{State::OpenSent, KeepaliveSeen{}, "notify 1 5/1 of type 4, close 1"},
+        Unexpected{State::OpenSent, UpdateSeen{}, "notify 1 5/1 of type 2, close 1"},
+        Unexpected{State::OpenSent, RefreshSeen{}, "notify 1 5/1 of type 5, close 1"},
+        Unexpected{State::OpenConfirm, UpdateSeen{}, "notify 1 5/2 of type 2, close 1"},
+        Unexpected{State::OpenConfirm, RefreshSeen{}, "notify 1 5/2 of type 5, close 1"},
+        Unexpected{State::OpenConfirm, peer_open(), "notify 1 5/2 of type 1, close 1"},
+        Unexpected{State::Established, peer_open(), "notify 1 5/3 of type 1, close 1, down"},
+        Unexpected{State::Established, Malformed{{ErrorCode::Update, 1, {}}, ""},
+                   "notify 1 3/1, close 1, down"},
+        Unexpected{State::OpenSent, Notify{ErrorCode::Cease, 2, {}}, "close 1"},
+        Unexpected{State::Established, Notify{ErrorCode::Cease, 2, {}}, "close 1, down"}));
 
 TEST_F(FsmTest, open_is_refused_with_its_reason_in_words)
 {
@@ -460,7 +463,9 @@ TEST_F(FsmTest, open_that_is_held_back_is_still_the_only_one)
         take(fsm.dialed(1, now));
         const ConnId incoming = accept();
         take(fsm.received(incoming, peer_open(10), now));
-        EXPECT_EQ(take(fsm.received(incoming, second, now)), "notify 2 5/1, close 2");
+        const std::string type = std::holds_alternative<Open>(second) ? "1" : "2";
+        EXPECT_EQ(take(fsm.received(incoming, second, now)),
+                  "notify 2 5/1 of type " + type + ", close 2");
     }
 }
 

@@ -446,6 +446,48 @@ TEST_F(RibTest, second_restart_in_a_row_deletes_what_was_stale_before)
     EXPECT_THAT(next_hops(other), ElementsAre(11));
 }
 
+TEST_F(RibTest, what_is_marked_once_more_waits_with_what_was_stale_before)
+{
+    rib.learn(kA, net, attributes(11));
+    EXPECT_TRUE(rib.mark_stale_too(kA));
+    rib.learn(kA, other, attributes(11));
+    EXPECT_TRUE(rib.mark_stale_too(kA));
+    settle();
+    EXPECT_TRUE(rib.is_stale(find(net)->paths.all()[0]));
+    EXPECT_TRUE(rib.is_stale(find(other)->paths.all()[0]));
+    rib.learn(kA, net, attributes(11));
+    rib.sweep(kA);
+    settle();
+    EXPECT_THAT(next_hops(net), ElementsAre(11));
+    EXPECT_EQ(find(other), nullptr);
+}
+
+// Generations are numbers that go round.
+TEST_F(RibTest, marks_without_end_do_not_make_a_stale_route_fresh)
+{
+    rib.learn(kA, net, attributes(11));
+    int marks = 0;
+    for (int i = 0; i < 256; ++i) {
+        marks += rib.mark_stale_too(kA) ? 1 : 0;
+        ASSERT_TRUE(rib.is_stale(find(net)->paths.all()[0])) << "after " << marks;
+    }
+    EXPECT_GT(marks, 10) << "few are heard";
+    rib.sweep(kA);
+    EXPECT_FALSE(rib.mark_stale_too(kA)) << "the table is not swept yet";
+    settle();
+    EXPECT_EQ(find(net), nullptr);
+    EXPECT_TRUE(rib.mark_stale_too(kA));
+}
+
+TEST_F(RibTest, marks_are_not_used_up_by_refreshes_of_nothing)
+{
+    for (int i = 0; i < 300; ++i) {
+        ASSERT_TRUE(rib.mark_stale_too(kA)) << i;
+        rib.sweep(kA);
+        settle();
+    }
+}
+
 TEST_F(RibTest, new_import_policy_is_applied_to_what_was_received_before)
 {
     rib.learn(kA, net, attributes(11));
