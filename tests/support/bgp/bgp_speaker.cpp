@@ -36,6 +36,7 @@ struct Options {
     std::string listen;
     std::string address4;
     std::string address6;
+    std::string cluster_id;
     std::vector<std::string> peers;
     std::vector<std::string> announce;
     bool restarting = false;
@@ -309,6 +310,8 @@ int run(const Options& options)
         config.address4 = ip_of(options.address4).v4();
     if (!options.address6.empty())
         config.address6 = ip_of(options.address6).v6();
+    if (!options.cluster_id.empty())
+        config.cluster_id = ip_of(options.cluster_id).v4();
     if (const auto colon = options.listen.rfind(':'); colon != std::string::npos) {
         if (colon > 0) // ":179" is all addresses
             config.listen_address = ip_of(options.listen.substr(0, colon));
@@ -348,6 +351,7 @@ int main(int argc, char** argv)
                    "IPv4 next hop of ours on IPv6 sessions; else of the interface");
     app.add_option("--address6", options.address6,
                    "IPv6 next hop of ours on IPv4 sessions; else of the interface");
+    app.add_option("--cluster-id", options.cluster_id, "as a reflector; else the identifier");
     app.add_option(
         "--peer", options.peers,
         "name=,address=,port=,as=,source=,families=v4+v6,passive,client,nogr,gr-notification,hold=,"
