@@ -426,6 +426,8 @@ void UpdateGroup<P>::consider_paths(EntryId id)
         return;
     std::vector<ToldPath>& told = told_paths(id);
     std::erase_if(told, [](const ToldPath& path) { return !path.attributes; });
+    if (told.empty())
+        std::vector<ToldPath>().swap(told); // the number will be another prefix's, with fewer paths
     for (ToldPath& path : told)
         path.unsure = false;
 }
