@@ -76,7 +76,7 @@ std::string origin_text(const model::BgpSession& session)
 }
 
 bgp::PeerConfig peer_config(const std::string& name, const model::BgpSession& session,
-                            const std::string& password, bgp::Seconds hold)
+                            const std::string& password, const config::Config& settings)
 {
     bgp::PeerConfig config;
     config.name = name;
@@ -96,9 +96,11 @@ bgp::PeerConfig peer_config(const std::string& name, const model::BgpSession& se
     config.policy = bgp_rules::chain_of(session.filters);
     if (session.restart_time)
         config.restart_time = whole_seconds(*session.restart_time);
-    config.hold_time = hold;
-    config.keepalive_time =
-        session.keepalive_time ? whole_seconds(*session.keepalive_time) : hold / 3;
+    if (settings.bgp_max_prefixes > 0)
+        config.max_prefixes = settings.bgp_max_prefixes;
+    config.hold_time = settings.bgp_hold_time;
+    config.keepalive_time = session.keepalive_time ? whole_seconds(*session.keepalive_time)
+                                                   : settings.bgp_hold_time / 3;
     return config;
 }
 
@@ -407,7 +409,7 @@ void Peering::add_peer(const std::string& name, const model::BgpSession& session
         }
         password = *found;
     }
-    into.push_back(peer_config(name, session, password, config_.bgp_hold_time));
+    into.push_back(peer_config(name, session, password, config_));
 }
 
 void Peering::hand_over_ranges(Passwords& read)

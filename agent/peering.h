@@ -128,7 +128,7 @@ Ipv4 router_id(const std::string& setting, const std::string& node, Ipv4 address
 
 // The session in the library's words.
 bgp::PeerConfig peer_config(const std::string& name, const model::BgpSession& session,
-                            const std::string& password, bgp::Seconds hold);
+                            const std::string& password, const config::Config& settings);
 
 // What whoever comes from the range becomes.
 bgp::PeerRange peer_range(const config::ListenRange& range, std::uint32_t own_as,

@@ -162,6 +162,7 @@ struct Config {
     std::vector<ListenRange> bgp_listen_ranges;
     static constexpr std::uint32_t kMostListenPeers = 10000;
     std::uint32_t bgp_listen_limit = 0; // of all ranges
+    std::uint32_t bgp_max_prefixes = 0; // of a configured peer; 0: any number
     bool bfd = false;
     std::chrono::milliseconds bfd_interval{0};
     std::uint8_t bfd_multiplier = 0;

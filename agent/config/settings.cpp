@@ -308,6 +308,12 @@ constexpr Setting kSettings[] = {
      [](std::string_view t, Config& c) {
          return read_number(t, 1, Config::kMostListenPeers, c.bgp_listen_limit);
      }},
+    {"bgp-max-prefixes", "MARGAY_BGP_MAX_PREFIXES", "0", "0 to 4294967295",
+     "prefixes that a peer of the mesh or of a BGPPeer may tell; with more its session ends; 0: "
+     "any number",
+     [](std::string_view t, Config& c) {
+         return read_number(t, 0, 0xffffffff, c.bgp_max_prefixes);
+     }},
     {"bird-socket", "MARGAY_BIRD_SOCKET", "/var/run/calico/bird.ctl", "off, or an absolute path",
      "where margayd answers as BIRD does, for calicoctl node status; it also has processes named "
      "bird and calico-felix then; with IPv6 peers bird6.ctl and bird6 as well",

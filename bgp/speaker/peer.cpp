@@ -243,7 +243,7 @@ void Peer::note_faults(const Update& update)
             return;
         const bool withdrawn = fault.action == FaultAction::TreatAsWithdraw;
         host_.log().warn("malformed attribute peer={} attribute={} action={}", config_.name,
-                         attribute_name(fault.type),
+                         fault.too_long ? "all, longer than we take" : attribute_name(fault.type),
                          withdrawn ? "treat-as-withdraw" : "discard-attribute");
     }
 }

@@ -208,8 +208,6 @@ struct Rule {
     const char* name;
 };
 
-// Of an attribute that is kept: whoever passes it on may put something of his own before it.
-constexpr std::size_t kLongestValue = 0xffff - 8;
 constexpr std::size_t kAny = std::numeric_limits<std::size_t>::max();
 constexpr auto kDiscard = FaultAction::DiscardAttribute;
 constexpr auto kWithdraw = FaultAction::TreatAsWithdraw;
@@ -371,9 +369,8 @@ void keep_joined_parts(Check& c)
 {
     ByteWriter out(c.list.octets);
     c.ascending = c.ascending && !c.as_path && !c.aggregator;
-    if (c.as_path && octets_of(*c.as_path) > kLongestValue)
-        c.list.faults.push_back(
-            {kAsPath, FaultAction::TreatAsWithdraw}); // a long message's, doubled
+    if (c.as_path && octets_of(*c.as_path) > kMostAttributeOctets) // of a long message, doubled
+        c.list.faults.push_back({.action = FaultAction::TreatAsWithdraw, .too_long = true});
     else if (c.as_path)
         put_path(kWellKnown, kAsPath, *c.as_path, true, out);
     if (c.aggregator)

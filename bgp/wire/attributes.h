@@ -93,6 +93,9 @@ inline constexpr std::uint32_t kNoExportSubconfed = 0xffffff03;
 
 inline constexpr std::size_t kMaxMessage = 4096;
 inline constexpr std::size_t kMaxExtendedMessage = 65535; // RFC 8654
+// Of a route, as they are kept: a limit of ours, four times what a message of RFC 4271 holds. What exceeds
+// it is withdrawn; what is passed on has room for what is put before it.
+inline constexpr std::size_t kMostAttributeOctets = 16384;
 
 // What the two ends agreed on about a family of addresses.
 struct WireFamily {
@@ -120,6 +123,7 @@ struct AttributeFault {
     std::uint8_t type = 0; // 0: the list itself
     FaultAction action = FaultAction::DiscardAttribute;
     std::uint8_t subcode = 0; // of the NOTIFICATION, for SessionReset
+    bool too_long = false; // the list, for kMostAttributeOctets
 
     bool operator==(const AttributeFault&) const = default;
 };

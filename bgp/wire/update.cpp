@@ -226,6 +226,7 @@ std::optional<Notify> UpdateDecoder::decode(ByteView body, const WireSession& se
     }
     forgive_unused_next_hop();
     note_missing_attributes();
+    note_long_attributes();
     if (to_withdraw() && !reaches_something() && list_.count > (list_.mp_unreach ? 1 : 0))
         return update_fault(update_error::kAttributeList); // RFC 7606 5.2
     if (!session.ipv4.carried) { // RFC 4760 section 7: not agreed on
@@ -300,6 +301,13 @@ void UpdateDecoder::note_missing_attributes()
         list_.has_origin && list_.has_as_path && (list_.has_next_hop || plain_.empty());
     if (reaches && !complete && !to_withdraw())
         list_.faults.push_back({0, FaultAction::TreatAsWithdraw});
+}
+
+// As they are kept: without prefixes, paths with four octets an AS.
+void UpdateDecoder::note_long_attributes()
+{
+    if (list_.octets.size() > kMostAttributeOctets && reaches_something())
+        list_.faults.push_back({.action = FaultAction::TreatAsWithdraw, .too_long = true});
 }
 
 bool UpdateDecoder::to_withdraw() const

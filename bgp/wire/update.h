@@ -93,6 +93,7 @@ private:
     bool reaches_something() const { return !plain_.empty() || reaches_by_mp_; }
     void forgive_unused_next_hop();
     void note_missing_attributes();
+    void note_long_attributes();
     bool to_withdraw() const;
     template <typename P>
     void announce(std::vector<Nlri<P>>& prefixes, const Ip& next_hop);

@@ -8,6 +8,13 @@ namespace {
 
 const Ipv4 kAddress = *Ipv4::parse("172.31.1.11");
 
+config::Config settings_of_90_s()
+{
+    config::Config settings;
+    settings.bgp_hold_time = std::chrono::seconds(90);
+    return settings;
+}
+
 TEST(RouterId, without_a_setting_it_is_the_nodes_address)
 {
     EXPECT_EQ(router_id("", "n1", kAddress), kAddress);
@@ -51,7 +58,9 @@ TEST(PeerConfig, every_field_of_a_session_reaches_the_library)
     session.restart_time = std::chrono::milliseconds(30500);
     session.keepalive_time = std::chrono::seconds(7);
     session.filters = {"b", "a"};
-    const auto config = peer_config("Node_x", session, "sesame", std::chrono::seconds(90));
+    config::Config settings = settings_of_90_s();
+    settings.bgp_max_prefixes = 5000;
+    const auto config = peer_config("Node_x", session, "sesame", settings);
     bgp::PeerConfig wanted;
     wanted.name = "Node_x";
     wanted.address = session.address;
@@ -69,6 +78,7 @@ TEST(PeerConfig, every_field_of_a_session_reaches_the_library)
     wanted.restart_time = std::chrono::seconds(30);
     wanted.hold_time = std::chrono::seconds(90);
     wanted.keepalive_time = std::chrono::seconds(7);
+    wanted.max_prefixes = 5000;
     EXPECT_EQ(config, wanted);
 }
 
@@ -118,7 +128,7 @@ TEST(PeerConfig, what_a_session_does_not_say_is_the_usual)
 {
     model::BgpSession session;
     session.address = Ip(*Ipv6::parse("2001:db8::1"));
-    const auto config = peer_config("x", session, "", std::chrono::seconds(90));
+    const auto config = peer_config("x", session, "", settings_of_90_s());
     EXPECT_EQ(config.families, std::vector{bgp::kIpv6Unicast});
     EXPECT_EQ(config.local_as, std::nullopt);
     EXPECT_EQ(config.source, std::nullopt);
@@ -127,8 +137,7 @@ TEST(PeerConfig, what_a_session_does_not_say_is_the_usual)
     EXPECT_EQ(config.next_hop, bgp::NextHopMode::Auto);
     EXPECT_EQ(config.policy, "");
     session.next_hop = model::NextHopMode::Self;
-    EXPECT_EQ(peer_config("x", session, "", std::chrono::seconds(90)).next_hop,
-              bgp::NextHopMode::Self);
+    EXPECT_EQ(peer_config("x", session, "", settings_of_90_s()).next_hop, bgp::NextHopMode::Self);
 }
 
 } // namespace

@@ -435,5 +435,30 @@ TEST(AsPath, prepends_into_a_new_segment_when_the_first_is_full_or_a_set)
     EXPECT_EQ(set.neighbor(), Asn{2});
 }
 
+// A limit of ours, not of an RFC.
+TEST(LongAttributes, of_more_than_the_limit_are_withdrawn_and_prefixes_do_not_count)
+{
+    const auto of_size = [](std::size_t octets) {
+        const std::size_t others = kGoodOrigin.size() + kGoodPath.size() + kGoodHop.size();
+        const auto size = static_cast<std::uint16_t>(octets - others - 4);
+        return joined({Bytes{0xd0, 100, static_cast<std::uint8_t>(size >> 8),
+                             static_cast<std::uint8_t>(size & 0xff)},
+                       Bytes(size, 7)});
+    };
+    EXPECT_EQ(outcome(with_good(of_size(kMostAttributeOctets - 16)), kInternal), Outcome::Accepted);
+    EXPECT_EQ(outcome(with_good(of_size(kMostAttributeOctets + 16)), kInternal),
+              Outcome::Withdrawn);
+
+    Bytes reach{0, 1, 1, 4, 10, 0, 0, 1, 0};
+    for (int i = 0; i < 5000; ++i)
+        reach.insert(reach.end(), {24, 10, static_cast<std::uint8_t>(i / 256),
+                                   static_cast<std::uint8_t>(i % 256)});
+    const auto size = static_cast<std::uint16_t>(reach.size());
+    const Bytes head{0x90, 14, static_cast<std::uint8_t>(size >> 8),
+                     static_cast<std::uint8_t>(size & 0xff)};
+    EXPECT_EQ(outcome(body({}, joined({head, reach, kGoodOrigin, kGoodPath}), {}), kInternal),
+              Outcome::Accepted);
+}
+
 } // namespace
 } // namespace margay::bgp
