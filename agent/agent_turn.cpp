@@ -67,7 +67,7 @@ void Agent::flush()
         // for the ways to other nodes that BGP may yet name.
         stated_ = true;
         datapath_->set_in_sync();
-        kernel_routes_.allow_removals(kernel::RoutePlan::Keep::ByGateway);
+        kernel_routes_.allow_removals(kernel::Keep::ByGateway);
         return schedule_turn();
     }
     const bool routes_settled = kernel_routes_.pending() == 0;

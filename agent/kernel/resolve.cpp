@@ -8,6 +8,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace margay::kernel {
@@ -15,19 +16,34 @@ namespace {
 
 constexpr std::uint16_t kUsable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT;
 
-Path parse_path(const nlmsghdr* message)
+// MACs are for the data path.
+template <typename A>
+constexpr bool kKeepsNeighbours = std::is_same_v<A, Ipv4>;
+
+// Of no route to an IPv4 address the kernel says so; of one to an IPv6 address it may answer with the
+// route that forbids it.
+bool forbids(const rtmsg& header)
 {
-    Path path;
+    return header.rtm_type == RTN_UNREACHABLE || header.rtm_type == RTN_BLACKHOLE ||
+           header.rtm_type == RTN_PROHIBIT || header.rtm_type == RTN_THROW;
+}
+
+template <typename A>
+std::optional<PathOf<A>> parse_path(const nlmsghdr* message)
+{
+    PathOf<A> path;
     const auto* header = fixed_header<rtmsg>(message);
     if (!header)
         return path;
+    if (forbids(*header))
+        return std::nullopt;
     const Attributes attributes(message, sizeof(*header));
     path.ifindex = attributes.u32(RTA_OIF).value_or(0);
-    path.gateway = attributes.ipv4(RTA_GATEWAY).value_or(Ipv4{});
-    path.source = attributes.ipv4(RTA_PREFSRC).value_or(Ipv4{});
+    path.gateway = attributes.address<A>(RTA_GATEWAY).value_or(A{});
+    path.source = attributes.address<A>(RTA_PREFSRC).value_or(A{});
     if (const nlattr* metrics = attributes.find(RTA_METRICS))
         path.mtu = Attributes(metrics).u32(RTAX_MTU).value_or(0);
-    path.local = header->rtm_type == RTN_LOCAL;
+    path.local = header->rtm_type == RTN_LOCAL || header->rtm_type == RTN_ANYCAST;
     return path;
 }
 
@@ -48,39 +64,47 @@ bool is_fixed(const ndmsg& header)
     return header.ndm_state & (NUD_PERMANENT | NUD_NOARP);
 }
 
-std::string hop_name(IfIndex ifindex, Ipv4 address)
+template <typename A>
+std::string hop_name(IfIndex ifindex, A address)
 {
     return address.str() + " dev #" + std::to_string(ifindex);
 }
 
 } // namespace
 
-Result<Path> lookup_path(NetlinkSocket& socket, Ipv4 destination)
+template <typename A>
+Result<PathOf<A>> lookup_path(NetlinkSocket& socket, A destination)
 {
     Message message(RTM_GETROUTE, 0);
     auto& header = message.extra<rtmsg>();
-    header.rtm_family = AF_INET;
-    header.rtm_dst_len = 32;
+    header.rtm_family = kFamily<A>;
+    header.rtm_dst_len = A::kBits;
     message.put(RTA_DST, destination);
-    Path path;
-    const Status status = socket.query(message, "look up the route to " + destination.str(),
-                                       [&](const nlmsghdr* answer) { path = parse_path(answer); });
+    std::optional<PathOf<A>> path;
+    const std::string what = "look up the route to " + destination.str();
+    const Status status =
+        socket.query(message, what, [&](const nlmsghdr* answer) { path = parse_path<A>(answer); });
     if (!status)
         return Error{Errc::Unavailable, status.error().sys, status.error().what};
-    return path;
+    if (!path)
+        return Error{Errc::Unavailable, ENETUNREACH, what + ": a route forbids it"};
+    return *path;
 }
 
-Resolver::Resolver(Executor& executor, OnChange on_change)
+template <typename A>
+ResolverOf<A>::ResolverOf(Executor& executor, OnChange on_change)
     : executor_(executor), on_change_(std::move(on_change))
 {
 }
 
-Resolver::~Resolver()
+template <typename A>
+ResolverOf<A>::~ResolverOf()
 {
     *alive_ = false;
 }
 
-Status Resolver::start()
+template <typename A>
+Status ResolverOf<A>::start()
 {
     auto socket = NetlinkSocket::open();
     if (!socket)
@@ -91,17 +115,18 @@ Status Resolver::start()
         [this] { on_turn(); },
         [this] { on_overrun(); },
     };
-    auto monitor =
-        NetlinkMonitor::open(executor_, NETLINK_ROUTE,
-                             {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_RULE, RTNLGRP_NEIGH},
-                             std::move(callbacks));
+    std::vector<unsigned> groups{RTNLGRP_LINK, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_RULE};
+    if (kKeepsNeighbours<A>)
+        groups = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_RULE, RTNLGRP_NEIGH};
+    auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE, groups, std::move(callbacks));
     if (!monitor)
         return monitor.error();
     monitor_ = std::move(*monitor);
     return {};
 }
 
-void Resolver::on_overrun()
+template <typename A>
+void ResolverOf<A>::on_overrun()
 {
     all_dirty_ = true;
     for (auto& [key, hop] : hops_)
@@ -109,7 +134,8 @@ void Resolver::on_overrun()
     post_turn();
 }
 
-const Target& Resolver::watch(Ipv4 target)
+template <typename A>
+const TargetOf<A>& ResolverOf<A>::watch(A target)
 {
     const auto [entry, fresh] = targets_.try_emplace(target);
     if (fresh) {
@@ -119,7 +145,8 @@ const Target& Resolver::watch(Ipv4 target)
     return entry->second;
 }
 
-void Resolver::unwatch(Ipv4 target)
+template <typename A>
+void ResolverOf<A>::unwatch(A target)
 {
     const auto entry = targets_.find(target);
     if (entry == targets_.end())
@@ -130,7 +157,8 @@ void Resolver::unwatch(Ipv4 target)
     dirty_.erase(target);
 }
 
-const Target* Resolver::find(Ipv4 target) const
+template <typename A>
+const TargetOf<A>* ResolverOf<A>::find(A target) const
 {
     const auto entry = targets_.find(target);
     return entry == targets_.end() ? nullptr : &entry->second;
@@ -138,7 +166,8 @@ const Target* Resolver::find(Ipv4 target) const
 
 // --- Events -------------------------------------------------------------------------------------
 
-void Resolver::on_message(const nlmsghdr* message)
+template <typename A>
+void ResolverOf<A>::on_message(const nlmsghdr* message)
 {
     switch (message->nlmsg_type) {
     case RTM_NEWNEIGH:
@@ -154,8 +183,7 @@ void Resolver::on_message(const nlmsghdr* message)
         break;
     case RTM_NEWADDR:
     case RTM_DELADDR:
-        if (const auto address = parse_address(message);
-            address && uplinks_.contains(address->ifindex))
+        if (const auto ifindex = address_interface(message); ifindex && uplinks_.contains(*ifindex))
             all_dirty_ = true;
         break;
     case RTM_NEWRULE:
@@ -168,7 +196,8 @@ void Resolver::on_message(const nlmsghdr* message)
 }
 
 // It concerns the targets inside its destination.
-void Resolver::on_route(const Prefix4& prefix)
+template <typename A>
+void ResolverOf<A>::on_route(const Prefix<A>& prefix)
 {
     for (auto target = targets_.lower_bound(prefix.network().addr);
          target != targets_.end() && prefix.contains(target->first); ++target) {
@@ -177,13 +206,14 @@ void Resolver::on_route(const Prefix4& prefix)
     }
 }
 
-void Resolver::on_neighbour(const nlmsghdr* message)
+template <typename A>
+void ResolverOf<A>::on_neighbour(const nlmsghdr* message)
 {
     const auto* header = fixed_header<ndmsg>(message);
-    if (!header || header->ndm_family != AF_INET)
+    if (!header || header->ndm_family != kFamily<A>)
         return;
     const Attributes attributes(message, sizeof(*header));
-    const auto address = attributes.ipv4(NDA_DST);
+    const auto address = attributes.template address<A>(NDA_DST);
     if (!address)
         return;
     const auto hop = hops_.find({static_cast<IfIndex>(header->ndm_ifindex), *address});
@@ -204,7 +234,8 @@ void Resolver::on_neighbour(const nlmsghdr* message)
 }
 
 // A message is followed by on_turn() anyhow; news from inside the process is not.
-void Resolver::post_turn()
+template <typename A>
+void ResolverOf<A>::post_turn()
 {
     if (std::exchange(turn_posted_, true))
         return;
@@ -214,14 +245,15 @@ void Resolver::post_turn()
     });
 }
 
-void Resolver::on_turn()
+template <typename A>
+void ResolverOf<A>::on_turn()
 {
     turn_posted_ = false;
-    std::set<Ipv4> due = std::exchange(dirty_, {});
+    std::set<A> due = std::exchange(dirty_, {});
     if (std::exchange(all_dirty_, false))
         for (const auto& [target, entry] : targets_)
             due.insert(target);
-    for (const Ipv4 target : due)
+    for (const A target : due)
         if (targets_.contains(target))
             look_up(target);
     for (auto& [key, hop] : hops_)
@@ -231,10 +263,11 @@ void Resolver::on_turn()
 
 // --- Paths --------------------------------------------------------------------------------------
 
-void Resolver::look_up(Ipv4 target)
+template <typename A>
+void ResolverOf<A>::look_up(A target)
 {
     Target& entry = targets_.at(target);
-    const auto found = lookup_path(*socket_, target);
+    const auto found = lookup_path<A>(*socket_, target);
     std::optional<Path> path;
     if (found)
         path = *found;
@@ -255,12 +288,15 @@ void Resolver::look_up(Ipv4 target)
         tell(target);
 }
 
-void Resolver::attach(Ipv4 target, Target& entry)
+template <typename A>
+void ResolverOf<A>::attach(A target, Target& entry)
 {
     entry.neighbour = {};
     if (!entry.path || entry.path->local)
         return;
     uplinks_.insert(entry.path->ifindex);
+    if (!kKeepsNeighbours<A>)
+        return;
     const HopKey key{entry.path->ifindex, entry.path->next_hop(target)};
     const auto [hop, fresh] = hops_.try_emplace(key);
     hop->second.targets.insert(target);
@@ -269,7 +305,8 @@ void Resolver::attach(Ipv4 target, Target& entry)
         manage(key);
 }
 
-void Resolver::detach(Ipv4 target, const Target& entry)
+template <typename A>
+void ResolverOf<A>::detach(A target, const Target& entry)
 {
     if (!entry.path || entry.path->local)
         return;
@@ -288,7 +325,8 @@ void Resolver::detach(Ipv4 target, const Target& entry)
 
 // An entry that somebody made permanent is taken as it is: asking for it to be managed would
 // take the permanence away.
-void Resolver::manage(const HopKey& key)
+template <typename A>
+void ResolverOf<A>::manage(const HopKey& key)
 {
     Hop& hop = hops_.at(key);
     std::optional<Entry> present = read_entry(key);
@@ -305,7 +343,8 @@ void Resolver::manage(const HopKey& key)
 }
 
 // nullopt: the kernel has no entry.
-std::optional<Resolver::Entry> Resolver::read_entry(const HopKey& key)
+template <typename A>
+std::optional<typename ResolverOf<A>::Entry> ResolverOf<A>::read_entry(const HopKey& key)
 {
     Message message(RTM_GETNEIGH, 0);
     put_neighbour(message, key.ifindex, key.address);
@@ -321,7 +360,8 @@ std::optional<Resolver::Entry> Resolver::read_entry(const HopKey& key)
 }
 
 // An update without the managed flag clears it; the entry stays and ages as any other.
-void Resolver::release(const HopKey& key)
+template <typename A>
+void ResolverOf<A>::release(const HopKey& key)
 {
     if (hops_.at(key).fixed)
         return;
@@ -330,12 +370,13 @@ void Resolver::release(const HopKey& key)
     (void)socket_->request(message, "release neighbour"); // gone with its interface: fine
 }
 
-void Resolver::set(Hop& hop, const Neighbour& neighbour)
+template <typename A>
+void ResolverOf<A>::set(Hop& hop, const Neighbour& neighbour)
 {
     if (hop.neighbour == neighbour)
         return;
     hop.neighbour = neighbour;
-    for (const Ipv4 target : hop.targets) {
+    for (const A target : hop.targets) {
         targets_.at(target).neighbour = neighbour;
         tell(target);
     }
@@ -343,7 +384,8 @@ void Resolver::set(Hop& hop, const Neighbour& neighbour)
 
 // --- News ---------------------------------------------------------------------------------------
 
-void Resolver::tell(Ipv4 target)
+template <typename A>
+void ResolverOf<A>::tell(A target)
 {
     changed_.insert(target);
     if (std::exchange(delivery_posted_, true))
@@ -354,12 +396,18 @@ void Resolver::tell(Ipv4 target)
     });
 }
 
-void Resolver::deliver()
+template <typename A>
+void ResolverOf<A>::deliver()
 {
     delivery_posted_ = false;
-    const std::set<Ipv4> changed = std::exchange(changed_, {});
+    const std::set<A> changed = std::exchange(changed_, {});
     if (!changed.empty() && on_change_)
         on_change_({changed.begin(), changed.end()});
 }
+
+template Result<Path> lookup_path(NetlinkSocket&, Ipv4);
+template Result<Path6> lookup_path(NetlinkSocket&, Ipv6);
+template class ResolverOf<Ipv4>;
+template class ResolverOf<Ipv6>;
 
 } // namespace margay::kernel

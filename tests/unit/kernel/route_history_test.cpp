@@ -164,8 +164,8 @@ private:
             return one_in(2) ? flush() : void();
         case 4:
             if (one_in(20))
-                plan_.allow_removals(one_in(2) ? RoutePlan::Keep::ByGateway
-                                               : RoutePlan::Keep::Nothing);
+                plan_.allow_removals(one_in(2) ? Keep::ByGateway
+                                               : Keep::Nothing);
             if (one_in(8))
                 plan_.retry();
             return flush();
