@@ -23,6 +23,20 @@ bool leads_by(const RouteOf<P>& route, const std::set<IfIndex>& interfaces)
                        [&](const auto& hop) { return interfaces.contains(hop.ifindex); });
 }
 
+// A route less some of its next hops, which IPv6 adds and removes one by one; nothing, where `part` is
+// none of it or all.
+template <typename P>
+std::optional<RouteOf<P>> less(RouteOf<P> route, const RouteOf<P>& part)
+{
+    const std::size_t before = route.hops.size();
+    for (const auto& hop : part.hops)
+        route.hops.erase(std::remove(route.hops.begin(), route.hops.end(), hop), route.hops.end());
+    const bool is_part = part.protocol == route.protocol && part.metric == route.metric &&
+                         !part.hops.empty() && !route.hops.empty() &&
+                         before == route.hops.size() + part.hops.size();
+    return is_part ? std::optional(std::move(route)) : std::nullopt;
+}
+
 } // namespace
 
 template <typename P>
@@ -245,13 +259,20 @@ void RoutePlanOf<P>::forget(const Route& route, const std::string& by)
             strike(ours->second, by); // put back: the kernel says if it is there
         else
             doubtful_ = true; // it may have been put back since, and nobody would look for it
+    } else if (const auto left = ours != entries_.end() && ours->second.present
+                                     ? less(*ours->second.present, route)
+                                     : std::nullopt) {
+        set_present(ours->second, *left);
+        if (ours->second.wanted)
+            strike(ours->second, by);
     } else if (!is_ours(route)) {
         const auto foreign = foreign_.find(key);
         if (foreign != foreign_.end() && --foreign->second.count <= 0)
             foreign_.erase(foreign);
     }
-    // Hardly one of several: it was listed first and told after, and counted twice.
-    doubtful_ |= foreign_.contains(key);
+    // Hardly one of several: it was listed first and told after, and counted twice. Or a next hop of
+    // ours, which IPv6 takes away one by one.
+    doubtful_ |= foreign_.contains(key) || find(key) != nullptr;
     judge(key);
 }
 

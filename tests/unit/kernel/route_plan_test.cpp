@@ -428,6 +428,54 @@ TYPED_TEST(RoutePlanTest, refusal_that_a_retry_overtook_is_asked_once_more)
     EXPECT_THAT(this->plan.reports(), ElementsAre(TestFixture::Told::Refused));
 }
 
+// IPv6 tells of each next hop by itself, and takes it away by itself.
+TYPED_TEST(RoutePlanTest, next_hop_that_somebody_takes_from_ours_is_looked_for_and_put_back)
+{
+    const auto both = this->by("10.0.0.0/26", {2, 3});
+    this->plan.want(both);
+    this->plan.run();
+    this->plan.forget(this->block("10.0.0.0/26", 3), "process 7 (nm)");
+    EXPECT_TRUE(this->plan.doubtful());
+    EXPECT_THAT(this->plan.reports(), ElementsAre(TestFixture::Told::RemovedByOther));
+    this->plan.resync({this->block("10.0.0.0/26")});
+    EXPECT_THAT(this->plan.run(), ElementsAre(TestFixture::Kind::Replace));
+}
+
+TYPED_TEST(RoutePlanTest, next_hop_that_leaves_with_its_link_names_nobody)
+{
+    this->plan.want(this->by("10.0.0.0/26", {2, 3}));
+    this->plan.run();
+    this->plan.forget(this->block("10.0.0.0/26", 3), "");
+    EXPECT_TRUE(this->plan.doubtful());
+    EXPECT_THAT(this->plan.reports(), IsEmpty());
+}
+
+TYPED_TEST(RoutePlanTest, fight_over_a_next_hop_waits_for_the_retry_after_three_rounds)
+{
+    this->plan.want(this->by("10.0.0.0/26", {2, 3}));
+    this->plan.run();
+    for (int i = 0; i < this->plan.kStrikes; ++i) {
+        this->plan.forget(this->block("10.0.0.0/26", 3), "nm");
+        this->plan.resync({this->block("10.0.0.0/26")});
+        this->plan.run();
+    }
+    EXPECT_EQ(this->plan.parked(), 1u);
+    this->plan.retry();
+    EXPECT_THAT(this->plan.run(), ElementsAre(TestFixture::Kind::Replace));
+}
+
+TYPED_TEST(RoutePlanTest, foreign_next_hop_among_ours_is_looked_for)
+{
+    this->plan.want(this->block("10.0.0.0/26"));
+    this->plan.run();
+    this->plan.learn(foreign(this->by("10.0.0.0/26", {2, 3})), false, "nm"); // appended
+    EXPECT_TRUE(this->plan.doubtful());
+    this->plan.resync({this->by("10.0.0.0/26", {2, 3})}); // one route now, and ours
+    EXPECT_THAT(this->plan.run(), ElementsAre(TestFixture::Kind::Replace));
+    this->plan.forget(foreign(this->block("10.0.0.0/26", 3)), "nm"); // or it was this, in between
+    EXPECT_TRUE(this->plan.doubtful());
+}
+
 TEST_F(RoutePlanTest4, own_block_turns_from_blackhole_to_remote_by_replacement)
 {
     plan.want(blackhole_route(prefix("10.0.0.0/26")));
