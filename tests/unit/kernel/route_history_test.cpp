@@ -227,7 +227,7 @@ private:
         const RouteKey key = any_key();
         NextHopsOf<typename P::Address> hops{
             {kLinks[below(2)], prefix_of<P>(gateways[below(3)]).addr, 1}};
-        if (one_in(3))
+        if (one_in(5))
             hops.push_back({kLinks[below(2)], prefix_of<P>("192.0.2.3").addr, 1});
         Route route = block_route(key.destination, hops);
         route.metric = key.metric;
