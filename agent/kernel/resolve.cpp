@@ -8,7 +8,6 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
-#include <cerrno>
 #include <utility>
 
 namespace margay::kernel {
@@ -20,23 +19,13 @@ constexpr std::uint16_t kUsable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PR
 template <typename A>
 constexpr bool kKeepsNeighbours = std::is_same_v<A, Ipv4>;
 
-// Of no route to an IPv4 address the kernel says so; of one to an IPv6 address it may answer with the
-// route that forbids it.
-bool forbids(const rtmsg& header)
-{
-    return header.rtm_type == RTN_UNREACHABLE || header.rtm_type == RTN_BLACKHOLE ||
-           header.rtm_type == RTN_PROHIBIT || header.rtm_type == RTN_THROW;
-}
-
 template <typename A>
-std::optional<PathOf<A>> parse_path(const nlmsghdr* message)
+PathOf<A> parse_path(const nlmsghdr* message)
 {
     PathOf<A> path;
     const auto* header = fixed_header<rtmsg>(message);
     if (!header)
         return path;
-    if (forbids(*header))
-        return std::nullopt;
     const Attributes attributes(message, sizeof(*header));
     path.ifindex = attributes.u32(RTA_OIF).value_or(0);
     path.gateway = attributes.address<A>(RTA_GATEWAY).value_or(A{});
@@ -80,15 +69,13 @@ Result<PathOf<A>> lookup_path(NetlinkSocket& socket, A destination)
     header.rtm_family = kFamily<A>;
     header.rtm_dst_len = A::kBits;
     message.put(RTA_DST, destination);
-    std::optional<PathOf<A>> path;
-    const std::string what = "look up the route to " + destination.str();
+    PathOf<A> path;
     const Status status =
-        socket.query(message, what, [&](const nlmsghdr* answer) { path = parse_path<A>(answer); });
+        socket.query(message, "look up the route to " + destination.str(),
+                     [&](const nlmsghdr* answer) { path = parse_path<A>(answer); });
     if (!status)
         return Error{Errc::Unavailable, status.error().sys, status.error().what};
-    if (!path)
-        return Error{Errc::Unavailable, ENETUNREACH, what + ": a route forbids it"};
-    return *path;
+    return path;
 }
 
 template <typename A>

@@ -249,8 +249,7 @@ TEST_F(ResolveTest6, way_is_the_link_or_the_next_hop_of_a_route_or_none)
     EXPECT_EQ(far.path->gateway, ip6("2001:db8:1::fe"));
     EXPECT_FALSE(watch("2001:db8:5::5").path);
     EXPECT_THAT(watch("2001:db8:5::5").why, HasSubstr("unreachable"));
-    EXPECT_FALSE(watch("2001:db8:66::5").path)
-        << "the kernel answers with the route that forbids it";
+    EXPECT_FALSE(watch("2001:db8:66::5").path) << "a route forbids it";
     EXPECT_TRUE(watch("2001:db8:1::1").path->local);
 }
 
@@ -274,6 +273,13 @@ TEST_F(ResolveTest6, changed_routes_links_and_addresses_are_told)
     EXPECT_TRUE(run([&] { return resolver->find(ip6("2001:db8:5::5"))->path.has_value(); }));
     EXPECT_EQ(resolver->find(ip6("2001:db8:5::5"))->path->gateway, ip6("fe80::7"));
     sh("ip link set eth0 down");
+    EXPECT_TRUE(run([&] { return !resolver->find(ip6("2001:db8:9::7"))->path; }));
+}
+
+TEST_F(ResolveTest6, changed_rules_are_told)
+{
+    watch("2001:db8:9::7");
+    sh("ip -6 rule add to 2001:db8:9::/48 unreachable");
     EXPECT_TRUE(run([&] { return !resolver->find(ip6("2001:db8:9::7"))->path; }));
 }
 
