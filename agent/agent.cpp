@@ -17,7 +17,9 @@ Agent::Agent(Executor& executor, Log log, const config::Config& config, std::str
     : executor_(executor), log_(std::move(log)), config_(config), settings_(config),
       node_(std::move(node)), links_(executor, [this](const auto& changes) { on_links(changes); }),
       resolver_(executor, [this](const auto& targets) { on_targets(targets); }),
-      kernel_routes_(executor, route_callbacks()),
+      kernel_routes_(executor, route_callbacks<Prefix4>(resolver_, "kernel routes")),
+      resolver6_(executor, [this](const auto& targets) { on_targets6(targets); }),
+      kernel_routes6_(executor, route_callbacks<Prefix6>(resolver6_, "IPv6 kernel routes")),
       routes_([this](const Prefix4& prefix, const datapath::RouteWant* route) -> Status {
           if (route == nullptr) {
               datapath_->forget_route(prefix);
@@ -44,22 +46,35 @@ Agent::Agent(Executor& executor, Log log, const config::Config& config, std::str
               use_neighbour(hop);
           },
           [this](Ipv4 hop) { resolver_.unwatch(hop); }),
-      turn_timer_(executor)
+      learned6_(kernel_of_learned()), turn_timer_(executor)
 {
 }
 
-kernel::RouteTable::Callbacks Agent::route_callbacks()
+template <typename P>
+typename kernel::RouteTableOf<P>::Callbacks
+Agent::route_callbacks(kernel::ResolverOf<typename P::Address>& resolver, const char* topic)
 {
-    kernel::RouteTable::Callbacks callbacks;
+    typename kernel::RouteTableOf<P>::Callbacks callbacks;
     callbacks.is_workload = [this](const std::string& name) { return is_workload(name); };
     callbacks.on_settled = [this] { schedule_turn(); };
-    callbacks.on_report = [this](const kernel::RouteReport& report) {
+    callbacks.on_report = [this](const kernel::RouteReportOf<P>& report) {
         log_->warn("kernel route: {}", report.text);
     };
-    callbacks.on_change = [this](const Prefix4& prefix) { resolver_.on_route(prefix); };
-    callbacks.on_missed = [this] { resolver_.on_overrun(); };
-    callbacks.on_trouble = [this](const std::string& text) { warn_once("kernel routes", text); };
+    callbacks.on_change = [&resolver](const P& prefix) { resolver.on_route(prefix); };
+    callbacks.on_missed = [&resolver] { resolver.on_overrun(); };
+    callbacks.on_trouble = [this, topic](const std::string& text) { warn_once(topic, text); };
     return callbacks;
+}
+
+LearnedRoutes::Kernel Agent::kernel_of_learned()
+{
+    return {
+        [this](Ipv6 hop) { (void)resolver6_.watch(hop); },
+        [this](Ipv6 hop) { resolver6_.unwatch(hop); },
+        [this](Ipv6 hop) { return resolver6_.find(hop); },
+        [this](kernel::Route6 route) { kernel_routes6_.want(std::move(route)); },
+        [this](const kernel::RouteKey6& key) { kernel_routes6_.unwant(key); },
+    };
 }
 
 Agent::~Agent() = default;
@@ -132,6 +147,10 @@ Status Agent::start_kernel()
         return started;
     if (auto started = kernel_routes_.start(); !started)
         return started;
+    if (auto started = kernel_routes6_.start(); !started)
+        return started;
+    if (auto started = resolver6_.start(); !started)
+        return started;
     return resolver_.start();
 }
 
@@ -176,14 +195,16 @@ Status Agent::start_store()
         executor_, log_, config_, node_, std::move(*kv),
         [this](const startup::NodeState& state) { on_registered(state); });
     peering_ = std::make_unique<Peering>(
-        executor_, log_, config_, node_, adopted_, resolver_,
+        executor_, log_, config_, node_, adopted_, resolver_, resolver6_,
         Peering::Callbacks{
             [this](std::span<const bgp::RouteChange> changes) { on_bgp_routes(changes); },
-            [this] { on_bgp_settled(); }, [this] { join_.begin_relearning(); },
+            [this] { on_bgp_settled(); },
+            [this] {
+                join_.begin_relearning();
+                learned6_.begin_relearning();
+            },
             [this](const bgp::PeerStatus& peer) { servers_.bgp_monitor().on_peer(peer); },
-            [this](std::span<const bgp::RouteChange6> changes) {
-                servers_.bgp_monitor().on_routes6(changes);
-            }});
+            [this](std::span<const bgp::RouteChange6> changes) { on_bgp_routes6(changes); }});
     registration_->begin(links_.table());
     intake_.start();
     return {};
@@ -243,6 +264,14 @@ void Agent::on_targets(const std::vector<Ipv4>& targets)
     schedule_turn();
 }
 
+void Agent::on_targets6(const std::vector<Ipv6>& targets)
+{
+    if (peering_)
+        peering_->on_targets(targets);
+    learned6_.set_due(targets);
+    schedule_turn();
+}
+
 // What the resolver knows of the way's first hop, for the fast path.
 void Agent::use_neighbour(Ipv4 target)
 {
@@ -272,11 +301,27 @@ void Agent::on_bgp_routes(std::span<const bgp::RouteChange> changes)
     flush();
 }
 
+void Agent::on_bgp_routes6(std::span<const bgp::RouteChange6> changes)
+{
+    servers_.bgp_monitor().on_routes6(changes);
+    learned6_.learn(changes);
+    if (!intake_.synced())
+        return;
+    apply_paths(); // as for IPv4
+    flush();
+}
+
 void Agent::on_bgp_settled()
 {
     log_->info("BGP has settled: every peer has told its routes, or cannot");
-    join_.set_bgp_settled();
+    set_bgp_settled();
     schedule_turn();
+}
+
+void Agent::set_bgp_settled()
+{
+    join_.set_bgp_settled();
+    learned6_.set_settled();
 }
 
 void Agent::on_registered(const startup::NodeState& state)

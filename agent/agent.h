@@ -18,6 +18,7 @@
 #include "agent/kernel/nftables.h"
 #include "agent/kernel/resolve.h"
 #include "agent/kernel/routes.h"
+#include "agent/learned_routes.h"
 #include "agent/paths.h"
 #include "agent/peering.h"
 #include "agent/registration.h"
@@ -58,7 +59,10 @@ private:
     // run left it, then the sources of news.
     Status start();
     Status start_kernel();
-    kernel::RouteTable::Callbacks route_callbacks();
+    template <typename P>
+    typename kernel::RouteTableOf<P>::Callbacks
+    route_callbacks(kernel::ResolverOf<typename P::Address>& resolver, const char* topic);
+    LearnedRoutes::Kernel kernel_of_learned();
     Status start_datapath();
     Status start_store();
     Status start_servers();
@@ -66,9 +70,12 @@ private:
     // News.
     void on_links(const std::vector<kernel::LinkChange>& changes);
     void on_targets(const std::vector<Ipv4>& targets);
+    void on_targets6(const std::vector<Ipv6>& targets);
     void use_neighbour(Ipv4 target);
     void on_bgp_routes(std::span<const bgp::RouteChange> changes);
+    void on_bgp_routes6(std::span<const bgp::RouteChange6> changes);
     void on_bgp_settled();
+    void set_bgp_settled();
     void on_registered(const startup::NodeState& state);
 
     // Turns.
@@ -139,6 +146,8 @@ private:
     kernel::LinkMonitor links_;
     kernel::Resolver resolver_;
     kernel::RouteTable kernel_routes_;
+    kernel::Resolver6 resolver6_;
+    kernel::RouteTable6 kernel_routes6_;
     kernel::FirewallSets firewall_sets_;
     bool firewall_dirty_ = false; // sets
     bool firewall_rules_dirty_ = false; // and rules
@@ -171,6 +180,7 @@ private:
     std::map<Prefix4, bool> refused_nodes_; // no room in the data path; true: external
     std::map<Prefix4, model::WantedPool> pools_;
     RemotePaths remote_;
+    LearnedRoutes learned6_;
     std::map<Prefix4, kernel::Route> peer_routes_; // to BGP peers with reachableBy
     std::set<Ipv4> host_addresses_;
     bool peering_addresses_due_ = true; // of the host, towards workloads that are BGP peers

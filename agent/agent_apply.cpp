@@ -27,7 +27,7 @@ void Agent::apply_bgp(const model::Changes& changes)
     peering_->apply(changes);
     join_.set_peers(peering_->peer_addresses());
     if (!peering_->speaker())
-        join_.set_bgp_settled(); // nobody to wait for
+        set_bgp_settled(); // nobody to wait for
     want_peer_routes();
     if (changes.bgp_sessions.empty())
         return;

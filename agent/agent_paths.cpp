@@ -35,7 +35,8 @@ void Agent::apply_paths()
     Plans plans;
     for (std::size_t n = 0; n < kPrefixesATurn && remote_.any_due(); ++n)
         plan(remote_.take_due(), plans);
-    if (join_.pending() || remote_.any_due())
+    learned6_.apply(kPrefixesATurn);
+    if (join_.pending() || remote_.any_due() || learned6_.pending())
         schedule_turn(std::chrono::milliseconds(0));
     uplinks_due_ |= remote_.take_devices_changed();
     if (std::exchange(uplinks_due_, false))

@@ -54,6 +54,7 @@ void Agent::flush()
     if (stated_ && join_.bgp_settled() && !std::exchange(routes_complete_, true)) {
         datapath_->set_routes_complete();
         kernel_routes_.allow_removals();
+        kernel_routes6_.allow_removals();
     }
     // What the data path refuses or has no budget for, it tries again by itself.
     const auto flushed = datapath_->flush(kBudget);
@@ -64,15 +65,17 @@ void Agent::flush()
     write_static_neighbours();
     ensure_peering_addresses();
     kernel_routes_.flush(); // goes on by itself, and has a turn called when it is done
+    kernel_routes6_.flush();
     if (!stated_) {
         // All of the snapshot has been stated: what is left of an earlier run is stale now, but
         // for the ways to other nodes that BGP may yet name.
         stated_ = true;
         datapath_->set_in_sync();
-        kernel_routes_.allow_removals(kernel::RoutePlan::Keep::ByGateway);
+        kernel_routes_.allow_removals(kernel::Keep::ByGateway);
+        kernel_routes6_.allow_removals(kernel::Keep::ByGateway);
         return schedule_turn();
     }
-    const bool routes_settled = kernel_routes_.pending() == 0;
+    const bool routes_settled = kernel_routes_.pending() == 0 && kernel_routes6_.pending() == 0;
     if (!flushed_once_ && routes_settled && !datapath_->settled())
         return schedule_turn(kNextTurn);
     if (!flushed_once_ && routes_settled) {

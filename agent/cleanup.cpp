@@ -18,11 +18,12 @@ namespace margay {
 namespace {
 
 // Routes of workloads have the protocol of a person's; their interface tells whose they are.
+template <typename P>
 Status remove_routes(const std::vector<std::string>& workload_prefixes)
 {
     Executor executor;
     Status outcome;
-    kernel::RouteTable::Callbacks callbacks;
+    typename kernel::RouteTableOf<P>::Callbacks callbacks;
     callbacks.is_workload = [&](const std::string& name) {
         return has_prefix(name, workload_prefixes);
     };
@@ -33,7 +34,7 @@ Status remove_routes(const std::vector<std::string>& workload_prefixes)
         outcome = Error{Errc::System, 0, text};
         executor.stop();
     };
-    kernel::RouteTable table(executor, std::move(callbacks));
+    kernel::RouteTableOf<P> table(executor, std::move(callbacks));
     if (auto started = table.start(); !started)
         return started;
     table.remove_all();
@@ -84,7 +85,8 @@ Status cleanup_host(const config::Config& config,
         if (!done && first)
             first = done;
     };
-    step("routes of Margay and to workloads", remove_routes(prefixes));
+    step("routes of Margay and to workloads", remove_routes<Prefix4>(prefixes));
+    step("IPv6 routes of Margay", remove_routes<Prefix6>(prefixes));
     step("tunnel address and device tunl0", with_socket([](kernel::NetlinkSocket& socket) {
              return kernel::remove_tunnel_device(socket, "tunl0");
          }));

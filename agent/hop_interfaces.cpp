@@ -20,6 +20,17 @@ bool says_no_route(int error)
     return error == ENETUNREACH || error == EHOSTUNREACH || error == EINVAL || error == EACCES;
 }
 
+template <typename A>
+std::optional<std::string> interface_towards(kernel::NetlinkSocket& socket, const A& hop)
+{
+    const auto path = kernel::lookup_path(socket, hop);
+    if (!path)
+        return says_no_route(path.error().sys) ? std::optional<std::string>("") : std::nullopt;
+    std::array<char, IF_NAMESIZE> name{};
+    return ::if_indextoname(path->ifindex, name.data()) ? std::optional<std::string>(name.data())
+                                                        : std::nullopt;
+}
+
 } // namespace
 
 HopInterfaces::HopInterfaces(Executor& executor, std::function<void()> on_change)
@@ -29,15 +40,15 @@ HopInterfaces::HopInterfaces(Executor& executor, std::function<void()> on_change
 
 std::optional<std::string> HopInterfaces::of(const Ip& hop)
 {
-    if (!hop.is_v4()) // we have no table for IPv6
+    if (hop.is_link_local6())
         return std::nullopt;
-    if (const auto known = known_.find(hop.v4()); known != known_.end())
+    if (const auto known = known_.find(hop); known != known_.end())
         return known->second;
     if (known_.size() >= kMostHops)
         return std::nullopt;
     if (known_.empty())
         timer_.start(kPause, [this] { look_again(); });
-    return known_[hop.v4()] = look_up(hop.v4());
+    return known_[hop] = look_up(hop);
 }
 
 void HopInterfaces::forget()
@@ -46,7 +57,7 @@ void HopInterfaces::forget()
     timer_.stop();
 }
 
-HopInterfaces::Interface HopInterfaces::look_up(Ipv4 hop)
+HopInterfaces::Interface HopInterfaces::look_up(const Ip& hop)
 {
     if (!socket_) {
         auto opened = kernel::NetlinkSocket::open();
@@ -54,11 +65,8 @@ HopInterfaces::Interface HopInterfaces::look_up(Ipv4 hop)
             return std::nullopt;
         socket_.emplace(std::move(*opened));
     }
-    const auto path = kernel::lookup_path(*socket_, hop);
-    if (!path)
-        return says_no_route(path.error().sys) ? Interface("") : std::nullopt;
-    std::array<char, IF_NAMESIZE> name{};
-    return ::if_indextoname(path->ifindex, name.data()) ? Interface(name.data()) : std::nullopt;
+    return hop.is_v4() ? interface_towards(*socket_, hop.v4())
+                       : interface_towards(*socket_, hop.v6());
 }
 
 void HopInterfaces::look_again()
@@ -72,7 +80,7 @@ void HopInterfaces::look_again()
         changed |= std::exchange(at->second, now) != now;
         ++at;
     }
-    next_ = at == known_.end() ? Ipv4() : at->first;
+    next_ = at == known_.end() ? Ip() : at->first;
     timer_.start(kPause, [this] { look_again(); });
     if (changed)
         on_change_();

@@ -22,7 +22,7 @@ public:
     // Some next hop has another interface now. Never from inside of of().
     HopInterfaces(Executor& executor, std::function<void()> on_change);
 
-    // "": no route leads there. Nothing: it cannot be known.
+    // "": no route leads there. Nothing: it cannot be known, as of a link-local address without its link.
     std::optional<std::string> of(const Ip& hop);
     // Nobody asks any more, or everybody will again.
     void forget();
@@ -30,13 +30,13 @@ public:
 private:
     using Interface = std::optional<std::string>;
 
-    Interface look_up(Ipv4 hop);
+    Interface look_up(const Ip& hop);
     void look_again();
 
     std::function<void()> on_change_;
     std::optional<kernel::NetlinkSocket> socket_;
-    std::map<Ipv4, Interface> known_;
-    Ipv4 next_{}; // to be looked up again
+    std::map<Ip, Interface> known_;
+    Ip next_; // to be looked up again
     Timer timer_;
 };
 

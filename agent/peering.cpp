@@ -60,10 +60,12 @@ Ipv4 router_id(const std::string& setting, const std::string& node, Ipv4 address
 }
 
 Peering::Peering(Executor& executor, Log log, const config::Config& config, std::string node,
-                 bool restarting, kernel::Resolver& resolver, Callbacks callbacks)
+                 bool restarting, kernel::Resolver& resolver, kernel::Resolver6& resolver6,
+                 Callbacks callbacks)
     : executor_(executor), log_(std::move(log)), config_(config), node_(std::move(node)),
-      restarting_(restarting), resolver_(resolver), callbacks_(std::move(callbacks)),
-      passwords_timer_(executor), hops_(executor, [this] { set_filters(); }),
+      restarting_(restarting), resolver_(resolver), resolver6_(resolver6),
+      callbacks_(std::move(callbacks)), passwords_timer_(executor),
+      hops_(executor, [this] { set_filters(); }),
       interface_of_hop_([this](const Ip& hop) { return hops_.of(hop); }),
       bfd_(executor, log_, config_,
            [this](const Ip& peer, const std::string& why) { on_bfd_lost(peer, why); })
@@ -284,7 +286,6 @@ std::string Peering::interface_of(const model::AnyPrefix& own) const
     return at == announcements_.end() ? "" : at->second.interface_name;
 }
 
-// The resolver knows IPv4 only; an IPv6 next hop is taken for reachable.
 bgp::Callbacks Peering::speaker_callbacks()
 {
     bgp::Callbacks callbacks;
@@ -297,21 +298,25 @@ bgp::Callbacks Peering::speaker_callbacks()
     };
     callbacks.on_initial_sync_done = callbacks_.on_settled;
     callbacks.watch_next_hop = [this](const Ip& hop) {
-        return !hop.is_v4() || resolver_.watch(hop.v4()).path;
+        return hop.is_v4() ? resolver_.watch(hop.v4()).path.has_value()
+                           : resolver6_.watch(hop.v6()).path.has_value();
     };
     callbacks.unwatch_next_hop = [this](const Ip& hop) {
-        if (hop.is_v4())
-            resolver_.unwatch(hop.v4());
+        hop.is_v4() ? resolver_.unwatch(hop.v4()) : resolver6_.unwatch(hop.v6());
     };
     return callbacks;
 }
 
-void Peering::on_targets(const std::vector<Ipv4>& targets)
+template <typename A>
+void Peering::note_targets(const kernel::ResolverOf<A>& resolver, const std::vector<A>& targets)
 {
-    for (const Ipv4 target : targets)
-        if (const kernel::Target* found = resolver_.find(target); found && speaker_)
+    for (const A target : targets)
+        if (const kernel::TargetOf<A>* found = resolver.find(target); found && speaker_)
             speaker_->set_next_hop(target, found->path.has_value());
 }
+
+template void Peering::note_targets(const kernel::Resolver&, const std::vector<Ipv4>&);
+template void Peering::note_targets(const kernel::Resolver6&, const std::vector<Ipv6>&);
 
 void Peering::restart(const bgp::SpeakerConfig& config)
 {

@@ -43,7 +43,8 @@ public:
 
     // `restarting`: a previous run left routes in force.
     Peering(Executor& executor, Log log, const config::Config& config, std::string node,
-            bool restarting, kernel::Resolver& resolver, Callbacks callbacks);
+            bool restarting, kernel::Resolver& resolver, kernel::Resolver6& resolver6,
+            Callbacks callbacks);
 
     // After every turn that changed something of BGP.
     void apply(const model::Changes& changes);
@@ -65,13 +66,16 @@ public:
     // By the peers' addresses: what BFD says of them; empty where it is not wanted.
     std::map<Ip, std::string> bfd_states() const { return bfd_.states(); }
 
-    // Of the resolver's: what leads to next hops counts in the decision (RFC 4271 9.1.2).
-    void on_targets(const std::vector<Ipv4>& targets);
+    // Of the resolvers': what leads to next hops counts in the decision (RFC 4271 9.1.2).
+    void on_targets(const std::vector<Ipv4>& targets) { note_targets(resolver_, targets); }
+    void on_targets(const std::vector<Ipv6>& targets) { note_targets(resolver6_, targets); }
 
     void shutdown(bgp::Speaker::Goodbye goodbye);
 
 private:
     bgp::Callbacks speaker_callbacks();
+    template <typename A>
+    void note_targets(const kernel::ResolverOf<A>& resolver, const std::vector<A>& targets);
     void take(const model::Changes& changes);
     std::optional<bgp::SpeakerConfig> wanted_config();
     void apply_announcements(const model::Changes& changes);
@@ -97,6 +101,7 @@ private:
     std::string node_;
     bool restarting_;
     kernel::Resolver& resolver_;
+    kernel::Resolver6& resolver6_;
     Callbacks callbacks_;
     model::LocalBgp local_{};
     bool local_known_ = false;

@@ -34,6 +34,9 @@ bool concerns_bgp(std::string_view path)
     }
 }
 
+// Nobody else hears of routes here, and no packet goes by them. Peering alone watches anything.
+constexpr kernel::ResolverOptions kOnItsOwn{.manages_neighbours = false, .hears_routes = true};
+
 template <typename T>
 const T* value_of(const model::Update& update)
 {
@@ -49,12 +52,10 @@ Reflector::Reflector(Executor& executor, Log log, const config::Config& config, 
                  if (registration_)
                      registration_->look_again();
              }),
-      resolver_(executor,
-                [this](const auto& targets) {
-                    if (peering_)
-                        peering_->on_targets(targets);
-                },
-                {.manages_neighbours = false, .hears_routes = true}),
+      resolver_(
+          executor, [this](const auto& targets) { peering_->on_targets(targets); }, kOnItsOwn),
+      resolver6_(
+          executor, [this](const auto& targets) { peering_->on_targets(targets); }, kOnItsOwn),
       intake_(executor, log_,
               {concerns_bgp, [this](const model::Update& update) { apply(update); },
                [this] { turn(); }}),
@@ -83,6 +84,8 @@ Status Reflector::start()
         return started;
     if (auto started = resolver_.start(); !started)
         return started;
+    if (auto started = resolver6_.start(); !started)
+        return started;
     return start_store();
 }
 
@@ -108,7 +111,7 @@ Status Reflector::start_store()
     std::error_code ignored;
     peering_ = std::make_unique<Peering>(
         executor_, log_, config_, node_, std::filesystem::exists(config_.reflector_mark(), ignored),
-        resolver_,
+        resolver_, resolver6_,
         Peering::Callbacks{
             [this](std::span<const bgp::RouteChange> changes) {
                 servers_.bgp_monitor().on_routes(changes);

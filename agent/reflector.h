@@ -59,6 +59,7 @@ private:
     const std::string node_;
     kernel::LinkMonitor links_; // for the own address
     kernel::Resolver resolver_; // for next hops
+    kernel::Resolver6 resolver6_;
     Intake intake_;
     std::unique_ptr<Registration> registration_;
     calc::BgpCalc calc_;

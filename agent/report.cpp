@@ -247,6 +247,24 @@ void Report::add_paths(json::object& row, const datapath::PathWants& paths) cons
         row["mac"] = macs;
 }
 
+// What BGP learned of IPv6.
+void Report::add_learned(json::array& rows) const
+{
+    for (const auto& [prefix, hops] : agent_.learned6_.list()) {
+        std::string via;
+        for (const kernel::NextHop6& hop : hops)
+            via += (via.empty() ? "" : ", ") + hop.gateway.str();
+        const kernel::Link* link =
+            hops.empty() ? nullptr : agent_.links_.table().find(hops.front().ifindex);
+        rows.push_back({{"prefix", prefix.str()},
+                        {"kind", "kernel"},
+                        {"via", via},
+                        {"device", link != nullptr ? link->name : ""},
+                        {"from", "bgp"},
+                        {"state", hops.empty() ? "unreachable" : "kernel only"}});
+    }
+}
+
 json::object Report::routes() const
 {
     json::array rows;
@@ -274,6 +292,7 @@ json::object Report::routes() const
                             {"device", path->device},
                             {"from", path->why},
                             {"state", path->kernel_route ? "kernel only" : "unreachable"}});
+    add_learned(rows);
     return {{"routes", std::move(rows)}};
 }
 
@@ -375,6 +394,12 @@ std::string Report::metrics() const
                static_cast<double>(agent_.datapath_->policies().list().size()));
     text.gauge("margay_remote_prefixes", "Prefixes of other nodes",
                static_cast<double>(agent_.remote_.size()));
+    const std::pair<const char*, std::size_t> counts[] = {
+        {"ipv4", agent_.kernel_routes_.present_count()},
+        {"ipv6", agent_.kernel_routes6_.present_count()}};
+    for (const auto& [family, count] : counts)
+        text.gauge("margay_kernel_routes", "Routes of ours in the kernel's table",
+                   static_cast<double>(count), {{"family", family}});
     if (const auto counters = agent_.datapath_->counters())
         for (const datapath::Counter& counter : *counters) {
             const char* name = counter.reason.kind == REASON_KIND_DROP   ? "margay_drops_total"

@@ -27,6 +27,7 @@ private:
     boost::json::object policies() const;
     boost::json::object routes() const;
     void add_paths(boost::json::object& row, const datapath::PathWants& paths) const;
+    void add_learned(boost::json::array& rows) const;
     boost::json::object bgp_peers() const;
     boost::json::object drops() const;
     boost::json::object events() const;

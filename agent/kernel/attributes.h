@@ -13,6 +13,7 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <type_traits>
 
 namespace margay::kernel {
 
@@ -54,10 +55,12 @@ public:
         return value;
     }
     std::optional<std::uint32_t> u32(std::size_t type) const { return get<std::uint32_t>(type); }
-    std::optional<Ipv4> ipv4(std::size_t type) const
+    std::optional<Ipv4> ipv4(std::size_t type) const { return address<Ipv4>(type); }
+    template <typename A>
+    std::optional<A> address(std::size_t type) const
     {
-        const auto value = u32(type);
-        return value ? std::optional(Ipv4::from_be(*value)) : std::nullopt;
+        const auto value = get<Wire<A>>(type);
+        return value ? std::optional(from_wire(*value)) : std::nullopt;
     }
     std::string text(std::size_t type) const
     {
@@ -74,6 +77,11 @@ public:
     static std::size_t size(const nlattr* a) { return a->nla_len - std::size_t{NLA_HDRLEN}; }
 
 private:
+    template <typename A>
+    using Wire = std::conditional_t<std::is_same_v<A, Ipv4>, std::uint32_t, Ipv6::Bytes>;
+    static Ipv4 from_wire(std::uint32_t address) { return Ipv4::from_be(address); }
+    static Ipv6 from_wire(const Ipv6::Bytes& address) { return Ipv6(address); }
+
     void scan(const char* bytes, std::size_t left)
     {
         while (left >= NLA_HDRLEN) {

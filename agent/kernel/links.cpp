@@ -88,6 +88,14 @@ std::optional<Address> parse_address(const nlmsghdr* message)
     return address;
 }
 
+std::optional<IfIndex> address_interface(const nlmsghdr* message)
+{
+    if (message->nlmsg_type != RTM_NEWADDR && message->nlmsg_type != RTM_DELADDR)
+        return std::nullopt;
+    const auto* info = fixed_header<ifaddrmsg>(message);
+    return info ? std::optional(info->ifa_index) : std::nullopt;
+}
+
 // --- LinkTable ----------------------------------------------------------------------------------
 
 LinkTable::Before& LinkTable::remember(IfIndex ifindex)

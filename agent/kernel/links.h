@@ -142,5 +142,7 @@ Result<LinkTable> read_links(NetlinkSocket& socket);
 // nullopt: the message is about something else.
 std::optional<Link> parse_link(const nlmsghdr* message);
 std::optional<Address> parse_address(const nlmsghdr* message);
+// The interface whose addresses an RTM_NEWADDR or RTM_DELADDR is about, of either family.
+std::optional<IfIndex> address_interface(const nlmsghdr* message);
 
 } // namespace margay::kernel

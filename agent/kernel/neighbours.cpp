@@ -13,23 +13,26 @@
 namespace margay::kernel {
 namespace {
 
-std::string neighbour_name(IfIndex ifindex, Ipv4 address)
+template <typename A>
+std::string neighbour_name(IfIndex ifindex, A address)
 {
     return "neighbour " + address.str() + " dev #" + std::to_string(ifindex);
 }
 
 } // namespace
 
-ndmsg& put_neighbour(Message& message, IfIndex ifindex, Ipv4 address)
+template <typename A>
+ndmsg& put_neighbour(Message& message, IfIndex ifindex, A address)
 {
     auto& header = message.extra<ndmsg>();
-    header.ndm_family = AF_INET;
+    header.ndm_family = kFamily<A>;
     header.ndm_ifindex = static_cast<int>(ifindex);
     message.put(NDA_DST, address);
     return header;
 }
 
-Status manage_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address)
+template <typename A>
+Status manage_neighbour(NetlinkSocket& socket, IfIndex ifindex, A address)
 {
     Message message(RTM_NEWNEIGH, NLM_F_CREATE);
     put_neighbour(message, ifindex, address);
@@ -83,5 +86,10 @@ Status remove_own_neighbours(NetlinkSocket& socket,
             status = remove_neighbour(socket, ifindex, address);
     return status;
 }
+
+template ndmsg& put_neighbour(Message&, IfIndex, Ipv4);
+template ndmsg& put_neighbour(Message&, IfIndex, Ipv6);
+template Status manage_neighbour(NetlinkSocket&, IfIndex, Ipv4);
+template Status manage_neighbour(NetlinkSocket&, IfIndex, Ipv6);
 
 } // namespace margay::kernel

@@ -14,10 +14,12 @@ struct ndmsg;
 namespace margay::kernel {
 
 // Begins a message about one neighbour; the caller completes the header.
-ndmsg& put_neighbour(Message& message, IfIndex ifindex, Ipv4 address);
+template <typename A>
+ndmsg& put_neighbour(Message& message, IfIndex ifindex, A address);
 
 // Has the kernel resolve the entry and keep it so (NTF_MANAGED, Linux 5.16).
-Status manage_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address);
+template <typename A>
+Status manage_neighbour(NetlinkSocket& socket, IfIndex ifindex, A address);
 // Replaces whatever entry is there.
 Status set_static_neighbour(NetlinkSocket& socket, IfIndex ifindex, Ipv4 address, const Mac& mac);
 // An absent one is not an error: it leaves with its interface.

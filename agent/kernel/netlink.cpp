@@ -164,6 +164,11 @@ void Message::put(std::uint16_t type, Ipv4 address)
     put(type, address.be());
 }
 
+void Message::put(std::uint16_t type, const Ipv6& address)
+{
+    put_bytes(type, address.bytes().data(), address.bytes().size());
+}
+
 void Message::put(std::uint16_t type, std::string_view text)
 {
     const std::string terminated(text);

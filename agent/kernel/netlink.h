@@ -17,6 +17,7 @@
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <linux/netlink.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <cstdint>
@@ -24,9 +25,14 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace margay::kernel {
+
+// AF_INET or AF_INET6, of an address type.
+template <typename A>
+inline constexpr std::uint8_t kFamily = std::is_same_v<A, Ipv4> ? AF_INET : AF_INET6;
 
 // One request under construction. Attributes that do not fit are a bug of ours, not of the input:
 // callers bound what they put (kMaxHops next hops of a route is the largest).
@@ -44,6 +50,7 @@ public:
     void put(std::uint16_t type, std::uint32_t value);
     void put_u8(std::uint16_t type, std::uint8_t value);
     void put(std::uint16_t type, Ipv4 address);
+    void put(std::uint16_t type, const Ipv6& address);
     void put(std::uint16_t type, std::string_view text); // NUL-terminated on the wire
     void put_bytes(std::uint16_t type, const void* data, std::size_t size);
     nlattr* begin(std::uint16_t type); // nested attribute

@@ -16,19 +16,20 @@ namespace {
 constexpr std::size_t kLookupsATurn = 500; // of some 10 us each
 constexpr std::uint16_t kUsable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT;
 
-Path parse_path(const nlmsghdr* message)
+template <typename A>
+PathOf<A> parse_path(const nlmsghdr* message)
 {
-    Path path;
+    PathOf<A> path;
     const auto* header = fixed_header<rtmsg>(message);
     if (!header)
         return path;
     const Attributes attributes(message, sizeof(*header));
     path.ifindex = attributes.u32(RTA_OIF).value_or(0);
-    path.gateway = attributes.ipv4(RTA_GATEWAY).value_or(Ipv4{});
-    path.source = attributes.ipv4(RTA_PREFSRC).value_or(Ipv4{});
+    path.gateway = attributes.address<A>(RTA_GATEWAY).value_or(A{});
+    path.source = attributes.address<A>(RTA_PREFSRC).value_or(A{});
     if (const nlattr* metrics = attributes.find(RTA_METRICS))
         path.mtu = Attributes(metrics).u32(RTAX_MTU).value_or(0);
-    path.local = header->rtm_type == RTN_LOCAL;
+    path.local = header->rtm_type == RTN_LOCAL || header->rtm_type == RTN_ANYCAST;
     return path;
 }
 
@@ -49,39 +50,45 @@ bool is_fixed(const ndmsg& header)
     return header.ndm_state & (NUD_PERMANENT | NUD_NOARP);
 }
 
-std::string hop_name(IfIndex ifindex, Ipv4 address)
+template <typename A>
+std::string hop_name(IfIndex ifindex, A address)
 {
     return address.str() + " dev #" + std::to_string(ifindex);
 }
 
 } // namespace
 
-Result<Path> lookup_path(NetlinkSocket& socket, Ipv4 destination)
+template <typename A>
+Result<PathOf<A>> lookup_path(NetlinkSocket& socket, A destination)
 {
     Message message(RTM_GETROUTE, 0);
     auto& header = message.extra<rtmsg>();
-    header.rtm_family = AF_INET;
-    header.rtm_dst_len = 32;
+    header.rtm_family = kFamily<A>;
+    header.rtm_dst_len = A::kBits;
     message.put(RTA_DST, destination);
-    Path path;
-    const Status status = socket.query(message, "look up the route to " + destination.str(),
-                                       [&](const nlmsghdr* answer) { path = parse_path(answer); });
+    PathOf<A> path;
+    const Status status =
+        socket.query(message, "look up the route to " + destination.str(),
+                     [&](const nlmsghdr* answer) { path = parse_path<A>(answer); });
     if (!status)
         return Error{Errc::Unavailable, status.error().sys, status.error().what};
     return path;
 }
 
-Resolver::Resolver(Executor& executor, OnChange on_change, const Options& options)
+template <typename A>
+ResolverOf<A>::ResolverOf(Executor& executor, OnChange on_change, const ResolverOptions& options)
     : executor_(executor), on_change_(std::move(on_change)), options_(options)
 {
 }
 
-Resolver::~Resolver()
+template <typename A>
+ResolverOf<A>::~ResolverOf()
 {
     *alive_ = false;
 }
 
-Status Resolver::start()
+template <typename A>
+Status ResolverOf<A>::start()
 {
     auto socket = NetlinkSocket::open();
     if (!socket)
@@ -92,11 +99,13 @@ Status Resolver::start()
         [this] { on_turn(); },
         [this] { on_overrun(); },
     };
-    std::vector<unsigned> groups{RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_RULE};
-    if (options_.manages_neighbours)
+    constexpr bool v4 = std::is_same_v<A, Ipv4>;
+    std::vector<unsigned> groups{RTNLGRP_LINK, v4 ? RTNLGRP_IPV4_IFADDR : RTNLGRP_IPV6_IFADDR,
+                                 v4 ? RTNLGRP_IPV4_RULE : RTNLGRP_IPV6_RULE};
+    if (keeps_neighbours())
         groups.push_back(RTNLGRP_NEIGH);
     if (options_.hears_routes)
-        groups.push_back(RTNLGRP_IPV4_ROUTE);
+        groups.push_back(v4 ? RTNLGRP_IPV4_ROUTE : RTNLGRP_IPV6_ROUTE);
     auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE, groups, std::move(callbacks));
     if (!monitor)
         return monitor.error();
@@ -104,7 +113,8 @@ Status Resolver::start()
     return {};
 }
 
-void Resolver::on_overrun()
+template <typename A>
+void ResolverOf<A>::on_overrun()
 {
     all_dirty_ = true;
     for (auto& [key, hop] : hops_)
@@ -112,7 +122,8 @@ void Resolver::on_overrun()
     post_turn();
 }
 
-const Target& Resolver::watch(Ipv4 target)
+template <typename A>
+const TargetOf<A>& ResolverOf<A>::watch(A target)
 {
     const auto [entry, fresh] = targets_.try_emplace(target);
     if (fresh) {
@@ -123,7 +134,8 @@ const Target& Resolver::watch(Ipv4 target)
     return entry->second;
 }
 
-void Resolver::unwatch(Ipv4 target)
+template <typename A>
+void ResolverOf<A>::unwatch(A target)
 {
     const auto entry = targets_.find(target);
     if (entry == targets_.end() || --entry->second.watchers > 0)
@@ -134,7 +146,8 @@ void Resolver::unwatch(Ipv4 target)
     dirty_.erase(target);
 }
 
-const Target* Resolver::find(Ipv4 target) const
+template <typename A>
+const TargetOf<A>* ResolverOf<A>::find(A target) const
 {
     const auto entry = targets_.find(target);
     return entry == targets_.end() ? nullptr : &entry->second;
@@ -142,7 +155,8 @@ const Target* Resolver::find(Ipv4 target) const
 
 // --- Events -------------------------------------------------------------------------------------
 
-void Resolver::on_message(const nlmsghdr* message)
+template <typename A>
+void ResolverOf<A>::on_message(const nlmsghdr* message)
 {
     switch (message->nlmsg_type) {
     case RTM_NEWNEIGH:
@@ -158,8 +172,7 @@ void Resolver::on_message(const nlmsghdr* message)
         break;
     case RTM_NEWADDR:
     case RTM_DELADDR:
-        if (const auto address = parse_address(message);
-            address && uplinks_.contains(address->ifindex))
+        if (const auto ifindex = address_interface(message); ifindex && uplinks_.contains(*ifindex))
             all_dirty_ = true;
         break;
     case RTM_NEWRULE:
@@ -168,7 +181,7 @@ void Resolver::on_message(const nlmsghdr* message)
         break;
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
-        if (const auto prefix = route_destination(message))
+        if (const auto prefix = route_destination<Prefix<A>>(message))
             on_route(*prefix);
         break;
     default:
@@ -177,7 +190,8 @@ void Resolver::on_message(const nlmsghdr* message)
 }
 
 // It concerns the targets inside its destination.
-void Resolver::on_route(const Prefix4& prefix)
+template <typename A>
+void ResolverOf<A>::on_route(const Prefix<A>& prefix)
 {
     for (auto target = targets_.lower_bound(prefix.network().addr);
          target != targets_.end() && prefix.contains(target->first); ++target) {
@@ -186,13 +200,14 @@ void Resolver::on_route(const Prefix4& prefix)
     }
 }
 
-void Resolver::on_neighbour(const nlmsghdr* message)
+template <typename A>
+void ResolverOf<A>::on_neighbour(const nlmsghdr* message)
 {
     const auto* header = fixed_header<ndmsg>(message);
-    if (!header || header->ndm_family != AF_INET)
+    if (!header || header->ndm_family != kFamily<A>)
         return;
     const Attributes attributes(message, sizeof(*header));
-    const auto address = attributes.ipv4(NDA_DST);
+    const auto address = attributes.template address<A>(NDA_DST);
     if (!address)
         return;
     const auto hop = hops_.find({static_cast<IfIndex>(header->ndm_ifindex), *address});
@@ -213,7 +228,8 @@ void Resolver::on_neighbour(const nlmsghdr* message)
 }
 
 // A message is followed by on_turn() anyhow; news from inside the process is not.
-void Resolver::post_turn()
+template <typename A>
+void ResolverOf<A>::post_turn()
 {
     if (std::exchange(turn_posted_, true))
         return;
@@ -223,7 +239,8 @@ void Resolver::post_turn()
     });
 }
 
-void Resolver::on_turn()
+template <typename A>
+void ResolverOf<A>::on_turn()
 {
     turn_posted_ = false;
     if (std::exchange(all_dirty_, false))
@@ -240,10 +257,11 @@ void Resolver::on_turn()
 
 // --- Paths --------------------------------------------------------------------------------------
 
-void Resolver::look_up(Ipv4 target)
+template <typename A>
+void ResolverOf<A>::look_up(A target)
 {
     Target& entry = targets_.at(target);
-    const auto found = lookup_path(*socket_, target);
+    const auto found = lookup_path<A>(*socket_, target);
     std::optional<Path> path;
     if (found)
         path = *found;
@@ -264,13 +282,14 @@ void Resolver::look_up(Ipv4 target)
         tell(target);
 }
 
-void Resolver::attach(Ipv4 target, Target& entry)
+template <typename A>
+void ResolverOf<A>::attach(A target, Target& entry)
 {
     entry.neighbour = {};
     if (!entry.path || entry.path->local)
         return;
     uplinks_.insert(entry.path->ifindex);
-    if (!options_.manages_neighbours)
+    if (!keeps_neighbours())
         return;
     const HopKey key{entry.path->ifindex, entry.path->next_hop(target)};
     const auto [hop, fresh] = hops_.try_emplace(key);
@@ -280,7 +299,8 @@ void Resolver::attach(Ipv4 target, Target& entry)
         manage(key);
 }
 
-void Resolver::detach(Ipv4 target, const Target& entry)
+template <typename A>
+void ResolverOf<A>::detach(A target, const Target& entry)
 {
     if (!entry.path || entry.path->local)
         return;
@@ -299,7 +319,8 @@ void Resolver::detach(Ipv4 target, const Target& entry)
 
 // An entry that somebody made permanent is taken as it is: asking for it to be managed would
 // take the permanence away.
-void Resolver::manage(const HopKey& key)
+template <typename A>
+void ResolverOf<A>::manage(const HopKey& key)
 {
     Hop& hop = hops_.at(key);
     std::optional<Entry> present = read_entry(key);
@@ -316,7 +337,8 @@ void Resolver::manage(const HopKey& key)
 }
 
 // nullopt: the kernel has no entry.
-std::optional<Resolver::Entry> Resolver::read_entry(const HopKey& key)
+template <typename A>
+std::optional<typename ResolverOf<A>::Entry> ResolverOf<A>::read_entry(const HopKey& key)
 {
     Message message(RTM_GETNEIGH, 0);
     put_neighbour(message, key.ifindex, key.address);
@@ -332,7 +354,8 @@ std::optional<Resolver::Entry> Resolver::read_entry(const HopKey& key)
 }
 
 // An update without the managed flag clears it; the entry stays and ages as any other.
-void Resolver::release(const HopKey& key)
+template <typename A>
+void ResolverOf<A>::release(const HopKey& key)
 {
     if (hops_.at(key).fixed)
         return;
@@ -341,12 +364,13 @@ void Resolver::release(const HopKey& key)
     (void)socket_->request(message, "release neighbour"); // gone with its interface: fine
 }
 
-void Resolver::set(Hop& hop, const Neighbour& neighbour)
+template <typename A>
+void ResolverOf<A>::set(Hop& hop, const Neighbour& neighbour)
 {
     if (hop.neighbour == neighbour)
         return;
     hop.neighbour = neighbour;
-    for (const Ipv4 target : hop.targets) {
+    for (const A target : hop.targets) {
         targets_.at(target).neighbour = neighbour;
         tell(target);
     }
@@ -354,7 +378,8 @@ void Resolver::set(Hop& hop, const Neighbour& neighbour)
 
 // --- News ---------------------------------------------------------------------------------------
 
-void Resolver::tell(Ipv4 target)
+template <typename A>
+void ResolverOf<A>::tell(A target)
 {
     changed_.insert(target);
     if (std::exchange(delivery_posted_, true))
@@ -365,12 +390,18 @@ void Resolver::tell(Ipv4 target)
     });
 }
 
-void Resolver::deliver()
+template <typename A>
+void ResolverOf<A>::deliver()
 {
     delivery_posted_ = false;
-    const std::set<Ipv4> changed = std::exchange(changed_, {});
+    const std::set<A> changed = std::exchange(changed_, {});
     if (!changed.empty() && on_change_)
         on_change_({changed.begin(), changed.end()});
 }
+
+template Result<Path> lookup_path(NetlinkSocket&, Ipv4);
+template Result<Path6> lookup_path(NetlinkSocket&, Ipv6);
+template class ResolverOf<Ipv4>;
+template class ResolverOf<Ipv6>;
 
 } // namespace margay::kernel

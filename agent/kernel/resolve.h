@@ -5,6 +5,8 @@
 // neighbour entry of the next hop. The kernel keeps that entry resolved by itself (NTF_MANAGED),
 // so a next hop in a BPF map stays fresh without traffic. Route, link and neighbour
 // events bring it up to date; only targets inside a changed prefix are looked up again.
+//
+// Of IPv6 it keeps the answer alone: nothing but the kernel sends there, and that asks for itself.
 
 #pragma once
 
@@ -20,16 +22,19 @@
 
 namespace margay::kernel {
 
-struct Path {
+template <typename A>
+struct PathOf {
     IfIndex ifindex = 0;
-    Ipv4 gateway; // zero: the target is on link
-    Ipv4 source; // what the kernel would choose
+    A gateway; // zero: the target is on link
+    A source; // what the kernel would choose
     std::uint32_t mtu = 0; // path MTU known to the kernel or route MTU; 0: the device's
     bool local = false; // the target is this host
 
-    Ipv4 next_hop(Ipv4 target) const { return gateway.is_zero() ? target : gateway; }
-    bool operator==(const Path&) const = default;
+    A next_hop(A target) const { return gateway.is_zero() ? target : gateway; }
+    bool operator==(const PathOf&) const = default;
 };
+using Path = PathOf<Ipv4>;
+using Path6 = PathOf<Ipv6>;
 
 struct Neighbour {
     enum class State {
@@ -43,60 +48,63 @@ struct Neighbour {
     bool operator==(const Neighbour&) const = default;
 };
 
-struct Target {
-    std::optional<Path> path; // nullopt: no route; `why` says so
+template <typename A>
+struct TargetOf {
+    std::optional<PathOf<A>> path; // nullopt: no route; `why` says so
     std::string why;
     Neighbour neighbour;
-    bool operator==(const Target&) const = default;
+    bool operator==(const TargetOf&) const = default;
 };
+using Target = TargetOf<Ipv4>;
+using Target6 = TargetOf<Ipv6>;
 
 // One lookup: what `ip route get` would say. Errors: Unavailable with ENETUNREACH and its kin.
-Result<Path> lookup_path(NetlinkSocket& socket, Ipv4 destination);
+template <typename A>
+Result<PathOf<A>> lookup_path(NetlinkSocket& socket, A destination);
 
-class Resolver {
+// Whoever only wants to know whether anything leads to a target leaves the neighbours alone, and where no
+// RouteTable tells of routes, the Resolver hears of them itself.
+struct ResolverOptions {
+    bool manages_neighbours = true;
+    bool hears_routes = false;
+};
+
+template <typename A>
+class ResolverOf {
 public:
+    using Path = PathOf<A>;
+    using Target = TargetOf<A>;
     // Gets the targets whose Target changed; runs at the end of a turn, never inside watch().
-    using OnChange = std::function<void(const std::vector<Ipv4>&)>;
+    using OnChange = std::function<void(const std::vector<A>&)>;
 
-    // A host that only wants to know whether anything leads to a target leaves the neighbours alone, and
-    // where no RouteTable tells of routes, the Resolver hears of them itself.
-    struct Options {
-        bool manages_neighbours = true;
-        bool hears_routes = false;
-    };
-
-    Resolver(Executor& executor, OnChange on_change, const Options& options);
-    Resolver(Executor& executor, OnChange on_change)
-        : Resolver(executor, std::move(on_change), Options())
-    {
-    }
-    ~Resolver();
-    Resolver(const Resolver&) = delete;
-    Resolver& operator=(const Resolver&) = delete;
+    ResolverOf(Executor& executor, OnChange on_change, const ResolverOptions& options = {});
+    ~ResolverOf();
+    ResolverOf(const ResolverOf&) = delete;
+    ResolverOf& operator=(const ResolverOf&) = delete;
 
     // By default it hears of routes by on_route() alone: each socket that is told of a change costs whoever makes
     // it, most changes are ours, and RouteTable hears of the others anyhow.
     Status start();
     // A route to this prefix was changed, by anybody in any table.
-    void on_route(const Prefix4& prefix);
+    void on_route(const Prefix<A>& prefix);
     // Somebody lost count of what was changed.
     void on_overrun();
 
     // The first answer is there when watch() returns; its neighbour may still be Unknown. Each
     // watch() wants an unwatch().
-    const Target& watch(Ipv4 target);
-    void unwatch(Ipv4 target);
-    const Target* find(Ipv4 target) const;
+    const Target& watch(A target);
+    void unwatch(A target);
+    const Target* find(A target) const;
 
 private:
     struct HopKey {
         IfIndex ifindex;
-        Ipv4 address;
+        A address;
         auto operator<=>(const HopKey&) const = default;
     };
     struct Hop {
         Neighbour neighbour;
-        std::set<Ipv4> targets;
+        std::set<A> targets;
         bool lost = false; // the kernel's entry is gone (interface down, flushed)
         bool fixed = false; // somebody made the entry permanent
     };
@@ -108,34 +116,38 @@ private:
         bool fixed;
     };
 
+    // Their MACs are for the data path, which has no IPv6.
+    bool keeps_neighbours() const { return std::is_same_v<A, Ipv4> && options_.manages_neighbours; }
     void on_message(const nlmsghdr* message);
     void post_turn();
     void on_neighbour(const nlmsghdr* message);
     void on_turn();
-    void look_up(Ipv4 target);
-    void attach(Ipv4 target, Target& entry);
-    void detach(Ipv4 target, const Target& entry);
+    void look_up(A target);
+    void attach(A target, Target& entry);
+    void detach(A target, const Target& entry);
     void manage(const HopKey& key);
     std::optional<Entry> read_entry(const HopKey& key);
     void release(const HopKey& key);
     void set(Hop& hop, const Neighbour& neighbour);
-    void tell(Ipv4 target);
+    void tell(A target);
     void deliver();
 
     Executor& executor_;
     OnChange on_change_;
-    const Options options_;
+    const ResolverOptions options_;
     std::optional<NetlinkSocket> socket_;
     std::unique_ptr<NetlinkMonitor> monitor_;
-    std::map<Ipv4, Watched> targets_;
+    std::map<A, Watched> targets_;
     std::map<HopKey, Hop> hops_;
     std::set<IfIndex> uplinks_; // interfaces that ever led to a target
-    std::set<Ipv4> dirty_; // to be looked up at the end of the turn
+    std::set<A> dirty_; // to be looked up at the end of the turn
     bool all_dirty_ = false;
-    std::set<Ipv4> changed_; // to be told
+    std::set<A> changed_; // to be told
     bool turn_posted_ = false;
     bool delivery_posted_ = false;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
+using Resolver = ResolverOf<Ipv4>;
+using Resolver6 = ResolverOf<Ipv6>;
 
 } // namespace margay::kernel

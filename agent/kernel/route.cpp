@@ -12,7 +12,8 @@ namespace margay::kernel {
 namespace {
 
 // struct rtnexthop entries are a list of their own, each with a length and attributes.
-void parse_multipath(const nlattr* attribute, NextHops& hops)
+template <typename A>
+void parse_multipath(const nlattr* attribute, NextHopsOf<A>& hops)
 {
     const char* bytes = Attributes::data(attribute);
     std::size_t left = Attributes::size(attribute);
@@ -22,7 +23,7 @@ void parse_multipath(const nlattr* attribute, NextHops& hops)
             return;
         const Attributes inner(bytes + sizeof(rtnexthop), hop->rtnh_len - sizeof(rtnexthop));
         hops.push_back({static_cast<IfIndex>(hop->rtnh_ifindex),
-                        inner.ipv4(RTA_GATEWAY).value_or(Ipv4{}),
+                        inner.address<A>(RTA_GATEWAY).value_or(A{}),
                         static_cast<std::uint8_t>(hop->rtnh_hops + 1)});
         const std::size_t step = RTNH_ALIGN(hop->rtnh_len);
         if (step >= left)
@@ -32,32 +33,35 @@ void parse_multipath(const nlattr* attribute, NextHops& hops)
     }
 }
 
-Route::Kind kind_of(unsigned char type)
+template <typename Kind>
+Kind kind_of(unsigned char type)
 {
     switch (type) {
     case RTN_UNICAST:
-        return Route::Kind::Unicast;
+        return Kind::Unicast;
     case RTN_BLACKHOLE:
-        return Route::Kind::Blackhole;
+        return Kind::Blackhole;
     default:
-        return Route::Kind::Other;
+        return Kind::Other;
     }
 }
 
-unsigned char type_of(Route::Kind kind)
+template <typename Kind>
+unsigned char type_of(Kind kind)
 {
     switch (kind) {
-    case Route::Kind::Unicast:
+    case Kind::Unicast:
         return RTN_UNICAST;
-    case Route::Kind::Blackhole:
+    case Kind::Blackhole:
         return RTN_BLACKHOLE;
-    case Route::Kind::Other:
+    case Kind::Other:
         break; // only removed, never added: matches any type
     }
     return RTN_UNSPEC;
 }
 
-std::string hop_text(const NextHop& hop)
+template <typename A>
+std::string hop_text(const NextHopOf<A>& hop)
 {
     std::string text;
     if (!hop.gateway.is_zero())
@@ -65,10 +69,11 @@ std::string hop_text(const NextHop& hop)
     return text + " dev #" + std::to_string(hop.ifindex);
 }
 
-rtmsg& fill_header(Message& message, const Route& route)
+template <typename P>
+rtmsg& fill_header(Message& message, const RouteOf<P>& route)
 {
     rtmsg& header = message.extra<rtmsg>();
-    header.rtm_family = AF_INET;
+    header.rtm_family = kFamily<typename P::Address>;
     header.rtm_dst_len = route.destination.length;
     header.rtm_table = RT_TABLE_MAIN;
     header.rtm_protocol = route.protocol;
@@ -77,7 +82,8 @@ rtmsg& fill_header(Message& message, const Route& route)
     return header;
 }
 
-void put_hops(Message& message, const NextHops& hops)
+template <typename A>
+void put_hops(Message& message, const NextHopsOf<A>& hops)
 {
     if (hops.size() == 1) {
         message.put(RTA_OIF, hops[0].ifindex);
@@ -88,7 +94,7 @@ void put_hops(Message& message, const NextHops& hops)
     if (hops.empty())
         return;
     nlattr* list = message.begin(RTA_MULTIPATH);
-    for (const NextHop& hop : hops) {
+    for (const NextHopOf<A>& hop : hops) {
         auto* entry = static_cast<rtnexthop*>(message.append(sizeof(rtnexthop)));
         const std::uint32_t start = message.header()->nlmsg_len;
         entry->rtnh_ifindex = static_cast<int>(hop.ifindex);
@@ -103,11 +109,12 @@ void put_hops(Message& message, const NextHops& hops)
 
 } // namespace
 
-std::string Route::str() const
+template <typename P>
+std::string RouteOf<P>::str() const
 {
     std::string text = kind == Kind::Blackhole ? "blackhole " : "";
     text += destination.str();
-    for (const NextHop& hop : hops)
+    for (const auto& hop : hops)
         text += (hops.size() > 1 ? " nexthop" : "") + hop_text(hop);
     text += " proto " + std::to_string(protocol);
     if (metric)
@@ -130,17 +137,18 @@ Route workload_route(Ipv4 address, IfIndex workload, std::uint32_t metric)
     return route;
 }
 
-Route block_route(Prefix4 block, NextHops hops, Ipv4 source, std::uint32_t mtu)
+template <typename A>
+RouteOf<Prefix<A>> block_route(Prefix<A> block, NextHopsOf<A> hops, A source, std::uint32_t mtu)
 {
-    Route route;
+    RouteOf<Prefix<A>> route;
     route.destination = block.network();
     route.hops = std::move(hops);
     std::sort(route.hops.begin(), route.hops.end());
     if (route.hops.size() > kMaxHops)
         route.hops.resize(kMaxHops);
     const bool on_link = std::all_of(route.hops.begin(), route.hops.end(),
-                                     [](const NextHop& hop) { return hop.gateway.is_zero(); });
-    route.scope = on_link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+                                     [](const auto& hop) { return hop.gateway.is_zero(); });
+    route.scope = on_link && kFamily<A> == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
     route.source = source;
     route.mtu = mtu;
     return route;
@@ -159,48 +167,53 @@ Route gateway_route(IfIndex anchor)
     return block_route(Prefix4::host(kPodGateway), {{anchor, Ipv4{}, 1}});
 }
 
-std::optional<Prefix4> route_destination(const nlmsghdr* message)
+template <typename P>
+std::optional<P> route_destination(const nlmsghdr* message)
 {
+    using A = typename P::Address;
     if (message->nlmsg_type != RTM_NEWROUTE && message->nlmsg_type != RTM_DELROUTE)
         return std::nullopt;
     const auto* header = fixed_header<rtmsg>(message);
-    if (!header || header->rtm_family != AF_INET || header->rtm_dst_len > 32)
+    if (!header || header->rtm_family != kFamily<A> || header->rtm_dst_len > A::kBits)
         return std::nullopt;
     const Attributes attributes(message, sizeof(*header));
-    return Prefix4{attributes.ipv4(RTA_DST).value_or(Ipv4{}), header->rtm_dst_len};
+    return P{attributes.address<A>(RTA_DST).value_or(A{}), header->rtm_dst_len};
 }
 
-std::optional<Route> parse_route(const nlmsghdr* message)
+template <typename P>
+std::optional<RouteOf<P>> parse_route(const nlmsghdr* message)
 {
+    using A = typename P::Address;
     if (message->nlmsg_type != RTM_NEWROUTE && message->nlmsg_type != RTM_DELROUTE)
         return std::nullopt;
     if (message->nlmsg_len < NLMSG_LENGTH(sizeof(rtmsg)))
         return std::nullopt;
     const auto* header = static_cast<const rtmsg*>(NLMSG_DATA(message));
     const Attributes attributes(message, sizeof(*header));
-    if (header->rtm_family != AF_INET || header->rtm_dst_len > 32 ||
+    if (header->rtm_family != kFamily<A> || header->rtm_dst_len > A::kBits ||
         attributes.u32(RTA_TABLE).value_or(header->rtm_table) != RT_TABLE_MAIN ||
-        (header->rtm_flags & RTM_F_CLONED) || header->rtm_tos != 0)
-        return std::nullopt; // with a TOS it has a key of its own, which we never use
+        (header->rtm_flags & RTM_F_CLONED) || header->rtm_tos != 0 || header->rtm_src_len != 0)
+        return std::nullopt; // with a TOS or a source it has a key of its own, which we never use
 
-    Route route;
-    route.destination = {attributes.ipv4(RTA_DST).value_or(Ipv4{}), header->rtm_dst_len};
+    RouteOf<P> route;
+    route.destination = {attributes.address<A>(RTA_DST).value_or(A{}), header->rtm_dst_len};
     route.metric = attributes.u32(RTA_PRIORITY).value_or(0);
-    route.kind = kind_of(header->rtm_type);
+    route.kind = kind_of<typename RouteOf<P>::Kind>(header->rtm_type);
     route.protocol = header->rtm_protocol;
     route.scope = header->rtm_scope;
-    route.source = attributes.ipv4(RTA_PREFSRC).value_or(Ipv4{});
+    route.source = attributes.address<A>(RTA_PREFSRC).value_or(A{});
     if (const nlattr* metrics = attributes.find(RTA_METRICS))
         route.mtu = Attributes(metrics).u32(RTAX_MTU).value_or(0);
     if (const nlattr* multipath = attributes.find(RTA_MULTIPATH))
         parse_multipath(multipath, route.hops);
     else if (const auto ifindex = attributes.u32(RTA_OIF))
-        route.hops = {{*ifindex, attributes.ipv4(RTA_GATEWAY).value_or(Ipv4{}), 1}};
+        route.hops = {{*ifindex, attributes.address<A>(RTA_GATEWAY).value_or(A{}), 1}};
     std::sort(route.hops.begin(), route.hops.end());
     return route;
 }
 
-Message add_message(const Route& route, bool exclusive)
+template <typename P>
+Message add_message(const RouteOf<P>& route, bool exclusive)
 {
     Message message(RTM_NEWROUTE, static_cast<std::uint16_t>(
                                       NLM_F_CREATE | (exclusive ? NLM_F_EXCL : NLM_F_REPLACE)));
@@ -221,7 +234,8 @@ Message add_message(const Route& route, bool exclusive)
 
 // Names everything that tells ours from a foreign route of the same destination and metric: the
 // kernel removes the first route that matches what is given.
-Message remove_message(const Route& route)
+template <typename P>
+Message remove_message(const RouteOf<P>& route)
 {
     Message message(RTM_DELROUTE, 0);
     fill_header(message, route);
@@ -232,23 +246,41 @@ Message remove_message(const Route& route)
     return message;
 }
 
+template <typename P>
 Status list_routes(NetlinkSocket& socket, const std::function<void()>& on_begin,
-                   const std::function<void(const Route&)>& on_route)
+                   const std::function<void(const RouteOf<P>&)>& on_route)
 {
     Message message(RTM_GETROUTE, 0);
     auto& header = message.extra<rtmsg>();
-    header.rtm_family = AF_INET;
+    header.rtm_family = kFamily<typename P::Address>;
     header.rtm_table = RT_TABLE_MAIN;
     on_begin();
     const Status status = socket.dump(
         message, "list routes",
         [&](const nlmsghdr* listed) {
-            if (const auto route = parse_route(listed))
+            if (const auto route = parse_route<P>(listed))
                 on_route(*route);
         },
         on_begin);
     // A main table that was never written to does not exist.
     return !status && status.error().sys == ENOENT ? Status{} : status;
 }
+
+template struct RouteOf<Prefix4>;
+template struct RouteOf<Prefix6>;
+template Route block_route(Prefix4, NextHops, Ipv4, std::uint32_t);
+template Route6 block_route(Prefix6, NextHops6, Ipv6, std::uint32_t);
+template std::optional<Prefix4> route_destination(const nlmsghdr*);
+template std::optional<Prefix6> route_destination(const nlmsghdr*);
+template std::optional<Route> parse_route<Prefix4>(const nlmsghdr*);
+template std::optional<Route6> parse_route<Prefix6>(const nlmsghdr*);
+template Message add_message(const Route&, bool);
+template Message add_message(const Route6&, bool);
+template Message remove_message(const Route&);
+template Message remove_message(const Route6&);
+template Status list_routes<Prefix4>(NetlinkSocket&, const std::function<void()>&,
+                                     const std::function<void(const Route&)>&);
+template Status list_routes<Prefix6>(NetlinkSocket&, const std::function<void()>&,
+                                     const std::function<void(const Route6&)>&);
 
 } // namespace margay::kernel

@@ -9,37 +9,56 @@
 namespace margay::kernel {
 namespace {
 
-bool by_gateway(const Route& route)
+template <typename P>
+bool by_gateway(const RouteOf<P>& route)
 {
     return std::any_of(route.hops.begin(), route.hops.end(),
-                       [](const NextHop& hop) { return hop.gateway != Ipv4{}; });
+                       [](const auto& hop) { return !hop.gateway.is_zero(); });
 }
 
-bool leads_by(const Route& route, const std::set<IfIndex>& interfaces)
+template <typename P>
+bool leads_by(const RouteOf<P>& route, const std::set<IfIndex>& interfaces)
 {
     return std::any_of(route.hops.begin(), route.hops.end(),
-                       [&](const NextHop& hop) { return interfaces.contains(hop.ifindex); });
+                       [&](const auto& hop) { return interfaces.contains(hop.ifindex); });
+}
+
+// A route less some of its next hops, which IPv6 adds and removes one by one; nothing, where `part` is
+// none of it or all.
+template <typename P>
+std::optional<RouteOf<P>> less(RouteOf<P> route, const RouteOf<P>& part)
+{
+    const std::size_t before = route.hops.size();
+    for (const auto& hop : part.hops)
+        route.hops.erase(std::remove(route.hops.begin(), route.hops.end(), hop), route.hops.end());
+    const bool is_part = part.protocol == route.protocol && part.metric == route.metric &&
+                         !part.hops.empty() && !route.hops.empty() &&
+                         before == route.hops.size() + part.hops.size();
+    return is_part ? std::optional(std::move(route)) : std::nullopt;
 }
 
 } // namespace
 
-bool RoutePlan::is_ours(const Route& route) const
+template <typename P>
+bool RoutePlanOf<P>::is_ours(const Route& route) const
 {
     if (route.protocol == kProtocolMargay)
         return true;
-    return route.protocol == kProtocolWorkload && route.destination.length == 32 &&
+    return route.protocol == kProtocolWorkload && route.destination.length == P::Address::kBits &&
            route.scope == RT_SCOPE_LINK && route.hops.size() == 1 &&
            is_workload_(route.hops[0].ifindex);
 }
 
 // --- Entries ------------------------------------------------------------------------------------
 
-RoutePlan::Entry& RoutePlan::entry(const RouteKey& key)
+template <typename P>
+typename RoutePlanOf<P>::Entry& RoutePlanOf<P>::entry(const Key& key)
 {
     return entries_.try_emplace(key, key).first->second;
 }
 
-RoutePlan::Places* RoutePlan::list_of(Place place)
+template <typename P>
+typename RoutePlanOf<P>::Places* RoutePlanOf<P>::list_of(Place place)
 {
     switch (place) {
     case Place::Settled:
@@ -58,7 +77,8 @@ RoutePlan::Places* RoutePlan::list_of(Place place)
     return nullptr;
 }
 
-void RoutePlan::move(Entry& entry, Place place)
+template <typename P>
+void RoutePlanOf<P>::move(Entry& entry, Place place)
 {
     if (entry.place == place)
         return;
@@ -69,7 +89,8 @@ void RoutePlan::move(Entry& entry, Place place)
         to->push_back(entry);
 }
 
-void RoutePlan::set_present(Entry& entry, const Route& route)
+template <typename P>
+void RoutePlanOf<P>::set_present(Entry& entry, const Route& route)
 {
     if (entry.present)
         present_.erase(present_.iterator_to(entry));
@@ -79,7 +100,8 @@ void RoutePlan::set_present(Entry& entry, const Route& route)
     present_.push_back(entry);
 }
 
-void RoutePlan::set_absent(Entry& entry)
+template <typename P>
+void RoutePlanOf<P>::set_absent(Entry& entry)
 {
     if (!entry.present)
         return;
@@ -87,26 +109,30 @@ void RoutePlan::set_absent(Entry& entry)
     entry.present.reset();
 }
 
-void RoutePlan::drop(Entry& entry)
+template <typename P>
+void RoutePlanOf<P>::drop(Entry& entry)
 {
     move(entry, Place::Settled);
-    entries_.erase(RouteKey(entry.key)); // by a copy: the key goes with it
+    entries_.erase(Key(entry.key)); // by a copy: the key goes with it
 }
 
-const Route* RoutePlan::find(const RouteKey& key) const
+template <typename P>
+const typename RoutePlanOf<P>::Route* RoutePlanOf<P>::find(const Key& key) const
 {
     const auto known = entries_.find(key);
     return known != entries_.end() && known->second.present ? &*known->second.present : nullptr;
 }
 
-bool RoutePlan::in_flight(const RouteKey& key) const
+template <typename P>
+bool RoutePlanOf<P>::in_flight(const Key& key) const
 {
     const auto known = entries_.find(key);
     return known != entries_.end() && known->second.place == Place::InFlight;
 }
 
 // What is in flight may have been made before the loss.
-bool RoutePlan::any_by(const std::set<IfIndex>& interfaces) const
+template <typename P>
+bool RoutePlanOf<P>::any_by(const std::set<IfIndex>& interfaces) const
 {
     return std::any_of(present_.begin(), present_.end(),
                        [&](const Entry& entry) { return leads_by(*entry.present, interfaces); }) ||
@@ -115,16 +141,18 @@ bool RoutePlan::any_by(const std::set<IfIndex>& interfaces) const
            });
 }
 
-bool RoutePlan::any_conflict() const
+template <typename P>
+bool RoutePlanOf<P>::any_conflict() const
 {
     return std::any_of(reported_.begin(), reported_.end(), [](const auto& reported) {
-        return reported.first == RouteReport::Kind::Conflict;
+        return reported.first == Report::Kind::Conflict;
     });
 }
 
 // --- Wanted -------------------------------------------------------------------------------------
 
-void RoutePlan::want(Route route)
+template <typename P>
+void RoutePlanOf<P>::want(Route route)
 {
     Entry& wanted = entry(route.key());
     if (wanted.wanted != route) {
@@ -136,7 +164,8 @@ void RoutePlan::want(Route route)
     judge(wanted);
 }
 
-void RoutePlan::unwant(const RouteKey& key)
+template <typename P>
+void RoutePlanOf<P>::unwant(const Key& key)
 {
     const auto known = entries_.find(key);
     if (known == entries_.end() || !known->second.wanted)
@@ -150,17 +179,19 @@ void RoutePlan::unwant(const RouteKey& key)
     judge(entry);
 }
 
-void RoutePlan::unwant_all()
+template <typename P>
+void RoutePlanOf<P>::unwant_all()
 {
-    std::vector<RouteKey> keys;
+    std::vector<Key> keys;
     for (const auto& [key, entry] : entries_)
         if (entry.wanted)
             keys.push_back(key);
-    for (const RouteKey& key : keys)
+    for (const Key& key : keys)
         unwant(key);
 }
 
-void RoutePlan::allow_removals(Keep keep)
+template <typename P>
+void RoutePlanOf<P>::allow_removals(Keep keep)
 {
     removals_allowed_ = true;
     while (!kept_.empty())
@@ -176,9 +207,10 @@ void RoutePlan::allow_removals(Keep keep)
 
 // --- The kernel ---------------------------------------------------------------------------------
 
-void RoutePlan::learn(const Route& route, bool replaces, const std::string& by)
+template <typename P>
+void RoutePlanOf<P>::learn(const Route& route, bool replaces, const std::string& by)
 {
-    const RouteKey key = route.key();
+    const Key key = route.key();
     doubtful_ |= in_flight(key); // before or after what we are just doing there?
     if (!is_ours(route)) {
         learn_foreign(route, replaces, by);
@@ -196,9 +228,10 @@ void RoutePlan::learn(const Route& route, bool replaces, const std::string& by)
     judge(learned);
 }
 
-void RoutePlan::learn_foreign(const Route& route, bool replaces, const std::string& by)
+template <typename P>
+void RoutePlanOf<P>::learn_foreign(const Route& route, bool replaces, const std::string& by)
 {
-    const RouteKey key = route.key();
+    const Key key = route.key();
     Foreign& foreign = foreign_[key];
     foreign.protocol = route.protocol;
     const auto ours = entries_.find(key);
@@ -214,9 +247,10 @@ void RoutePlan::learn_foreign(const Route& route, bool replaces, const std::stri
     doubtful_ |= find(key) != nullptr; // hardly two with one key
 }
 
-void RoutePlan::forget(const Route& route, const std::string& by)
+template <typename P>
+void RoutePlanOf<P>::forget(const Route& route, const std::string& by)
 {
-    const RouteKey key = route.key();
+    const Key key = route.key();
     doubtful_ |= in_flight(key);
     const auto ours = entries_.find(key);
     if (ours != entries_.end() && ours->second.present == route) {
@@ -225,17 +259,25 @@ void RoutePlan::forget(const Route& route, const std::string& by)
             strike(ours->second, by); // put back: the kernel says if it is there
         else
             doubtful_ = true; // it may have been put back since, and nobody would look for it
+    } else if (const auto left = ours != entries_.end() && ours->second.present
+                                     ? less(*ours->second.present, route)
+                                     : std::nullopt) {
+        set_present(ours->second, *left);
+        if (ours->second.wanted)
+            strike(ours->second, by);
     } else if (!is_ours(route)) {
         const auto foreign = foreign_.find(key);
         if (foreign != foreign_.end() && --foreign->second.count <= 0)
             foreign_.erase(foreign);
     }
-    // Hardly one of several: it was listed first and told after, and counted twice.
-    doubtful_ |= foreign_.contains(key);
+    // Hardly one of several: it was listed first and told after, and counted twice. Or a next hop of
+    // ours, which IPv6 takes away one by one.
+    doubtful_ |= foreign_.contains(key) || find(key) != nullptr;
     judge(key);
 }
 
-void RoutePlan::lose(const std::set<IfIndex>& interfaces)
+template <typename P>
+void RoutePlanOf<P>::lose(const std::set<IfIndex>& interfaces)
 {
     if (interfaces.empty())
         return;
@@ -243,14 +285,16 @@ void RoutePlan::lose(const std::set<IfIndex>& interfaces)
     doubtful_ |= any_conflict() || any_by(interfaces);
 }
 
-void RoutePlan::begin_resync()
+template <typename P>
+void RoutePlanOf<P>::begin_resync()
 {
     ++resync_;
     doubtful_ = foreign_doubtful_ = false;
     foreign_now_.clear();
 }
 
-void RoutePlan::present(const Route& route)
+template <typename P>
+void RoutePlanOf<P>::present(const Route& route)
 {
     if (is_ours(route)) {
         Entry& ours = entry(route.key());
@@ -263,7 +307,8 @@ void RoutePlan::present(const Route& route)
     ++foreign.count;
 }
 
-void RoutePlan::end_resync()
+template <typename P>
+void RoutePlanOf<P>::end_resync()
 {
     const bool others = foreign_ != foreign_now_;
     foreign_ = std::exchange(foreign_now_, {});
@@ -282,7 +327,8 @@ void RoutePlan::end_resync()
 // --- Deciding -----------------------------------------------------------------------------------
 
 // Puts an entry where it belongs now, or drops one that nobody needs any more.
-void RoutePlan::judge(Entry& entry)
+template <typename P>
+void RoutePlanOf<P>::judge(Entry& entry)
 {
     if (entry.place == Place::InFlight)
         return; // when it has been answered
@@ -296,14 +342,15 @@ void RoutePlan::judge(Entry& entry)
     const bool blocked = judge_conflict(*entry.wanted);
     doubtful_ |= blocked && foreign_doubtful_;
     if (entry.present == entry.wanted) {
-        reported_.erase({RouteReport::Kind::Refused, entry.key});
+        reported_.erase({Report::Kind::Refused, entry.key});
         move(entry, Place::Settled);
     } else if (entry.place != Place::Parked) {
         move(entry, blocked ? Place::Settled : Place::Due);
     }
 }
 
-void RoutePlan::judge(const RouteKey& key)
+template <typename P>
+void RoutePlanOf<P>::judge(const Key& key)
 {
     if (const auto known = entries_.find(key); known != entries_.end())
         judge(known->second);
@@ -311,25 +358,27 @@ void RoutePlan::judge(const RouteKey& key)
 
 // A foreign route for the same destination either shadows ours (smaller metric) or stands in its
 // place (same metric). Returns the latter.
-bool RoutePlan::judge_conflict(const Route& route)
+template <typename P>
+bool RoutePlanOf<P>::judge_conflict(const Route& route)
 {
-    const RouteKey key = route.key();
+    const Key key = route.key();
     const auto foreign = foreign_.lower_bound({key.destination, 0});
     if (foreign == foreign_.end() || foreign->first.destination != key.destination ||
         foreign->first.metric > key.metric) {
-        reported_.erase({RouteReport::Kind::Conflict, key});
+        reported_.erase({Report::Kind::Conflict, key});
         return false;
     }
-    report(RouteReport::Kind::Conflict, route,
+    report(Report::Kind::Conflict, route,
            "a route of protocol " + std::to_string(foreign->second.protocol) + " with metric " +
                std::to_string(foreign->first.metric) + " has precedence over " + route.str());
     return foreign_.contains(key);
 }
 
-std::vector<RouteOperation> RoutePlan::next(std::size_t budget)
+template <typename P>
+std::vector<RouteOperationOf<P>> RoutePlanOf<P>::next(std::size_t budget)
 {
-    using Kind = RouteOperation::Kind;
-    std::vector<RouteOperation> operations;
+    using Kind = typename Operation::Kind;
+    std::vector<Operation> operations;
     operations.reserve(std::min(budget, due()));
     while (operations.size() < budget && !due_.empty()) {
         Entry& due = due_.front();
@@ -344,31 +393,35 @@ std::vector<RouteOperation> RoutePlan::next(std::size_t budget)
     return operations;
 }
 
-void RoutePlan::depart(Entry& entry)
+template <typename P>
+void RoutePlanOf<P>::depart(Entry& entry)
 {
     entry.retried = entry.changed = false;
     move(entry, Place::InFlight);
 }
 
-void RoutePlan::land(Entry& entry)
+template <typename P>
+void RoutePlanOf<P>::land(Entry& entry)
 {
     move(entry, Place::Settled);
     judge(entry);
 }
 
-void RoutePlan::done(const RouteOperation& operation)
+template <typename P>
+void RoutePlanOf<P>::done(const Operation& operation)
 {
     Entry& entry = this->entry(operation.route.key());
-    if (operation.kind == RouteOperation::Kind::Remove)
+    if (operation.kind == Operation::Kind::Remove)
         set_absent(entry);
     else
         set_present(entry, operation.route);
     land(entry);
 }
 
-void RoutePlan::failed(const RouteOperation& operation, const Error& error)
+template <typename P>
+void RoutePlanOf<P>::failed(const Operation& operation, const Error& error)
 {
-    const bool remove = operation.kind == RouteOperation::Kind::Remove;
+    const bool remove = operation.kind == Operation::Kind::Remove;
     if (remove && error.code == Errc::NotFound) {
         done(operation); // gone with its interface, or by somebody's hand
         return;
@@ -384,17 +437,19 @@ void RoutePlan::failed(const RouteOperation& operation, const Error& error)
         land(entry);
         return;
     }
-    report(RouteReport::Kind::Refused, operation.route, error.what);
+    report(Report::Kind::Refused, operation.route, error.what);
     move(entry, Place::Parked);
 }
 
-void RoutePlan::unknown(const RouteOperation& operation)
+template <typename P>
+void RoutePlanOf<P>::unknown(const Operation& operation)
 {
     doubt();
     land(entry(operation.route.key()));
 }
 
-void RoutePlan::retry()
+template <typename P>
+void RoutePlanOf<P>::retry()
 {
     strikes_.clear();
     for (Entry& entry : in_flight_) // it may be refused for what no longer holds
@@ -404,35 +459,41 @@ void RoutePlan::retry()
 }
 
 // Somebody took a wanted route away. Nobody named: the kernel, along with an interface.
-void RoutePlan::strike(Entry& entry, const std::string& by)
+template <typename P>
+void RoutePlanOf<P>::strike(Entry& entry, const std::string& by)
 {
     if (by.empty())
         return;
-    report(RouteReport::Kind::RemovedByOther, *entry.wanted,
-           by + " took away " + entry.wanted->str());
+    report(Report::Kind::RemovedByOther, *entry.wanted, by + " took away " + entry.wanted->str());
     if (++strikes_[entry.key] >= kStrikes && entry.place != Place::InFlight)
         move(entry, Place::Parked);
 }
 
 // --- Reports ------------------------------------------------------------------------------------
 
-void RoutePlan::report(RouteReport::Kind kind, const Route& route, std::string text)
+template <typename P>
+void RoutePlanOf<P>::report(typename Report::Kind kind, const Route& route, std::string text)
 {
     if (reported_.insert({kind, route.key()}).second)
         reports_.push_back({kind, route, std::move(text)});
 }
 
-void RoutePlan::resolve(const RouteKey& key)
+template <typename P>
+void RoutePlanOf<P>::resolve(const Key& key)
 {
-    using Kind = RouteReport::Kind;
+    using Kind = typename Report::Kind;
     strikes_.erase(key);
     for (const Kind kind : {Kind::Conflict, Kind::RemovedByOther, Kind::Refused})
         reported_.erase({kind, key});
 }
 
-std::vector<RouteReport> RoutePlan::take_reports()
+template <typename P>
+std::vector<RouteReportOf<P>> RoutePlanOf<P>::take_reports()
 {
     return std::exchange(reports_, {});
 }
+
+template class RoutePlanOf<Prefix4>;
+template class RoutePlanOf<Prefix6>;
 
 } // namespace margay::kernel

@@ -32,38 +32,49 @@
 
 namespace margay::kernel {
 
-struct RouteOperation {
+template <typename P>
+struct RouteOperationOf {
     enum class Kind { Add, Replace, Remove };
     Kind kind;
-    Route route;
+    RouteOf<P> route;
 };
+using RouteOperation = RouteOperationOf<Prefix4>;
+using RouteOperation6 = RouteOperationOf<Prefix6>;
 
 // Something a person should read once. Each (kind, route) is reported once until it is resolved.
-struct RouteReport {
+template <typename P>
+struct RouteReportOf {
     enum class Kind {
         Conflict, // a foreign route has the key of a wanted one
         RemovedByOther, // somebody else removed or replaced a route of ours
         Refused, // the kernel does not take a wanted route
     };
     Kind kind;
-    Route route;
+    RouteOf<P> route;
     std::string text;
 };
+using RouteReport = RouteReportOf<Prefix4>;
+using RouteReport6 = RouteReportOf<Prefix6>;
 
-class RoutePlan {
+// What an earlier run left and nobody has wanted: all of it is stale, or the routes by other
+// nodes are kept, because BGP has not told yet which of them it has (RFC 4724).
+enum class Keep { Nothing, ByGateway };
+
+template <typename P>
+class RoutePlanOf {
 public:
+    using Route = RouteOf<P>;
+    using Key = RouteKeyOf<P>;
+    using Operation = RouteOperationOf<P>;
+    using Report = RouteReportOf<P>;
     using IsWorkload = std::function<bool(IfIndex)>;
     static constexpr int kStrikes = 3;
 
-    // What an earlier run left and nobody has wanted: all of it is stale, or the routes by other
-    // nodes are kept, because BGP has not told yet which of them it has (RFC 4724).
-    enum class Keep { Nothing, ByGateway };
-
-    explicit RoutePlan(IsWorkload is_workload) : is_workload_(std::move(is_workload)) {}
+    explicit RoutePlanOf(IsWorkload is_workload) : is_workload_(std::move(is_workload)) {}
 
     // Wanted.
     void want(Route route);
-    void unwant(const RouteKey& key);
+    void unwant(const Key& key);
     void unwant_all();
     void allow_removals(Keep keep = Keep::Nothing);
 
@@ -82,10 +93,10 @@ public:
 
     // The next operations, at most `budget`; each is in flight until it is answered by done(),
     // failed() or, where nobody knows how it ended, unknown().
-    std::vector<RouteOperation> next(std::size_t budget);
-    void done(const RouteOperation& operation);
-    void failed(const RouteOperation& operation, const Error& error);
-    void unknown(const RouteOperation& operation);
+    std::vector<Operation> next(std::size_t budget);
+    void done(const Operation& operation);
+    void failed(const Operation& operation, const Error& error);
+    void unknown(const Operation& operation);
     // Failed and fought-over routes are due again (an interface came up, the timer fired).
     void retry();
 
@@ -93,11 +104,11 @@ public:
     std::size_t in_flight_count() const { return in_flight_.size(); }
     std::size_t pending() const { return due() + in_flight_count(); }
     std::size_t parked() const { return parked_.size(); }
-    bool in_flight(const RouteKey& key) const;
+    bool in_flight(const Key& key) const;
     // Ours, as the kernel acknowledged or told them.
     std::size_t present_count() const { return present_.size(); }
-    const Route* find(const RouteKey& key) const;
-    std::vector<RouteReport> take_reports();
+    const Route* find(const Key& key) const;
+    std::vector<Report> take_reports();
 
 private:
     enum class Place : std::uint8_t {
@@ -109,9 +120,9 @@ private:
         Parked, // Due or Stale, but not before retry()
     };
     struct Entry {
-        explicit Entry(const RouteKey& of) : key(of) {}
+        explicit Entry(const Key& of) : key(of) {}
 
-        const RouteKey key;
+        const Key key;
         std::optional<Route> wanted;
         std::optional<Route> present;
         Place place = Place::Settled;
@@ -130,7 +141,7 @@ private:
     bool any_by(const std::set<IfIndex>& interfaces) const;
     bool any_conflict() const;
     void learn_foreign(const Route& route, bool replaces, const std::string& by);
-    Entry& entry(const RouteKey& key);
+    Entry& entry(const Key& key);
     Places* list_of(Place place);
     void move(Entry& entry, Place place);
     void depart(Entry& entry);
@@ -138,11 +149,11 @@ private:
     void set_present(Entry& entry, const Route& route);
     void set_absent(Entry& entry);
     void judge(Entry& entry);
-    void judge(const RouteKey& key);
+    void judge(const Key& key);
     void drop(Entry& entry);
     bool judge_conflict(const Route& route);
-    void report(RouteReport::Kind kind, const Route& route, std::string text);
-    void resolve(const RouteKey& key);
+    void report(typename Report::Kind kind, const Route& route, std::string text);
+    void resolve(const Key& key);
     void strike(Entry& entry, const std::string& by);
 
     IsWorkload is_workload_;
@@ -151,7 +162,7 @@ private:
     bool foreign_doubtful_ =
         false; // some may have left with a link; matters where one is in the way
     std::uint32_t resync_ = 0;
-    std::unordered_map<RouteKey, Entry> entries_; // what is wanted or present
+    std::unordered_map<Key, Entry> entries_; // what is wanted or present
     Places due_, in_flight_, stale_, kept_, parked_;
     List<&Entry::in_present> present_;
     struct Foreign {
@@ -159,11 +170,13 @@ private:
         int count = 0; // `ip route append` makes several with one key
         bool operator==(const Foreign&) const = default;
     };
-    std::map<RouteKey, Foreign> foreign_;
-    std::map<RouteKey, Foreign> foreign_now_; // as the resync that goes on has seen them
-    std::map<RouteKey, int> strikes_;
-    std::set<std::pair<RouteReport::Kind, RouteKey>> reported_;
-    std::vector<RouteReport> reports_;
+    std::map<Key, Foreign> foreign_;
+    std::map<Key, Foreign> foreign_now_; // as the resync that goes on has seen them
+    std::map<Key, int> strikes_;
+    std::set<std::pair<typename Report::Kind, Key>> reported_;
+    std::vector<Report> reports_;
 };
+using RoutePlan = RoutePlanOf<Prefix4>;
+using RoutePlan6 = RoutePlanOf<Prefix6>;
 
 } // namespace margay::kernel

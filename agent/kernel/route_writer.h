@@ -18,8 +18,12 @@
 
 namespace margay::kernel {
 
-class RouteWriter {
+template <typename P>
+class RouteWriterOf {
 public:
+    using Route = RouteOf<P>;
+    using RouteOperation = RouteOperationOf<P>;
+
     struct Answers {
         // The operations of one write(); those refused by index, in order. An Error: nobody knows
         // which of them were made.
@@ -31,7 +35,7 @@ public:
         std::function<void(const Status&)> on_list_end;
     };
 
-    static Result<std::unique_ptr<RouteWriter>> start(Executor& executor, Answers answers);
+    static Result<std::unique_ptr<RouteWriterOf>> start(Executor& executor, Answers answers);
     // Its end waits for the job that goes on; what was not begun is not made, and nobody is told.
 
     void write(std::vector<RouteOperation> operations);
@@ -40,11 +44,13 @@ public:
     std::uint32_t port_id() const { return port_id_; }
 
 private:
-    RouteWriter(Executor& executor, Answers answers, NetlinkSocket socket);
+    RouteWriterOf(Executor& executor, Answers answers, NetlinkSocket socket);
 
     std::shared_ptr<const Answers> answers_; // called on the executor alone
     std::uint32_t port_id_;
     Worker<NetlinkSocket> worker_;
 };
+using RouteWriter = RouteWriterOf<Prefix4>;
+using RouteWriter6 = RouteWriterOf<Prefix6>;
 
 } // namespace margay::kernel

@@ -15,6 +15,13 @@ constexpr std::size_t kOperationsAJob = 256;
 constexpr std::chrono::milliseconds kFirstBackOff{1000};
 constexpr std::chrono::milliseconds kLastBackOff{30'000};
 
+template <typename P>
+constexpr unsigned kAddressGroup =
+    std::is_same_v<P, Prefix4> ? RTNLGRP_IPV4_IFADDR : RTNLGRP_IPV6_IFADDR;
+template <typename P>
+constexpr unsigned kRouteGroup =
+    std::is_same_v<P, Prefix4> ? RTNLGRP_IPV4_ROUTE : RTNLGRP_IPV6_ROUTE;
+
 // Who sent the request behind a notification. The port id of a socket is its owner's process id
 // unless the process has several; a name that cannot be read is left out.
 std::string name_of(std::uint32_t port_id)
@@ -31,16 +38,18 @@ std::string name_of(std::uint32_t port_id)
 
 } // namespace
 
-RouteTable::RouteTable(Executor& executor, Callbacks callbacks)
+template <typename P>
+RouteTableOf<P>::RouteTableOf(Executor& executor, Callbacks callbacks)
     : executor_(executor), callbacks_(std::move(callbacks)),
       plan_([this](IfIndex ifindex) { return workloads_.contains(ifindex); }), retry_(executor),
       back_off_(kFirstBackOff)
 {
 }
 
-Status RouteTable::start()
+template <typename P>
+Status RouteTableOf<P>::start()
 {
-    auto writer = RouteWriter::start(
+    auto writer = RouteWriterOf<P>::start(
         executor_,
         {[this](const auto& operations, const auto& refusals) { on_written(operations, refusals); },
          [this] { plan_.begin_resync(); },
@@ -58,7 +67,7 @@ Status RouteTable::start()
         [this] { on_overrun(); },
     };
     auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE,
-                                        {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE},
+                                        {RTNLGRP_LINK, kAddressGroup<P>, kRouteGroup<P>},
                                         std::move(callbacks), 0, writer_->port_id());
     if (!monitor)
         return monitor.error();
@@ -69,7 +78,7 @@ Status RouteTable::start()
     if (!socket)
         return socket.error();
     // What is there is known before anything is wanted.
-    const Status listed = list_routes(
+    const Status listed = list_routes<P>(
         *socket, [this] { plan_.begin_resync(); },
         [this](const Route& route) { plan_.present(route); });
     if (listed)
@@ -77,7 +86,8 @@ Status RouteTable::start()
     return listed;
 }
 
-Status RouteTable::read_workloads()
+template <typename P>
+Status RouteTableOf<P>::read_workloads()
 {
     auto socket = NetlinkSocket::open();
     if (!socket)
@@ -93,7 +103,8 @@ Status RouteTable::read_workloads()
 }
 
 // Interfaces that came and went are among what was lost, too.
-void RouteTable::on_overrun()
+template <typename P>
+void RouteTableOf<P>::on_overrun()
 {
     if (callbacks_.on_missed)
         callbacks_.on_missed();
@@ -103,21 +114,23 @@ void RouteTable::on_overrun()
     plan_.doubt();
 }
 
-void RouteTable::remove_all()
+template <typename P>
+void RouteTableOf<P>::remove_all()
 {
     plan_.unwant_all();
     plan_.allow_removals();
 }
 
-void RouteTable::on_message(const nlmsghdr* message)
+template <typename P>
+void RouteTableOf<P>::on_message(const nlmsghdr* message)
 {
-    if (const auto prefix = route_destination(message); prefix && callbacks_.on_change)
+    if (const auto prefix = route_destination<P>(message); prefix && callbacks_.on_change)
         callbacks_.on_change(*prefix);
-    if (const auto route = parse_route(message)) {
+    if (const auto route = parse_route<P>(message)) {
         on_route(*route, message);
     } else if (const auto link = parse_link(message)) {
         on_link(*link, message->nlmsg_type == RTM_DELLINK);
-    } else if (parse_address(message)) {
+    } else if (address_interface(message)) {
         if (message->nlmsg_type == RTM_DELADDR)
             plan_.doubt(); // routes with this source are gone, whatever their interface
         else
@@ -125,7 +138,8 @@ void RouteTable::on_message(const nlmsghdr* message)
     }
 }
 
-void RouteTable::on_route(const Route& route, const nlmsghdr* message)
+template <typename P>
+void RouteTableOf<P>::on_route(const Route& route, const nlmsghdr* message)
 {
     // Reading names for every foreign route would make a full table slow.
     const bool concerns_us = plan_.find(route.key()) != nullptr;
@@ -136,7 +150,8 @@ void RouteTable::on_route(const Route& route, const nlmsghdr* message)
         plan_.forget(route, by);
 }
 
-void RouteTable::on_link(const Link& link, bool gone)
+template <typename P>
+void RouteTableOf<P>::on_link(const Link& link, bool gone)
 {
     const bool is_workload = !gone && callbacks_.is_workload(link.name);
     const bool was_workload = workloads_.contains(link.ifindex);
@@ -154,7 +169,8 @@ void RouteTable::on_link(const Link& link, bool gone)
 
 // A link that goes down and an address that is removed take routes along without a message, and
 // what was refused before may be possible once one appears.
-void RouteTable::on_turn()
+template <typename P>
+void RouteTableOf<P>::on_turn()
 {
     plan_.lose(std::exchange(lost_, {}));
     if (std::exchange(gained_, false)) {
@@ -165,14 +181,16 @@ void RouteTable::on_turn()
 }
 
 // Behind what is in flight, so that it is in the dump.
-void RouteTable::resync()
+template <typename P>
+void RouteTableOf<P>::resync()
 {
     listing_ = true;
     monitor_->pause();
     writer_->list();
 }
 
-void RouteTable::on_listed(const Status& status)
+template <typename P>
+void RouteTableOf<P>::on_listed(const Status& status)
 {
     listing_ = false;
     monitor_->resume();
@@ -187,7 +205,8 @@ void RouteTable::on_listed(const Status& status)
     flush();
 }
 
-void RouteTable::flush()
+template <typename P>
+void RouteTableOf<P>::flush()
 {
     if (plan_.doubtful() && !listing_ && !suspended_)
         resync();
@@ -197,8 +216,9 @@ void RouteTable::flush()
     settle();
 }
 
-void RouteTable::on_written(const std::vector<RouteOperation>& operations,
-                            const Result<std::vector<Refusal>>& refusals)
+template <typename P>
+void RouteTableOf<P>::on_written(const std::vector<RouteOperation>& operations,
+                                 const Result<std::vector<Refusal>>& refusals)
 {
     if (!refusals) {
         for (const RouteOperation& operation : operations)
@@ -220,7 +240,8 @@ void RouteTable::on_written(const std::vector<RouteOperation>& operations,
     flush();
 }
 
-void RouteTable::tell_written(const std::vector<RouteOperation>& operations)
+template <typename P>
+void RouteTableOf<P>::tell_written(const std::vector<RouteOperation>& operations)
 {
     if (callbacks_.on_change)
         for (const RouteOperation& operation : operations)
@@ -228,7 +249,8 @@ void RouteTable::tell_written(const std::vector<RouteOperation>& operations)
 }
 
 // The kernel cannot be asked: later.
-void RouteTable::suspend(const Error& error)
+template <typename P>
+void RouteTableOf<P>::suspend(const Error& error)
 {
     suspended_ = true;
     if (callbacks_.on_trouble)
@@ -237,9 +259,10 @@ void RouteTable::suspend(const Error& error)
 }
 
 // Hands over reports, arranges the next try of what is parked, and says when all is done.
-void RouteTable::settle()
+template <typename P>
+void RouteTableOf<P>::settle()
 {
-    for (const RouteReport& report : plan_.take_reports())
+    for (const RouteReportOf<P>& report : plan_.take_reports())
         if (callbacks_.on_report)
             callbacks_.on_report(report);
     const bool busy = plan_.pending() > 0 || listing_ || suspended_;
@@ -256,5 +279,8 @@ void RouteTable::settle()
     if (std::exchange(busy_, busy) && !busy && callbacks_.on_settled)
         callbacks_.on_settled();
 }
+
+template class RouteTableOf<Prefix4>;
+template class RouteTableOf<Prefix6>;
 
 } // namespace margay::kernel

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RouteTable: the routes that Margay keeps in the kernel's main table.
+// RouteTable: the routes of one family that Margay keeps in the kernel's main table.
 //
 // want() and unwant() state what should be there and touch memory only; flush() has the changes
 // made, on a thread of its own (route_writer.h) and in order. The rules (what is ours, conflicts,
@@ -20,32 +20,33 @@
 
 namespace margay::kernel {
 
-class RouteTable {
+template <typename P>
+class RouteTableOf {
 public:
+    using Route = RouteOf<P>;
+    using RouteOperation = RouteOperationOf<P>;
+
     struct Callbacks {
         std::function<bool(const std::string&)> is_workload; // by interface name
         std::function<void()> on_settled; // nothing is pending any more
-        std::function<void(const RouteReport&)> on_report;
+        std::function<void(const RouteReportOf<P>&)> on_report;
         // A route to this prefix was changed: by us, or by anybody in any table. Of a change that was
         // missed nobody knows the prefix.
-        std::function<void(const Prefix4&)> on_change;
+        std::function<void(const P&)> on_change;
         std::function<void()> on_missed;
         // Why the kernel cannot be asked at all, empty: it can again.
         std::function<void(const std::string&)> on_trouble;
     };
 
-    RouteTable(Executor& executor, Callbacks callbacks);
+    RouteTableOf(Executor& executor, Callbacks callbacks);
 
     // Subscribes and adopts what a previous run left.
     Status start();
 
     void want(Route route) { plan_.want(std::move(route)); }
-    void unwant(const RouteKey& key) { plan_.unwant(key); }
+    void unwant(const RouteKeyOf<P>& key) { plan_.unwant(key); }
     // The datastore is in sync: what is not wanted now is stale, but for what is to be kept.
-    void allow_removals(RoutePlan::Keep keep = RoutePlan::Keep::Nothing)
-    {
-        plan_.allow_removals(keep);
-    }
+    void allow_removals(Keep keep = Keep::Nothing) { plan_.allow_removals(keep); }
     // --cleanup: nothing is wanted; flush until nothing is pending.
     void remove_all();
 
@@ -77,8 +78,8 @@ private:
     // Known here and not asked elsewhere: this socket tells of an interface before it tells of the
     // routes on it, another one might be late, and the route be taken for a foreign one.
     std::set<IfIndex> workloads_;
-    RoutePlan plan_;
-    std::unique_ptr<RouteWriter> writer_;
+    RoutePlanOf<P> plan_;
+    std::unique_ptr<RouteWriterOf<P>> writer_;
     std::unique_ptr<NetlinkMonitor> monitor_;
     std::set<IfIndex> lost_; // interfaces that went down or away in this turn
     bool gained_ = false; // an interface came up or an address appeared
@@ -88,5 +89,7 @@ private:
     Timer retry_;
     std::chrono::milliseconds back_off_;
 };
+using RouteTable = RouteTableOf<Prefix4>;
+using RouteTable6 = RouteTableOf<Prefix6>;
 
 } // namespace margay::kernel

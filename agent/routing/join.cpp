@@ -6,6 +6,12 @@
 
 namespace margay::routing {
 
+std::uint32_t learned_metric(std::uint32_t local_pref)
+{
+    constexpr std::uint32_t kHighest = 2147483647;
+    return local_pref < kHighest ? kHighest - local_pref : 1;
+}
+
 void Join::set_owned(const Prefix4& prefix, std::optional<Owned> owned)
 {
     if (!owned) {
@@ -138,9 +144,7 @@ Decision Join::decide_learned(const Prefix4& prefix, const Learned& learned) con
     Decision decision;
     decision.by_bgp = true;
     decision.why = "bgp, not in the datastore";
-    // As the routes of a kernel that BIRD fills under Calico: never better than the host's own.
-    constexpr std::uint32_t kHighest = 2147483647;
-    decision.metric = learned.local_pref < kHighest ? kHighest - learned.local_pref : 1;
+    decision.metric = learned_metric(learned.local_pref);
     decision.reach = Decision::Reach::Routed;
     decision.next_hops = learned.next_hops;
     const auto node = std::ranges::find_if(

@@ -33,6 +33,9 @@
 
 namespace margay::routing {
 
+// In the kernel's table, of what only BGP knows: as BIRD's under Calico, never better than the host's own.
+std::uint32_t learned_metric(std::uint32_t local_pref);
+
 // A remote prefix as the datastore has it.
 struct Owned {
     std::string node{};
@@ -46,14 +49,14 @@ struct Owned {
 struct Decision {
     enum class Reach { Tunnel, Routed, Unreachable };
     Reach reach = Reach::Unreachable;
-    std::string node{};                 // owner, or the node that announced it; may be empty
+    std::string node{}; // owner, or the node that announced it; may be empty
     std::optional<Ipv4> node_address{}; // its address: who may send from the prefix
-    std::vector<Ipv4> next_hops{};      // Tunnel: the node's address, one. Sorted.
-    bool by_bgp = false;                // a BGP path backs it
-    bool tunnelled = false;   // its packets come in the tunnel, whether it is reachable or not
-    bool owned = false;       // the datastore knows the prefix
+    std::vector<Ipv4> next_hops{}; // Tunnel: the node's address, one. Sorted.
+    bool by_bgp = false; // a BGP path backs it
+    bool tunnelled = false; // its packets come in the tunnel, whether it is reachable or not
+    bool owned = false; // the datastore knows the prefix
     std::uint32_t metric = 0; // in the kernel's table
-    std::string why{};        // for people
+    std::string why{}; // for people
 
     bool operator==(const Decision&) const = default;
 };

@@ -295,8 +295,7 @@ Rejection Rib<P>::rejection_of(const Path& path, const P& prefix)
         return Rejection::NoUnicast;
     if (const Rejection found = loop(path); found != Rejection::None)
         return found;
-    const bool reachable = !next_hops_ || next_hops_->is_reachable(path.received->next_hop);
-    return reachable ? Rejection::None : Rejection::NoWay;
+    return has_way(path) ? Rejection::None : Rejection::NoWay;
 }
 
 template <typename P>
@@ -428,6 +427,16 @@ std::size_t Rib<P>::judge_again(EntryId id)
     return judged;
 }
 
+// A peer on a link of ours may have told a link-local IPv6 next hop beside the global one (RFC 2545), to
+// which that link leads.
+template <typename P>
+bool Rib<P>::has_way(const Path& path) const
+{
+    const Ip& hop = path.received->next_hop;
+    return !next_hops_ || next_hops_->is_reachable(hop) ||
+           (!hop.is_v4() && peers_[path.peer].traits.interface != 0);
+}
+
 // By what it was judged has changed since.
 template <typename P>
 bool Rib<P>::is_doubtful(const Path& path) const
@@ -438,8 +447,7 @@ bool Rib<P>::is_doubtful(const Path& path) const
         return true;
     if (!next_hops_changed_)
         return false;
-    return next_hops_->is_reachable(path.received->next_hop) ? path.rejected == Rejection::NoWay
-                                                             : path.accepted != nullptr;
+    return has_way(path) ? path.rejected == Rejection::NoWay : path.accepted != nullptr;
 }
 
 template <typename P>

@@ -148,6 +148,7 @@ private:
     std::size_t sweep_one(EntryId id);
     std::size_t judge_again(EntryId id);
     bool is_doubtful(const Path& path) const;
+    bool has_way(const Path& path) const;
     void finish_sweep();
     bool is_swept(const Path& path) const;
     bool is_as_known(const Path& path) const;

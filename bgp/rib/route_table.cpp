@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/rib/route_table.h"
 
-#include "bgp/wire/hash.h"
+#include "margay/hash.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "margay/ip.h"
 
+#include "margay/hash.h"
+
 #include <charconv>
+#include <cstring>
+#include <random>
 
 namespace margay {
 
@@ -93,3 +97,24 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view text)
 }
 
 } // namespace margay
+
+namespace {
+
+std::uint64_t hash_secret() noexcept
+{
+    static const std::uint64_t secret = [] {
+        std::random_device random;
+        return std::uint64_t{random()} << 32 | random();
+    }();
+    return secret;
+}
+
+} // namespace
+
+std::size_t std::hash<margay::Ipv6>::operator()(const margay::Ipv6& a) const noexcept
+{
+    std::uint64_t halves[2];
+    std::memcpy(halves, a.bytes().data(), sizeof(halves));
+    const std::uint64_t low = margay::mixed(halves[1] ^ hash_secret(), 0x9e3779b97f4a7c15u);
+    return margay::mixed(halves[0] ^ low, hash_secret() | 1);
+}

@@ -51,6 +51,7 @@ public:
 
     constexpr const Bytes& bytes() const { return bytes_; }
     std::string str() const;
+    constexpr bool is_zero() const { return bytes_ == Bytes{}; }
     // fe80::/10: says nothing without an interface.
     constexpr bool is_link_local() const { return bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80; }
 
@@ -67,6 +68,8 @@ Ipv6 masked(const Ipv6& addr, int length);
 // "address/length". `addr` may carry host bits (a Node's address does); `network()` clears them.
 template <typename Addr>
 struct Prefix {
+    using Address = Addr;
+
     Addr addr{};
     std::uint8_t length = 0;
 
@@ -148,5 +151,17 @@ struct std::hash<margay::Prefix4> {
     std::size_t operator()(const margay::Prefix4& p) const noexcept
     {
         return (std::uint64_t{p.addr.value()} << 8 | p.length) * 0x9e3779b97f4a7c15u;
+    }
+};
+template <>
+struct std::hash<margay::Ipv6> {
+    // With a secret of the process: of so many addresses peers could choose those that meet.
+    std::size_t operator()(const margay::Ipv6& a) const noexcept;
+};
+template <>
+struct std::hash<margay::Prefix6> {
+    std::size_t operator()(const margay::Prefix6& p) const noexcept
+    {
+        return std::hash<margay::Ipv6>()(p.addr) ^ (p.length * 0x9e3779b97f4a7c15u);
     }
 };

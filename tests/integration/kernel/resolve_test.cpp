@@ -241,5 +241,93 @@ TEST_F(ResolveTest, resolver_on_its_own_hears_of_routes_and_leaves_neighbours_al
     EXPECT_EQ(sh("ip neigh show 192.0.2.254"), "");
 }
 
+// --- IPv6 ---------------------------------------------------------------------------------------
+
+struct ResolveTest6 : margay::testing::NodeTest {
+    std::unique_ptr<RouteTable6> routes;
+    std::unique_ptr<Resolver6> resolver;
+    std::vector<Ipv6> told;
+
+    void SetUp() override
+    {
+        NodeTest::SetUp();
+        if (IsSkipped())
+            return;
+        sh("ip link add eth0 type veth peer name lan0; ip link set eth0 up; ip link set lan0 up;"
+           "ip addr add 2001:db8:1::1/64 dev eth0 nodad;"
+           "ip -6 route add 2001:db8:9::/48 via 2001:db8:1::fe;"
+           "ip -6 route add unreachable 2001:db8:66::/48");
+        resolver = std::make_unique<Resolver6>(executor, [this](const std::vector<Ipv6>& targets) {
+            told.insert(told.end(), targets.begin(), targets.end());
+        });
+        RouteTable6::Callbacks callbacks;
+        callbacks.is_workload = [](const std::string&) { return false; };
+        callbacks.on_change = [this](const Prefix6& changed) { resolver->on_route(changed); };
+        routes = std::make_unique<RouteTable6>(executor, std::move(callbacks));
+        ASSERT_TRUE(routes->start());
+        ASSERT_TRUE(resolver->start());
+    }
+    void TearDown() override
+    {
+        routes.reset();
+        resolver.reset();
+        NodeTest::TearDown();
+    }
+    const Target6& watch(const char* target) { return resolver->watch(ip6(target)); }
+};
+
+TEST_F(ResolveTest6, way_is_the_link_or_the_next_hop_of_a_route_or_none)
+{
+    const Target6& near = watch("2001:db8:1::9");
+    ASSERT_TRUE(near.path);
+    EXPECT_EQ(near.path->ifindex, index("eth0"));
+    EXPECT_TRUE(near.path->gateway.is_zero());
+    const Target6& far = watch("2001:db8:9::7");
+    ASSERT_TRUE(far.path);
+    EXPECT_EQ(far.path->gateway, ip6("2001:db8:1::fe"));
+    EXPECT_FALSE(watch("2001:db8:5::5").path);
+    EXPECT_THAT(watch("2001:db8:5::5").why, HasSubstr("unreachable"));
+    EXPECT_FALSE(watch("2001:db8:66::5").path) << "a route forbids it";
+    EXPECT_TRUE(watch("2001:db8:1::1").path->local);
+}
+
+TEST_F(ResolveTest6, next_hop_is_not_asked_for_before_somebody_sends)
+{
+    watch("2001:db8:1::9");
+    EXPECT_EQ(sh("ip -6 neigh show 2001:db8:1::9"), "");
+}
+
+TEST_F(ResolveTest6, changed_routes_links_and_addresses_are_told)
+{
+    watch("2001:db8:9::7");
+    watch("2001:db8:5::5");
+    sh("ip -6 route replace 2001:db8:9::/48 via 2001:db8:1::fd");
+    EXPECT_TRUE(run([&] {
+        return resolver->find(ip6("2001:db8:9::7"))->path->gateway == ip6("2001:db8:1::fd");
+    }));
+    EXPECT_TRUE(run([&] { return !told.empty(); }));
+    EXPECT_EQ(told, std::vector{ip6("2001:db8:9::7")});
+    sh("ip -6 route add 2001:db8:5::/64 via fe80::7 dev eth0");
+    EXPECT_TRUE(run([&] { return resolver->find(ip6("2001:db8:5::5"))->path.has_value(); }));
+    EXPECT_EQ(resolver->find(ip6("2001:db8:5::5"))->path->gateway, ip6("fe80::7"));
+    sh("ip link set eth0 down");
+    EXPECT_TRUE(run([&] { return !resolver->find(ip6("2001:db8:9::7"))->path; }));
+}
+
+TEST_F(ResolveTest6, changed_rules_are_told)
+{
+    watch("2001:db8:9::7");
+    sh("ip -6 rule add to 2001:db8:9::/48 unreachable");
+    EXPECT_TRUE(run([&] { return !resolver->find(ip6("2001:db8:9::7"))->path; }));
+}
+
+TEST_F(ResolveTest6, way_leaves_with_its_link_though_the_kernel_does_not_say_so_of_routes)
+{
+    sh("echo 1 > /proc/sys/net/ipv6/route/skip_notify_on_dev_down");
+    watch("2001:db8:9::7");
+    sh("ip link set eth0 down");
+    EXPECT_TRUE(run([&] { return !resolver->find(ip6("2001:db8:9::7"))->path; }));
+}
+
 } // namespace
 } // namespace margay::kernel

@@ -624,6 +624,26 @@ TEST_F(RibOfNextHops, next_hop_is_watched_as_long_as_a_path_has_it)
     EXPECT_THAT(watched, IsEmpty());
 }
 
+// It may have told a link-local one beside it (RFC 2545).
+TEST(RibOfIpv6, ipv6_next_hop_of_a_peer_on_our_link_is_one)
+{
+    NextHops hops{[](const Ip&) { return false; }, [](const Ip&) {}};
+    Rib<Prefix6> rib{RibConfig{Asn{64512}, Ipv4(99), Ipv4(98)}, &hops};
+    const Prefix6 net = *Prefix6::parse("2001:db8:1::/48");
+    Attributes attributes;
+    attributes.next_hop = *Ip::parse("2001:db8::9");
+    for (const std::uint32_t interface : {0u, 7u}) {
+        const PeerId peer = add_peer(rib);
+        PeerTraits traits = internal_peer(peer, Ipv4(99));
+        traits.interface = interface;
+        rib.peer_up(peer, traits);
+        rib.learn(peer, {net}, test_pool().intern(attributes));
+    }
+    const auto paths = rib.table().at(rib.table().find(net)).paths.all();
+    EXPECT_EQ(paths[0].rejected, Rejection::NoWay);
+    EXPECT_EQ(paths[1].rejected, Rejection::None);
+}
+
 TEST(NextHopsOfOthers, link_local_one_is_not_asked_for_and_more_than_the_limit_are_reachable)
 {
     std::size_t asked = 0;

@@ -15,16 +15,51 @@
 namespace margay::kernel {
 namespace {
 
-using Kind = RouteOperation::Kind;
-
 constexpr IfIndex kLinks[] = {2, 3};
 
 // As the kernel: one route of a key is in force, others may be appended behind it, and a link that
-// goes down takes its routes without a word.
+// goes down takes its routes without a word. In IPv6 what is appended becomes one route with what is
+// there, under the protocol of the first, and its next hops can be removed one by one.
+template <typename P>
 struct Kernel {
+    using Route = RouteOf<P>;
+    using Key = RouteKeyOf<P>;
+    using Operation = RouteOperationOf<P>;
+    using Kind = typename Operation::Kind;
+    static constexpr bool kJoins = std::is_same_v<P, Prefix6>;
+
     struct Held {
-        Route route;
+        std::vector<Route> parts; // one; where routes are joined, one a next hop
         int number; // of foreign ones, in the order of their coming
+
+        Held(const Route& route, int n) : number(n)
+        {
+            if (!kJoins) {
+                parts = {route};
+                return;
+            }
+            for (const auto& hop : route.hops) {
+                parts.push_back(route);
+                parts.back().hops = {hop};
+            }
+        }
+        // Under the protocol of `named`, as a notification has it, or of the first.
+        Route route(const Route* named = nullptr) const
+        {
+            Route whole = named != nullptr ? *named : parts.front();
+            whole.hops.clear();
+            for (const Route& part : parts)
+                whole.hops.insert(whole.hops.end(), part.hops.begin(), part.hops.end());
+            std::sort(whole.hops.begin(), whole.hops.end());
+            return whole;
+        }
+        bool has_hop_of(const Route& route) const
+        {
+            return std::any_of(parts.begin(), parts.end(), [&](const Route& part) {
+                return std::find(route.hops.begin(), route.hops.end(), part.hops.at(0)) !=
+                       route.hops.end();
+            });
+        }
     };
     struct Event {
         std::optional<Route> route; // nullopt: a link
@@ -34,25 +69,37 @@ struct Kernel {
         IfIndex link = 0;
     };
 
-    std::map<RouteKey, std::deque<Held>> table;
+    std::map<Key, std::deque<Held>> table;
     std::set<IfIndex> up{std::begin(kLinks), std::end(kLinks)};
     std::deque<Event> events;
     int numbers = 0;
 
     static bool foreign(const Route& route) { return route.protocol != kProtocolMargay; }
-    bool can_lead(const Route& route) const { return up.contains(route.hops.at(0).ifindex); }
+    bool is_up(const NextHopOf<typename P::Address>& hop) const { return up.contains(hop.ifindex); }
+    bool can_be_made(const Route& route) const
+    {
+        return std::all_of(route.hops.begin(), route.hops.end(),
+                           [this](const auto& hop) { return is_up(hop); });
+    }
+    bool can_stay(const Route& route) const
+    {
+        return std::any_of(route.hops.begin(), route.hops.end(),
+                           [this](const auto& hop) { return is_up(hop); });
+    }
+    static bool has(const std::deque<Held>& held, const Route& route)
+    {
+        return std::any_of(held.begin(), held.end(), [&](const Held& h) {
+            return kJoins ? h.has_hop_of(route) : h.route() == route;
+        });
+    }
 
     // Operations of ours: no event tells of them. `heard`: the foreign ones known when this was decided.
-    std::optional<Error> make(const RouteOperation& operation, const std::set<int>& heard)
+    std::optional<Error> make(const Operation& operation, const std::set<int>& heard)
     {
         std::deque<Held>& held = table[operation.route.key()];
-        if (operation.kind == Kind::Remove) {
-            EXPECT_FALSE(foreign(operation.route));
-            return std::erase_if(held, [&](const Held& h) { return h.route == operation.route; })
-                       ? std::nullopt
-                       : std::optional(Error{Errc::NotFound, ESRCH, "no such route"});
-        }
-        if (!can_lead(operation.route))
+        if (operation.kind == Kind::Remove)
+            return remove_ours(held, operation.route);
+        if (!can_be_made(operation.route))
             return Error{Errc::Unavailable, ENETDOWN, "link is down"};
         if (held.empty()) {
             held.push_back({operation.route, 0});
@@ -64,35 +111,60 @@ struct Kernel {
         held.front() = {operation.route, 0};
         return std::nullopt;
     }
+    static std::optional<Error> remove_ours(std::deque<Held>& held, const Route& route)
+    {
+        EXPECT_FALSE(foreign(route));
+        std::size_t removed = 0;
+        for (Held& h : held)
+            removed += std::erase_if(h.parts, [&](const Route& part) {
+                return kJoins ? !foreign(part) && Held(route, 0).has_hop_of(part) : part == route;
+            });
+        std::erase_if(held, [](const Held& h) { return h.parts.empty(); });
+        return removed ? std::nullopt
+                       : std::optional(Error{Errc::NotFound, ESRCH, "no such route"});
+    }
 
     // What others do.
     void add(const Route& route, bool append)
     {
         std::deque<Held>& held = table[route.key()];
-        const bool twice =
-            std::any_of(held.begin(), held.end(), [&](const Held& h) { return h.route == route; });
-        if (!can_lead(route) || twice || (!held.empty() && !append))
+        if (!can_be_made(route) || has(held, route) || (!held.empty() && !append))
             return;
+        if (kJoins && !held.empty()) {
+            Held& joined = held.front();
+            for (const Route& part : Held(route, 0).parts)
+                joined.parts.push_back(part);
+            events.push_back({joined.route(&route), true});
+            return;
+        }
         held.push_back({route, number_of(route)});
         events.push_back({route, true, false, held.back().number});
     }
     void replace(const Route& route)
     {
         std::deque<Held>& held = table[route.key()];
-        const bool twice =
-            std::any_of(held.begin(), held.end(), [&](const Held& h) { return h.route == route; });
-        if (!can_lead(route) || twice || held.empty())
+        if (!can_be_made(route) || has(held, route) || held.empty())
             return;
         held.front() = {route, number_of(route)};
         events.push_back({route, true, true, held.front().number});
     }
-    void remove(const RouteKey& key)
+    void remove(const Key& key)
     {
         std::deque<Held>& held = table[key];
         if (held.empty())
             return;
-        events.push_back({held.front().route, false});
+        events.push_back({held.front().route(), false});
         held.pop_front();
+    }
+    void remove_hop(const Key& key, std::size_t which)
+    {
+        std::deque<Held>& held = table[key];
+        if (!kJoins || held.empty() || held.front().parts.size() < 2)
+            return remove(key);
+        std::vector<Route>& parts = held.front().parts;
+        const auto part = parts.begin() + static_cast<std::ptrdiff_t>(which % parts.size());
+        events.push_back({*part, false});
+        parts.erase(part);
     }
     void set_link(IfIndex link, bool now_up)
     {
@@ -103,13 +175,18 @@ struct Kernel {
         else
             up.erase(link);
         for (auto& [key, held] : table)
-            std::erase_if(held, [&](const Held& h) { return !can_lead(h.route); });
+            std::erase_if(held, [&](const Held& h) { return !can_stay(h.route()); });
         events.push_back({std::nullopt, now_up, false, 0, link});
     }
     int number_of(const Route& route) { return foreign(route) ? ++numbers : -1; }
 };
 
+template <typename P>
 class History {
+    using Route = RouteOf<P>;
+    using RouteKey = RouteKeyOf<P>;
+    using RouteOperation = RouteOperationOf<P>;
+
 public:
     explicit History(unsigned seed) : random_(seed) {}
 
@@ -120,7 +197,7 @@ public:
         plan_.allow_removals();
         for (const IfIndex link : kLinks)
             kernel_.set_link(link, true);
-        for (int round = 0; round < 2 * RoutePlan::kStrikes; ++round) {
+        for (int round = 0; round < 2 * RoutePlanOf<P>::kStrikes; ++round) {
             plan_.retry();
             flush();
             settle();
@@ -139,12 +216,20 @@ private:
 
     std::uint32_t below(std::uint32_t n) { return static_cast<std::uint32_t>(random_()) % n; }
     bool one_in(std::uint32_t n) { return below(n) == 0; }
-    RouteKey any_key() { return {{Ipv4(0x0a000000u + (below(3) << 6)), 26}, one_in(3) ? 7u : 0u}; }
+    RouteKey any_key()
+    {
+        const char* const blocks[] = {"10.0.0.0/26", "10.0.0.64/26", "10.0.0.128/26"};
+        return {prefix_of<P>(blocks[below(3)]), one_in(3) ? 7u : 1024u};
+    }
     Route any_route(std::uint8_t protocol)
     {
+        const char* const gateways[] = {"192.0.2.0", "192.0.2.1", "192.0.2.2"};
         const RouteKey key = any_key();
-        Route route =
-            block_route(key.destination, {{kLinks[below(2)], Ipv4(0xc0000200u + below(3)), 1}});
+        NextHopsOf<typename P::Address> hops{
+            {kLinks[below(2)], prefix_of<P>(gateways[below(3)]).addr, 1}};
+        if (one_in(5))
+            hops.push_back({kLinks[below(2)], prefix_of<P>("192.0.2.3").addr, 1});
+        Route route = block_route(key.destination, hops);
         route.metric = key.metric;
         route.protocol = protocol;
         return route;
@@ -164,8 +249,7 @@ private:
             return one_in(2) ? flush() : void();
         case 4:
             if (one_in(20))
-                plan_.allow_removals(one_in(2) ? RoutePlan::Keep::ByGateway
-                                               : RoutePlan::Keep::Nothing);
+                plan_.allow_removals(one_in(2) ? Keep::ByGateway : Keep::Nothing);
             if (one_in(8))
                 plan_.retry();
             return flush();
@@ -193,6 +277,8 @@ private:
         case 3:
         case 4:
             return kernel_.set_link(kLinks[below(2)], one_in(2));
+        case 5:
+            return kernel_.remove_hop(any_key(), below(4));
         default:
             return kernel_.remove(any_key());
         }
@@ -229,7 +315,7 @@ private:
     {
         if (listing_ || kernel_.events.empty())
             return;
-        const Kernel::Event event = kernel_.events.front();
+        const typename Kernel<P>::Event event = kernel_.events.front();
         kernel_.events.pop_front();
         if (!event.route && event.added)
             plan_.retry();
@@ -290,8 +376,8 @@ private:
             });
         job.listed = next->first;
         answers_.push_back([this, held = next->second] {
-            for (const Kernel::Held& h : held)
-                plan_.present(h.route);
+            for (const typename Kernel<P>::Held& h : held)
+                plan_.present(h.route());
         });
     }
     void end(const Job& job, std::function<void()> answer)
@@ -332,20 +418,20 @@ private:
         for (const auto& [key, held] : kernel_.table) {
             const auto wanted = wanted_.find(key);
             bool others = false;
-            const Route* found = nullptr;
-            for (const Kernel::Held& h : held)
-                if (Kernel::foreign(h.route))
+            std::optional<Route> found;
+            for (const typename Kernel<P>::Held& h : held)
+                if (Kernel<P>::foreign(h.route()))
                     others = true;
                 else
-                    found = &h.route;
-            ours += found != nullptr ? 1 : 0;
-            if (found != nullptr) {
+                    found = h.route();
+            ours += found ? 1 : 0;
+            if (found) {
                 ASSERT_NE(plan_.find(key), nullptr) << found->str();
                 EXPECT_EQ(*plan_.find(key), *found) << found->str();
                 EXPECT_TRUE(wanted != wanted_.end()) << found->str() << " is stale";
             }
             if (wanted != wanted_.end() && !others) {
-                ASSERT_NE(found, nullptr) << wanted->second.str() << " is missing";
+                ASSERT_TRUE(found) << wanted->second.str() << " is missing";
                 EXPECT_EQ(*found, wanted->second) << found->str();
             }
         }
@@ -356,8 +442,8 @@ private:
     }
 
     std::mt19937 random_;
-    Kernel kernel_;
-    RoutePlan plan_{[](IfIndex) { return false; }};
+    Kernel<P> kernel_;
+    RoutePlanOf<P> plan_{[](IfIndex) { return false; }};
     std::map<RouteKey, Route> wanted_;
     std::set<int> heard_;
     std::set<RouteKey> in_flight_;
@@ -366,11 +452,16 @@ private:
     bool listing_ = false;
 };
 
-TEST(RouteHistoryTest, kernel_has_in_the_end_what_is_wanted_and_what_is_foreign)
+template <typename P>
+struct RouteHistoryTest : ::testing::Test {};
+using BothFamilies = ::testing::Types<Prefix4, Prefix6>;
+TYPED_TEST_SUITE(RouteHistoryTest, BothFamilies);
+
+TYPED_TEST(RouteHistoryTest, kernel_has_in_the_end_what_is_wanted_and_what_is_foreign)
 {
     for (unsigned seed = 1; seed <= 3000 && !::testing::Test::HasFailure(); ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed));
-        History(seed).run(400);
+        History<TypeParam>(seed).run(400);
     }
 }
 

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-namespace margay::bgp {
+namespace margay {
 
 __extension__ using Wide = unsigned __int128; // g++ has it as an extension
 
@@ -15,4 +15,4 @@ inline std::uint64_t mixed(std::uint64_t a, std::uint64_t b)
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-} // namespace margay::bgp
+} // namespace margay
