@@ -69,8 +69,8 @@ Agent::route_callbacks(kernel::ResolverOf<typename P::Address>& resolver, const 
 LearnedRoutes::Kernel Agent::kernel_of_learned()
 {
     return {
-        [this](Ipv6 hop) { (void)resolver6_.watch(hop); },
-        [this](Ipv6 hop) { resolver6_.unwatch(hop); },
+        [this](Ipv6 hop) { (void)resolver6_.watch_way(hop); },
+        [this](Ipv6 hop) { resolver6_.unwatch_way(hop); },
         [this](Ipv6 hop) { return resolver6_.find(hop); },
         [this](kernel::Route6 route) { kernel_routes6_.want(std::move(route)); },
         [this](const kernel::RouteKey6& key) { kernel_routes6_.unwant(key); },

@@ -46,7 +46,7 @@ public:
     Agent(const Agent&) = delete;
     Agent& operator=(const Agent&) = delete;
 
-    // Ends sessions without a word, so that peers keep our routes; programs and guard stay.
+    // Ends sessions without a word to who keeps our routes meanwhile (RFC 4724); programs and guard stay.
     void stop();
     LoopStats& loop() { return loop_; } // of whoever runs the executor
 

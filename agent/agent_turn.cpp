@@ -51,7 +51,9 @@ void Agent::apply(const model::Changes& changes)
 
 void Agent::flush()
 {
-    if (stated_ && join_.bgp_settled() && !std::exchange(routes_complete_, true)) {
+    // What BGP has told is handed on in portions, and all of it comes before anything goes.
+    const bool handed_on = !join_.pending() && !remote_.any_due() && !learned6_.pending();
+    if (stated_ && join_.bgp_settled() && handed_on && !std::exchange(routes_complete_, true)) {
         datapath_->set_routes_complete();
         kernel_routes_.allow_removals();
         kernel_routes6_.allow_removals();

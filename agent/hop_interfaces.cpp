@@ -14,18 +14,13 @@ constexpr std::size_t kMostHops = 4096; // a peer may name as many as it likes
 constexpr std::size_t kLooksATime = 128; // of some microseconds each
 constexpr std::chrono::milliseconds kPause{100};
 
-// What the kernel answers where no route leads: nothing, or a route that forbids it.
-bool says_no_route(int error)
-{
-    return error == ENETUNREACH || error == EHOSTUNREACH || error == EINVAL || error == EACCES;
-}
-
 template <typename A>
 std::optional<std::string> interface_towards(kernel::NetlinkSocket& socket, const A& hop)
 {
     const auto path = kernel::lookup_path(socket, hop);
     if (!path)
-        return says_no_route(path.error().sys) ? std::optional<std::string>("") : std::nullopt;
+        return kernel::says_no_route(path.error().sys) ? std::optional<std::string>("")
+                                                       : std::nullopt;
     std::array<char, IF_NAMESIZE> name{};
     return ::if_indextoname(path->ifindex, name.data()) ? std::optional<std::string>(name.data())
                                                         : std::nullopt;

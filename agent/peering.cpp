@@ -298,11 +298,11 @@ bgp::Callbacks Peering::speaker_callbacks()
     };
     callbacks.on_initial_sync_done = callbacks_.on_settled;
     callbacks.watch_next_hop = [this](const Ip& hop) {
-        return hop.is_v4() ? resolver_.watch(hop.v4()).path.has_value()
-                           : resolver6_.watch(hop.v6()).path.has_value();
+        return hop.is_v4() ? resolver_.watch_way(hop.v4()).path.has_value()
+                           : resolver6_.watch_way(hop.v6()).path.has_value();
     };
     callbacks.unwatch_next_hop = [this](const Ip& hop) {
-        hop.is_v4() ? resolver_.unwatch(hop.v4()) : resolver6_.unwatch(hop.v6());
+        hop.is_v4() ? resolver_.unwatch_way(hop.v4()) : resolver6_.unwatch_way(hop.v6());
     };
     return callbacks;
 }

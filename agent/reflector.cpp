@@ -34,9 +34,6 @@ bool concerns_bgp(std::string_view path)
     }
 }
 
-// Nobody else hears of routes here, and no packet goes by them. Peering alone watches anything.
-constexpr kernel::ResolverOptions kOnItsOwn{.manages_neighbours = false, .hears_routes = true};
-
 template <typename T>
 const T* value_of(const model::Update& update)
 {
@@ -53,9 +50,11 @@ Reflector::Reflector(Executor& executor, Log log, const config::Config& config, 
                      registration_->look_again();
              }),
       resolver_(
-          executor, [this](const auto& targets) { peering_->on_targets(targets); }, kOnItsOwn),
+          executor, [this](const auto& targets) { peering_->on_targets(targets); },
+          kernel::Resolver::HearsRoutes::ByItself),
       resolver6_(
-          executor, [this](const auto& targets) { peering_->on_targets(targets); }, kOnItsOwn),
+          executor, [this](const auto& targets) { peering_->on_targets(targets); },
+          kernel::Resolver6::HearsRoutes::ByItself),
       intake_(executor, log_,
               {concerns_bgp, [this](const model::Update& update) { apply(update); },
                [this] { turn(); }}),

@@ -32,7 +32,7 @@ public:
     Reflector(const Reflector&) = delete;
     Reflector& operator=(const Reflector&) = delete;
 
-    // Ends sessions without a word, so that peers keep their routes while we restart.
+    // Ends sessions without a word to who keeps what we told him while we restart (RFC 4724).
     void stop();
     LoopStats& loop() { return loop_; } // of whoever runs the executor
 

@@ -8,6 +8,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace margay::kernel {
@@ -75,9 +76,14 @@ Result<PathOf<A>> lookup_path(NetlinkSocket& socket, A destination)
     return path;
 }
 
+bool says_no_route(int error)
+{
+    return error == ENETUNREACH || error == EHOSTUNREACH || error == EINVAL || error == EACCES;
+}
+
 template <typename A>
-ResolverOf<A>::ResolverOf(Executor& executor, OnChange on_change, const ResolverOptions& options)
-    : executor_(executor), on_change_(std::move(on_change)), options_(options)
+ResolverOf<A>::ResolverOf(Executor& executor, OnChange on_change, HearsRoutes hears_routes)
+    : executor_(executor), on_change_(std::move(on_change)), hears_routes_(hears_routes)
 {
 }
 
@@ -102,9 +108,9 @@ Status ResolverOf<A>::start()
     constexpr bool v4 = std::is_same_v<A, Ipv4>;
     std::vector<unsigned> groups{RTNLGRP_LINK, v4 ? RTNLGRP_IPV4_IFADDR : RTNLGRP_IPV6_IFADDR,
                                  v4 ? RTNLGRP_IPV4_RULE : RTNLGRP_IPV6_RULE};
-    if (keeps_neighbours())
+    if (v4)
         groups.push_back(RTNLGRP_NEIGH);
-    if (options_.hears_routes)
+    if (hears_routes_ == HearsRoutes::ByItself)
         groups.push_back(v4 ? RTNLGRP_IPV4_ROUTE : RTNLGRP_IPV6_ROUTE);
     auto monitor = NetlinkMonitor::open(executor_, NETLINK_ROUTE, groups, std::move(callbacks));
     if (!monitor)
@@ -124,6 +130,45 @@ void ResolverOf<A>::on_overrun()
 
 template <typename A>
 const TargetOf<A>& ResolverOf<A>::watch(A target)
+    requires std::is_same_v<A, Ipv4>
+{
+    Watched& entry = entry_of(target);
+    if (++entry.of_neighbour == 1)
+        attach(target, entry);
+    return entry;
+}
+
+template <typename A>
+void ResolverOf<A>::unwatch(A target)
+{
+    const auto entry = targets_.find(target);
+    if (entry == targets_.end())
+        return;
+    if (--entry->second.of_neighbour == 0)
+        detach(target, entry->second);
+    unwatch_way(target);
+}
+
+template <typename A>
+const TargetOf<A>& ResolverOf<A>::watch_way(A target)
+{
+    return entry_of(target);
+}
+
+template <typename A>
+void ResolverOf<A>::unwatch_way(A target)
+{
+    const auto entry = targets_.find(target);
+    if (entry == targets_.end() || --entry->second.watchers > 0)
+        return;
+    targets_.erase(entry);
+    changed_.erase(target);
+    dirty_.erase(target);
+}
+
+// With one watcher more.
+template <typename A>
+typename ResolverOf<A>::Watched& ResolverOf<A>::entry_of(A target)
 {
     const auto [entry, fresh] = targets_.try_emplace(target);
     if (fresh) {
@@ -132,18 +177,6 @@ const TargetOf<A>& ResolverOf<A>::watch(A target)
     }
     ++entry->second.watchers;
     return entry->second;
-}
-
-template <typename A>
-void ResolverOf<A>::unwatch(A target)
-{
-    const auto entry = targets_.find(target);
-    if (entry == targets_.end() || --entry->second.watchers > 0)
-        return;
-    detach(target, entry->second);
-    targets_.erase(entry);
-    changed_.erase(target);
-    dirty_.erase(target);
 }
 
 template <typename A>
@@ -260,14 +293,18 @@ void ResolverOf<A>::on_turn()
 template <typename A>
 void ResolverOf<A>::look_up(A target)
 {
-    Target& entry = targets_.at(target);
+    Watched& entry = targets_.at(target);
     const auto found = lookup_path<A>(*socket_, target);
+    if (!found && entry.path && !says_no_route(found.error().sys))
+        return; // what was so until now
     std::optional<Path> path;
     if (found)
         path = *found;
     std::string why = found ? std::string() : found.error().what;
     if (path && path == entry.path)
         return;
+    if (path)
+        uplinks_.insert(path->ifindex);
     const bool moved = !path || !entry.path || path->ifindex != entry.path->ifindex ||
                        path->next_hop(target) != entry.path->next_hop(target) ||
                        path->local != entry.path->local;
@@ -283,13 +320,10 @@ void ResolverOf<A>::look_up(A target)
 }
 
 template <typename A>
-void ResolverOf<A>::attach(A target, Target& entry)
+void ResolverOf<A>::attach(A target, Watched& entry)
 {
     entry.neighbour = {};
-    if (!entry.path || entry.path->local)
-        return;
-    uplinks_.insert(entry.path->ifindex);
-    if (!keeps_neighbours())
+    if (!entry.path || entry.path->local || entry.of_neighbour == 0)
         return;
     const HopKey key{entry.path->ifindex, entry.path->next_hop(target)};
     const auto [hop, fresh] = hops_.try_emplace(key);
@@ -300,7 +334,7 @@ void ResolverOf<A>::attach(A target, Target& entry)
 }
 
 template <typename A>
-void ResolverOf<A>::detach(A target, const Target& entry)
+void ResolverOf<A>::detach(A target, const Watched& entry)
 {
     if (!entry.path || entry.path->local)
         return;

@@ -61,13 +61,8 @@ using Target6 = TargetOf<Ipv6>;
 // One lookup: what `ip route get` would say. Errors: Unavailable with ENETUNREACH and its kin.
 template <typename A>
 Result<PathOf<A>> lookup_path(NetlinkSocket& socket, A destination);
-
-// Whoever only wants to know whether anything leads to a target leaves the neighbours alone, and where no
-// RouteTable tells of routes, the Resolver hears of them itself.
-struct ResolverOptions {
-    bool manages_neighbours = true;
-    bool hears_routes = false;
-};
+// What the kernel answers where nothing leads: no route, or one that forbids the way. Other errors say nothing.
+bool says_no_route(int error);
 
 template <typename A>
 class ResolverOf {
@@ -77,7 +72,10 @@ public:
     // Gets the targets whose Target changed; runs at the end of a turn, never inside watch().
     using OnChange = std::function<void(const std::vector<A>&)>;
 
-    ResolverOf(Executor& executor, OnChange on_change, const ResolverOptions& options = {});
+    // Where no RouteTable tells of routes, the Resolver hears of them itself.
+    enum class HearsRoutes { ByOthers, ByItself };
+    ResolverOf(Executor& executor, OnChange on_change,
+               HearsRoutes hears_routes = HearsRoutes::ByOthers);
     ~ResolverOf();
     ResolverOf(const ResolverOf&) = delete;
     ResolverOf& operator=(const ResolverOf&) = delete;
@@ -91,9 +89,13 @@ public:
     void on_overrun();
 
     // The first answer is there when watch() returns; its neighbour may still be Unknown. Each
-    // watch() wants an unwatch().
-    const Target& watch(A target);
+    // watch() wants an unwatch(), each watch_way() an unwatch_way().
+    const Target& watch(A target)
+        requires std::is_same_v<A, Ipv4>; // MACs are for the data path
     void unwatch(A target);
+    // Without the neighbour, which the kernel is not asked to keep resolved for that.
+    const Target& watch_way(A target);
+    void unwatch_way(A target);
     const Target* find(A target) const;
 
 private:
@@ -110,21 +112,21 @@ private:
     };
     struct Watched : Target {
         std::size_t watchers = 0;
+        std::size_t of_neighbour = 0; // of these
     };
     struct Entry {
         Neighbour neighbour;
         bool fixed;
     };
 
-    // Their MACs are for the data path, which has no IPv6.
-    bool keeps_neighbours() const { return std::is_same_v<A, Ipv4> && options_.manages_neighbours; }
     void on_message(const nlmsghdr* message);
     void post_turn();
     void on_neighbour(const nlmsghdr* message);
     void on_turn();
+    Watched& entry_of(A target);
     void look_up(A target);
-    void attach(A target, Target& entry);
-    void detach(A target, const Target& entry);
+    void attach(A target, Watched& entry);
+    void detach(A target, const Watched& entry);
     void manage(const HopKey& key);
     std::optional<Entry> read_entry(const HopKey& key);
     void release(const HopKey& key);
@@ -134,7 +136,7 @@ private:
 
     Executor& executor_;
     OnChange on_change_;
-    const ResolverOptions options_;
+    const HearsRoutes hears_routes_;
     std::optional<NetlinkSocket> socket_;
     std::unique_ptr<NetlinkMonitor> monitor_;
     std::map<A, Watched> targets_;

@@ -15,12 +15,12 @@
 
 namespace margay::bgp {
 
-// More than that are not asked for, and count as reachable: a peer may name as many as it likes.
+// More than that at a time are not asked for, and count as reachable: peers may name as many as they like.
 inline constexpr std::size_t kMostWatchedHops = 65536;
 
 struct LostNextHop {
     Ip hop;
-    std::size_t paths = 0; // with it, of both families
+    std::size_t paths = 0; // that are not used for it, of both families
 };
 
 class NextHops {
@@ -37,24 +37,30 @@ public:
     // One more path with it, or one less.
     void acquire(const Ip& hop);
     void release(const Ip& hop);
+    // So many paths more are not used because nothing leads there.
+    void count_unused(const Ip& hop, int change);
     bool is_reachable(const Ip& hop);
     // False: that is no news.
     bool set(const Ip& hop, bool reachable);
-    std::vector<LostNextHop> lost() const; // what nothing leads to
+    std::vector<LostNextHop> lost() const; // for which paths are not used
+    void close(); // nothing is watched any more
 
 private:
     struct Hop {
         std::size_t paths = 0;
+        std::size_t unused = 0; // of these
+        bool watched = false;
         bool reachable = true;
     };
     using Hops = std::map<Ip, Hop>;
 
-    bool is_watched(const Ip& hop) const;
+    bool is_counted(const Ip& hop) const;
     Hops::iterator find(const Ip& hop);
 
     Watch watch_;
     Unwatch unwatch_;
     Hops hops_;
+    std::size_t watched_ = 0;
     Hops::iterator last_ = hops_.end(); // one path after another has the same
 };
 

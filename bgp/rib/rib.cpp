@@ -8,7 +8,7 @@ namespace margay::bgp {
 namespace {
 
 constexpr std::size_t kVisitsADecision =
-    16; // entries that a sweep looks at cost less than a decision
+    16; // paths that a sweep looks at cost less than a decision
 constexpr std::size_t kPathsADecision = 16; // more than that cost as much as further decisions
 constexpr std::size_t kBuriedATurn = 16384;
 constexpr int kMostMarks = 64; // of a peer's routes as stale, between two sweeps
@@ -187,15 +187,19 @@ bool Rib<P>::learn(PeerId peer, const Nlri<P>& nlri, const AttributesPtr& attrib
     return true;
 }
 
-// The new next hop first: it may be the same.
+// The new next hop first: it may be the same. What the old one was to the path is forgotten with it.
 template <typename P>
 void Rib<P>::receive(Path& path, const AttributesPtr& attributes)
 {
-    const bool watched = next_hops_ && path.peer != kOurselves;
-    if (watched && attributes)
+    const bool counted = next_hops_ && path.peer != kOurselves;
+    if (counted && attributes)
         next_hops_->acquire(attributes->next_hop);
-    if (watched && path.received)
+    if (counted && path.received) {
+        if (path.rejected == Rejection::NoWay)
+            next_hops_->count_unused(path.received->next_hop, -1);
         next_hops_->release(path.received->next_hop);
+    }
+    path.rejected = Rejection::None;
     path.received = attributes;
 }
 
@@ -272,8 +276,11 @@ template <typename P>
 void Rib<P>::accept(Path& path, const P& prefix)
 {
     const AttributesPtr before = path.accepted;
+    const bool was_unused = path.rejected == Rejection::NoWay;
     judge(path, prefix);
     path.replaced = path.replaced || path.accepted != before;
+    if (const bool unused = path.rejected == Rejection::NoWay; unused != was_unused)
+        next_hops_->count_unused(path.received->next_hop, unused ? 1 : -1);
 }
 
 template <typename P>
@@ -337,10 +344,12 @@ void Rib<P>::touch(EntryId id)
     dirty_.push_back(id);
 }
 
+// A walk leaves half of the budget to what waits to be decided.
 template <typename P>
 void Rib<P>::work(std::size_t budget)
 {
-    budget -= std::min(budget, work_on_sweep(budget));
+    const bool waiting = dirty_at_ < dirty_.size();
+    budget -= std::min(budget, work_on_sweep(waiting ? (budget + 1) / 2 : budget));
     for (; budget > 0 && dirty_at_ < dirty_.size(); ++done_) {
         const EntryId id = dirty_[dirty_at_++];
         const std::size_t paths = table_.at(id).paths.all().size();
@@ -382,9 +391,11 @@ std::size_t Rib<P>::work_on_sweep(std::size_t budget)
         return 0;
     std::size_t used = 0;
     std::size_t visits = budget * kVisitsADecision;
-    for (; used < budget && visits > 0 && sweep_left_ > 0; --visits, --sweep_left_) {
+    for (; used < budget && visits > 0 && sweep_left_ > 0; --sweep_left_) {
         if (sweep_at_ >= sweep_end_) // not the table's: what was added since is fresh
             sweep_at_ = 0;
+        const std::size_t paths = table_.at(sweep_at_).paths.all().size();
+        visits -= std::min(visits, std::max<std::size_t>(1, paths));
         used += sweep_one(sweep_at_++);
     }
     if (sweep_left_ == 0)

@@ -16,7 +16,6 @@ constexpr std::size_t kRefreshBody = 4;
 constexpr std::size_t kMostLeaving = 16;
 constexpr std::size_t kPrefetched = 8; // prefixes ahead of the one that is looked up
 
-// RFC 7313 section 5, where it was agreed on; else a length that RFC 2918 does not know.
 // RFC 7313 section 3: the octet between AFI and SAFI, where it is there and that was agreed on.
 std::optional<RouteRefresh::Kind> kind_of_refresh(const Frame& frame, const Negotiated& session)
 {

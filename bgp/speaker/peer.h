@@ -50,8 +50,8 @@ public:
     void start();
     void stop(const Notify& notify);
     void abandon();
-    // When TCP ends without a NOTIFICATION, for our restart time (RFC 4724 4.2).
-    bool keeps_our_routes() const { return session_ && session_->negotiated.peer_restart; }
+    // When TCP ends, with or without a NOTIFICATION: no graceful restart was agreed on (RFC 4724 4.2).
+    bool drops_our_routes() const { return session_ && !session_->negotiated.peer_restart; }
     void cut(); // at once: last words are for those that we know
     void accept(Connection::Tcp::socket socket);
 

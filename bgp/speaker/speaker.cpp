@@ -258,13 +258,13 @@ void Speaker::Impl::shutdown(Goodbye goodbye)
     if (std::exchange(stopped_, true))
         return;
     callbacks_ = {}; // what we no longer know is not gone
+    next_hops_.close();
     listener4_.close();
     listener6_.close();
     listen_timer_.stop();
     sync_timer_.stop();
     for (const auto& [name, peer] : peers_.all()) {
-        if (goodbye == Goodbye::Notify ||
-            (goodbye == Goodbye::Restart && !peer->keeps_our_routes()))
+        if (goodbye == Goodbye::Notify || (goodbye == Goodbye::Restart && peer->drops_our_routes()))
             peer->stop(shutdown_notice(cease::kAdminShutdown, "margayd stops"));
         else
             peer->abandon();

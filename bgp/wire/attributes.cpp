@@ -370,7 +370,7 @@ void keep_joined_parts(Check& c)
     ByteWriter out(c.list.octets);
     c.ascending = c.ascending && !c.as_path && !c.aggregator;
     if (c.as_path && octets_of(*c.as_path) > kMostAttributeOctets) // of a long message, doubled
-        c.list.faults.push_back({.action = FaultAction::TreatAsWithdraw, .too_long = true});
+        c.list.too_long = true;
     else if (c.as_path)
         put_path(kWellKnown, kAsPath, *c.as_path, true, out);
     if (c.aggregator)
@@ -420,6 +420,7 @@ void forget(AttributeList& list)
     list.mp_reach.reset();
     list.mp_unreach.reset();
     list.has_origin = list.has_as_path = list.has_next_hop = list.has_odd_next_hop = false;
+    list.too_long = false;
     list.count = 0;
 }
 

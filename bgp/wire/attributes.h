@@ -154,6 +154,7 @@ struct AttributeList {
     std::vector<AttributeFault> faults;
     std::optional<ByteView> mp_reach;
     std::optional<ByteView> mp_unreach;
+    bool too_long = false; // the AS_PATH was left out for kMostAttributeOctets
     bool has_origin = false;
     bool has_as_path = false;
     bool has_next_hop = false;

@@ -306,7 +306,7 @@ void UpdateDecoder::note_missing_attributes()
 // As they are kept: without prefixes, paths with four octets an AS.
 void UpdateDecoder::note_long_attributes()
 {
-    if (list_.octets.size() > kMostAttributeOctets && reaches_something())
+    if ((list_.too_long || list_.octets.size() > kMostAttributeOctets) && reaches_something())
         list_.faults.push_back({.action = FaultAction::TreatAsWithdraw, .too_long = true});
 }
 

@@ -302,16 +302,23 @@ void History::check(PeerId peer)
 void History::check_next_hops() const
 {
     std::set<Ip> used;
+    std::map<Ip, std::size_t> unused;
     for (EntryId id = 0; id < rib_.table().end(); ++id)
         for (const Path& path : rib_.table().at(id).paths.all()) {
             if (path.peer == kOurselves)
                 continue;
             const Ip hop = path.received->next_hop;
             used.insert(hop);
+            unused[hop] += path.rejected == Rejection::NoWay;
             claim(!path.accepted || !lost_.contains(hop), "something leads to what is used");
             claim(path.rejected != Rejection::NoWay || lost_.contains(hop),
                   "what something leads to is used");
         }
+    for (const LostNextHop& lost : next_hops_.lost())
+        claim(std::exchange(unused[lost.hop], 0) == lost.paths,
+              "paths that are not used are counted");
+    for (const auto& [hop, paths] : unused)
+        claim(paths == 0, "all of them are");
     claim(used == watched_, "the next hops of all paths are watched, and no others");
 }
 

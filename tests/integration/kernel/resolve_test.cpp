@@ -13,6 +13,7 @@ namespace {
 
 using margay::testing::Netns;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using State = Neighbour::State;
 
 struct ResolveTest : margay::testing::NodeTest {
@@ -205,11 +206,14 @@ TEST_F(ResolveTest, route_table_tells_of_our_routes_and_of_others)
 
 TEST_F(ResolveTest, target_is_watched_until_the_last_watcher_has_gone)
 {
+    resolver->watch_way(ip("192.0.2.9"));
+    EXPECT_EQ(sh("ip neigh show 192.0.2.9"), "") << "nobody asked for its MAC";
     resolver->watch(ip("192.0.2.9"));
-    resolver->watch(ip("192.0.2.9"));
+    EXPECT_TRUE(becomes("192.0.2.9", State::Resolved));
     resolver->unwatch(ip("192.0.2.9"));
     EXPECT_NE(resolver->find(ip("192.0.2.9")), nullptr);
-    resolver->unwatch(ip("192.0.2.9"));
+    EXPECT_THAT(sh("ip neigh show 192.0.2.9"), Not(HasSubstr("managed")));
+    resolver->unwatch_way(ip("192.0.2.9"));
     EXPECT_EQ(resolver->find(ip("192.0.2.9")), nullptr);
 }
 
@@ -228,17 +232,16 @@ TEST_F(ResolveTest, targets_of_a_large_change_are_all_looked_up)
     }));
 }
 
-// As a route reflector has it: nobody else tells of routes, and no packet of its goes by them.
-TEST_F(ResolveTest, resolver_on_its_own_hears_of_routes_and_leaves_neighbours_alone)
+// As a route reflector has it: nobody else tells of routes.
+TEST_F(ResolveTest, resolver_on_its_own_hears_of_routes)
 {
-    Resolver alone(executor, {}, {.manages_neighbours = false, .hears_routes = true});
+    Resolver alone(executor, {}, Resolver::HearsRoutes::ByItself);
     ASSERT_TRUE(alone.start());
-    ASSERT_TRUE(alone.watch(ip("198.51.100.7")).path);
+    ASSERT_TRUE(alone.watch_way(ip("198.51.100.7")).path);
     sh("ip route del 198.51.100.0/24");
     EXPECT_TRUE(run([&] { return !alone.find(ip("198.51.100.7"))->path; }));
     sh("ip route add 198.51.100.0/24 via 192.0.2.254");
     EXPECT_TRUE(run([&] { return alone.find(ip("198.51.100.7"))->path.has_value(); }));
-    EXPECT_EQ(sh("ip neigh show 192.0.2.254"), "");
 }
 
 // --- IPv6 ---------------------------------------------------------------------------------------
@@ -273,7 +276,7 @@ struct ResolveTest6 : margay::testing::NodeTest {
         resolver.reset();
         NodeTest::TearDown();
     }
-    const Target6& watch(const char* target) { return resolver->watch(ip6(target)); }
+    const Target6& watch(const char* target) { return resolver->watch_way(ip6(target)); }
 };
 
 TEST_F(ResolveTest6, way_is_the_link_or_the_next_hop_of_a_route_or_none)
@@ -289,12 +292,6 @@ TEST_F(ResolveTest6, way_is_the_link_or_the_next_hop_of_a_route_or_none)
     EXPECT_THAT(watch("2001:db8:5::5").why, HasSubstr("unreachable"));
     EXPECT_FALSE(watch("2001:db8:66::5").path) << "a route forbids it";
     EXPECT_TRUE(watch("2001:db8:1::1").path->local);
-}
-
-TEST_F(ResolveTest6, next_hop_is_not_asked_for_before_somebody_sends)
-{
-    watch("2001:db8:1::9");
-    EXPECT_EQ(sh("ip -6 neigh show 2001:db8:1::9"), "");
 }
 
 TEST_F(ResolveTest6, changed_routes_links_and_addresses_are_told)

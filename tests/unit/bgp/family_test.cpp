@@ -334,6 +334,11 @@ TEST(Family, path_that_is_too_long_when_widened_withdraws)
         EXPECT_THAT(update.ipv4.announced, IsEmpty());
         EXPECT_THAT(update.ipv4.withdrawn, ElementsAre(Nlri(prefix("10.0.0.0/8"))));
     }
+    Bytes withdrawal = body_with_narrow_path(80, 255); // 10.0.0.0/8 is withdrawn beside it
+    withdrawal.resize(withdrawal.size() - 2);
+    withdrawal[1] = 2;
+    withdrawal.insert(withdrawal.begin() + 2, {8, 10});
+    EXPECT_TRUE(std::holds_alternative<Update>(decode_update(withdrawal, session)));
     const Bytes longest = body_with_narrow_path(16, 2);
     const Update update = std::get<Update>(decode_update(longest, session));
     ASSERT_EQ(update.ipv4.announced.size(), 1u);
