@@ -25,6 +25,20 @@ struct OptionsTest : Interop {
         std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
         return text;
     }
+    // As soon as the daemon listens: OpenBGPD answers questions a moment before.
+    std::unique_ptr<RawPeer> dial()
+    {
+        std::unique_ptr<RawPeer> raw;
+        EXPECT_TRUE(until_told([&] {
+            try {
+                raw = std::make_unique<RawPeer>(executor, kUs, kDaemon, kPort);
+            } catch (const boost::system::system_error&) {
+                return false;
+            }
+            return true;
+        }));
+        return raw;
+    }
 };
 
 INSTANTIATE_TEST_SUITE_P(With, OptionsTest, ::testing::ValuesIn(daemon_kinds()), kind_name);
@@ -217,10 +231,11 @@ TEST_P(OptionsTest, open_of_more_than_255_octets_of_parameters_is_understood)
     ASSERT_TRUE(daemon->start(with(kOurAs, neighbor, {{kTheirs, {}, {}, {}}})));
     std::vector<RawMessage> said;
     {
-        RawPeer raw(executor, kUs, kDaemon, kPort);
-        raw.say(raw_open(kUs)); // GoBGP may wait for it
+        const auto raw = dial();
+        ASSERT_TRUE(raw);
+        raw->say(raw_open(kUs)); // GoBGP may wait for it
         ASSERT_TRUE(until_told([&] {
-            said = raw.messages();
+            said = raw->messages();
             return !said.empty();
         }));
     }
@@ -247,13 +262,14 @@ TEST_P(OptionsTest, peer_understands_an_open_of_more_than_255_octets_of_paramete
         open.capabilities.families.push_back({1, safi});
     Bytes greeting = message_of(open);
     encode_keepalive(greeting);
-    RawPeer raw(executor, kUs, kDaemon, kPort);
-    raw.say(greeting);
+    const auto raw = dial();
+    ASSERT_TRUE(raw);
+    raw->say(greeting);
     std::vector<RawMessage> said;
     ASSERT_TRUE(until_told([&] {
-        for (RawMessage& message : raw.messages())
+        for (RawMessage& message : raw->messages())
             said.push_back(std::move(message));
-        return said.size() >= 2 || raw.ended();
+        return said.size() >= 2 || raw->ended();
     }));
     for (const RawMessage& message : said)
         if (message.type == MessageType::Notification)
