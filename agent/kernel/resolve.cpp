@@ -140,6 +140,7 @@ const TargetOf<A>& ResolverOf<A>::watch(A target)
 
 template <typename A>
 void ResolverOf<A>::unwatch(A target)
+    requires std::is_same_v<A, Ipv4>
 {
     const auto entry = targets_.find(target);
     if (entry == targets_.end())

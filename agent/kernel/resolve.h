@@ -6,7 +6,7 @@
 // so a next hop in a BPF map stays fresh without traffic. Route, link and neighbour
 // events bring it up to date; only targets inside a changed prefix are looked up again.
 //
-// Of IPv6 it keeps the answer alone: nothing but the kernel sends there, and that asks for itself.
+// Whoever only asks whether anything leads there (watch_way()) has no neighbour kept. Of IPv6 it keeps the answer alone: nothing but the kernel sends there, and that asks for itself.
 
 #pragma once
 
@@ -92,7 +92,8 @@ public:
     // watch() wants an unwatch(), each watch_way() an unwatch_way().
     const Target& watch(A target)
         requires std::is_same_v<A, Ipv4>; // MACs are for the data path
-    void unwatch(A target);
+    void unwatch(A target)
+        requires std::is_same_v<A, Ipv4>;
     // Without the neighbour, which the kernel is not asked to keep resolved for that.
     const Target& watch_way(A target);
     void unwatch_way(A target);
