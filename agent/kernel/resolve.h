@@ -6,7 +6,8 @@
 // so a next hop in a BPF map stays fresh without traffic. Route, link and neighbour
 // events bring it up to date; only targets inside a changed prefix are looked up again.
 //
-// Whoever only asks whether anything leads there (watch_way()) has no neighbour kept. Of IPv6 it keeps the answer alone: nothing but the kernel sends there, and that asks for itself.
+// Whoever only asks whether anything leads there (watch_way()) has no neighbour kept. Of IPv6 it keeps
+// the answer alone: nothing but the kernel sends there, and that asks for itself.
 
 #pragma once
 
