@@ -93,9 +93,9 @@ inline constexpr std::uint32_t kNoExportSubconfed = 0xffffff03;
 
 inline constexpr std::size_t kMaxMessage = 4096;
 inline constexpr std::size_t kMaxExtendedMessage = 65535; // RFC 8654
-// Of a route, as they are kept: a limit of ours, four times what a message of RFC 4271 holds. What exceeds
-// it is withdrawn; what is passed on has room for what is put before it.
-inline constexpr std::size_t kMostAttributeOctets = 16384;
+// Of a route, as they are kept. What exceeds it fits no message when it is passed on, with what is put before
+// it, and is withdrawn.
+inline constexpr std::size_t kMostAttributeOctets = kMaxExtendedMessage - 64;
 
 // What the two ends agreed on about a family of addresses.
 struct WireFamily {

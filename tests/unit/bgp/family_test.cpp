@@ -329,7 +329,7 @@ TEST(Family, path_that_is_too_long_when_widened_withdraws)
     WireSession session;
     session.four_octet_as = false;
     session.max_message = kMaxExtendedMessage;
-    for (const Bytes& body : {body_with_narrow_path(80, 255), body_with_narrow_path(16, 8)}) {
+    for (const Bytes& body : {body_with_narrow_path(80, 255), body_with_narrow_path(64, 31)}) {
         const Update update = std::get<Update>(decode_update(body, session));
         EXPECT_THAT(update.ipv4.announced, IsEmpty());
         EXPECT_THAT(update.ipv4.withdrawn, ElementsAre(Nlri(prefix("10.0.0.0/8"))));
@@ -339,7 +339,7 @@ TEST(Family, path_that_is_too_long_when_widened_withdraws)
     withdrawal[1] = 2;
     withdrawal.insert(withdrawal.begin() + 2, {8, 10});
     EXPECT_TRUE(std::holds_alternative<Update>(decode_update(withdrawal, session)));
-    const Bytes longest = body_with_narrow_path(16, 2);
+    const Bytes longest = body_with_narrow_path(64, 8);
     const Update update = std::get<Update>(decode_update(longest, session));
     ASSERT_EQ(update.ipv4.announced.size(), 1u);
     Rewrite rewrite;

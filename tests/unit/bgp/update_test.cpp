@@ -435,7 +435,7 @@ TEST(AsPath, prepends_into_a_new_segment_when_the_first_is_full_or_a_set)
     EXPECT_EQ(set.neighbor(), Asn{2});
 }
 
-// A limit of ours, not of an RFC.
+// What fits a message of RFC 8654 is taken.
 TEST(LongAttributes, of_more_than_the_limit_are_withdrawn_and_prefixes_do_not_count)
 {
     const auto of_size = [](std::size_t octets) {
@@ -445,6 +445,7 @@ TEST(LongAttributes, of_more_than_the_limit_are_withdrawn_and_prefixes_do_not_co
                              static_cast<std::uint8_t>(size & 0xff)},
                        Bytes(size, 7)});
     };
+    EXPECT_EQ(outcome(with_good(of_size(20'000)), kInternal), Outcome::Accepted);
     EXPECT_EQ(outcome(with_good(of_size(kMostAttributeOctets - 16)), kInternal), Outcome::Accepted);
     EXPECT_EQ(outcome(with_good(of_size(kMostAttributeOctets + 16)), kInternal),
               Outcome::Withdrawn);
